@@ -1,0 +1,160 @@
+"""The one place where a step meets its process: argv in, output files and an exit code out."""
+
+import argparse
+import logging
+import os
+import re
+import signal
+import sys
+import threading
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from steps.contracts import Fields, I, O, Step, decode, encode
+from steps.errors import StepError
+from steps.settings import PREFIX, Settings, from_environment
+
+MESSAGE_LIMIT = 2000
+"""Characters; the kubelet cuts a termination message at 4096 bytes."""
+LIFELINE = PREFIX + "STDIN_IS_LIFELINE"
+"""Set by the local engine, which holds the other end of stdin: when the engine is killed, its steps end too."""
+SIGTERM_EXIT = 128 + signal.SIGTERM
+
+log = logging.getLogger(__name__)
+
+
+def run_step(
+    step: Step[I, O],
+    body: Callable[[I, Settings], O],
+    argv: Sequence[str] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> int:
+    """Parse, run, write the outputs; return the exit code. Never raises StepError."""
+    environ = os.environ if environ is None else environ
+    inputs = parse(step, argv)
+    logging.basicConfig(
+        level=environ.get("LOG_LEVEL", "INFO"),
+        format="%(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+        force=True,
+    )
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Redact(environ))
+    termination_log = Path(environ.get(PREFIX + "TERMINATION_LOG") or "/dev/termination-log")
+    end_on_sigterm(step.name, termination_log)
+    if environ.get(LIFELINE):
+        end_with_stdin()
+    try:
+        settings = from_environment(environ)
+        outputs = body(inputs, settings)
+    except StepError as err:
+        sentence = one_line(redact(f"{type(err).__name__}: {err}", environ))
+        log.debug("caused by", exc_info=err)
+        report(termination_log, sentence)
+        return err.exit_code
+    write(outputs, settings.output_dir)
+    return 0
+
+
+def flag(field_name: str) -> str:
+    """The command-line flag of a field; the workflow is built with the same function."""
+    return "--" + field_name.replace("_", "-")
+
+
+def parse(step: Step[I, Any], argv: Sequence[str] | None = None) -> I:
+    """Turn argv into the step's inputs; argparse exits 2 on anything it does not know."""
+    module = sys.modules.get("__main__" if argv is None else step.module)
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {step.module}",
+        description=module.__doc__ if module else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    types = typing.get_type_hints(step.inputs)
+    for f in fields(step.inputs):
+        required = f.default is MISSING
+        parser.add_argument(
+            flag(f.name),
+            dest=f.name,
+            type=partial(decode, types[f.name]),
+            required=required,
+            default=None if required else f.default,
+            metavar=types[f.name].__name__,
+        )
+    return step.inputs(**vars(parser.parse_args(argv)))
+
+
+def write(outputs: Fields, directory: Path) -> None:
+    """One file a field, where the template's ``valueFrom.path`` looks; each appears whole or not at all."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for f in fields(outputs):
+        aside = directory / f".{f.name}"
+        aside.write_text(encode(getattr(outputs, f.name)), encoding="utf-8")
+        aside.rename(directory / f.name)
+
+
+def report(termination_log: Path, sentence: str) -> None:
+    """Leave the sentence as the last line of stderr, and where the kubelet, and so Argo's UI, picks it up."""
+    try:
+        termination_log.write_text(sentence, encoding="utf-8")
+    except OSError as err:
+        log.debug("no termination log at %s: %s", termination_log, err)
+    print(sentence, file=sys.stderr, flush=True)  # noqa: T201  # the contract: the last line of stderr
+
+
+def one_line(text: str) -> str:
+    """Text without line breaks or other control characters, cut to what a termination message holds."""
+    return re.sub(r"[\x00-\x1f\x7f]+", " ", text).strip()[:MESSAGE_LIMIT]
+
+
+def end_on_sigterm(name: str, termination_log: Path) -> None:
+    """End within a second of SIGTERM, as Argo's Stop asks: leave what the next run repairs, wait for nobody."""
+
+    def end(_signal: int, _frame: FrameType | None) -> NoReturn:
+        report(termination_log, f"Stopped: {name} was ended by SIGTERM; run it again to go on")
+        os._exit(SIGTERM_EXIT)  # threads in the middle of a transfer would keep sys.exit waiting
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, end)
+
+
+def end_with_stdin() -> None:
+    """Send SIGTERM to this process when the other end of its stdin closes."""
+
+    def wait() -> None:
+        while os.read(0, 1024):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="lifeline", daemon=True).start()
+
+
+SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "ARGO_TOKEN")
+
+
+def redact(text: str, environ: Mapping[str, str]) -> str:
+    """The text without the values of the secrets in the environment."""
+    for name in (*SECRETS, PREFIX + "API_KEY"):
+        if len(secret := environ.get(name, "")) >= 4:  # a shorter one would blot out ordinary words
+            text = text.replace(secret, "[secret]")
+    return text
+
+
+class Redact(logging.Filter):
+    """The last guard: whatever a library logs, no secret of ours gets through."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        super().__init__()
+        self._environ = environ
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrite the record in place; keep it always."""
+        record.msg, record.args = redact(record.getMessage(), self._environ), None
+        if record.exc_info:
+            record.exc_text = redact(logging.Formatter().formatException(record.exc_info), self._environ)
+        return True

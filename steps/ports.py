@@ -1,0 +1,249 @@
+"""What the steps see of the outside. Adapters are in ``steps.clients``; fakes pass the same contract tests as they do.
+
+Every method may raise Transient. What else it raises is said with it.
+"""
+
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from steps.core.manifest import File, Manifest
+from steps.core.record import Record
+from steps.core.release import Release, Smoke
+from steps.core.run import Run
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HubFile:
+    """A file in the Hub's tree. ``sha256`` is known for LFS and Xet files, ``blob_id`` (git's sha1) for the others."""
+
+    path: str
+    size: int
+    blob_id: str
+    sha256: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tree:
+    """A model at one commit, as the Hub lists it."""
+
+    model: str
+    commit: str
+    files: tuple[HubFile, ...]
+
+
+class Ranges(Protocol):
+    """A file that is read by ranges, from several threads."""
+
+    def read(self, start: int, end: int) -> bytes:
+        """Bytes ``start`` to ``end``, ``end`` excluded; never fewer."""
+        ...
+
+
+class Hub(Protocol):
+    """Where models come from."""
+
+    def commit(self, model: str, revision: str) -> str:
+        """The commit that a branch or tag is at now. Raises Missing: gated, unknown, private, renamed, no revision."""
+        ...
+
+    def tree(self, model: str, commit: str) -> Tree:
+        """Raises Missing."""
+        ...
+
+    def small_file(self, model: str, commit: str, file: HubFile) -> bytes:
+        """A whole file that is not in LFS, checked against its blob id. Raises Missing, Corrupt."""
+        ...
+
+    def open(self, model: str, commit: str, file: File) -> Ranges:
+        """Raises Missing."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Object:
+    """``sha256`` is what the writer said of the content, None where it said nothing."""
+
+    size: int
+    sha256: str | None
+
+
+class Upload(Protocol):
+    """An object in the making. Leaving the context without ``complete`` leaves nothing in the store."""
+
+    def part(self, number: int, body: bytes) -> None:
+        """Parts count from 1 and may be sent in any order, from several threads."""
+        ...
+
+    def complete(self) -> None:
+        """From here on the object is there, whole."""
+        ...
+
+
+class Store(Protocol):
+    """Documents and bulk bytes under keys. Raises Missing without rights or bucket, NoSpace when it is full."""
+
+    def check_writable(self) -> None:
+        """Leaves nothing behind. Raises Missing: no such bucket, or a key that may only read."""
+        ...
+
+    def get(self, key: str) -> bytes | None:
+        """A small document, None where there is none."""
+        ...
+
+    def put(self, key: str, body: bytes) -> None:
+        """Replaces what is there."""
+        ...
+
+    def create(self, key: str, body: bytes) -> bool:
+        """Write where nothing is yet; False, and no change, where something is."""
+        ...
+
+    def list(self, prefix: str) -> Mapping[str, int]:
+        """Size by key, in the order of the keys."""
+        ...
+
+    def stat(self, key: str) -> Object | None: ...
+
+    def upload(self, key: str, size: int, sha256: str) -> AbstractContextManager[Upload]:
+        """Any earlier unfinished upload to this key is ended."""
+        ...
+
+    def read(self, key: str, start: int, end: int) -> Iterable[bytes]:
+        """Bytes ``start`` to ``end``, ``end`` excluded, in pieces. Raises Corrupt when the object is gone or short."""
+        ...
+
+    def delete(self, key: str) -> None: ...
+
+
+class Volume(Protocol):
+    """Published model directories, each written once and never again."""
+
+    def manifest(self, model: str, commit: str) -> Manifest | None:
+        """Of a published directory; None where it is not published. Raises Corrupt."""
+        ...
+
+    def free_bytes(self) -> int: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pod:
+    """One replica of a release. ``failure`` is why it never will be ready and what it said last; None while it may."""
+
+    uid: str
+    release_id: str
+    url: str | None
+    """``http://HOST:PORT``; None until it has an address."""
+    ready: bool
+    failure: str | None = None
+    waiting: str | None = None
+    """What it waits for, in words, while that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A record as it was read: ``version`` makes the next write conditional, ``target`` is where clients go."""
+
+    record: Record
+    version: str
+    target: str | None
+
+
+class Serving(Protocol):
+    """One deployment: its releases, its record, and the pointer that clients follow."""
+
+    url: str
+    """Where clients find it."""
+
+    def read(self) -> Held:
+        """A deployment that was never promoted has an empty record. Raises Conflict when the name is not ours."""
+        ...
+
+    def swap(self, held: Held, record: Record) -> Held:
+        """Write the record if it still is what was read. Raises Conflict otherwise."""
+        ...
+
+    def point(self, held: Held, record: Record, target: str | None) -> Held:
+        """As ``swap``, and move the pointer to release ``target`` in the same write."""
+        ...
+
+    def release(self, release_id: str) -> Release | None:
+        """As it was given to ``ensure``; kept while the record names it, so that a rollback needs no store."""
+        ...
+
+    def ensure(self, release: Release, replicas: int, owner: str) -> None:
+        """Have so many replicas of it run; returns at once. Raises Conflict when another owner has taken over."""
+        ...
+
+    def stop(self, release_id: str, owner: str) -> None:
+        """Scale to zero and wait until its pods are gone; what it logged is kept. Raises Conflict like ``ensure``."""
+        ...
+
+    def remove(self, release_id: str, owner: str) -> None:
+        """``stop``, then forget it."""
+        ...
+
+    def replicas(self, release_id: str) -> int:
+        """Wanted replicas now, 0 for a release that is stopped or unknown."""
+        ...
+
+    def pods(self, release_id: str) -> tuple[Pod, ...]: ...
+
+    def releases(self) -> tuple[str, ...]:
+        """Ids of all that exist here, running or not."""
+        ...
+
+    def log_tail(self, release_id: str, lines: int) -> str: ...
+
+    def device_seen(self, release_id: str) -> str | None:
+        """``cuda`` or ``cpu`` as the server's own log tells; None where it does not."""
+        ...
+
+    def owner_alive(self, owner: str) -> bool:
+        """Whether the run that owns the work in flight, or a pod of it, still exists."""
+        ...
+
+    def check_room(self, release: Release) -> None:
+        """Raises BadInput, Missing, NoSpace: what would keep a pod of this release from ever starting."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What a pod answered to a chat completion. ``text`` includes reasoning content."""
+
+    status: int
+    text: str
+    finish_reason: str | None
+    tokens: int
+    first_token_seconds: float | None
+    seconds: float
+    done: bool
+    """The stream ended in ``[DONE]``; for a plain answer, the body was whole."""
+    problem: str | None = None
+    """In words, when there was no proper answer: timeout, cut, too long, not JSON."""
+    answered: bool = True
+    """False when nothing can be concluded: the connection was refused, or the server said that it is not ready."""
+
+
+class Chat(Protocol):
+    """One pod's OpenAI API. Never raises for what the pod does: that is the finding."""
+
+    def healthy(self, url: str) -> bool: ...
+
+    def models(self, url: str) -> Mapping[str, str | None]:
+        """``root`` by served name; empty when there is no proper answer."""
+        ...
+
+    def complete(self, url: str, served_name: str, smoke: Smoke) -> Answer: ...
+
+    def stream(self, url: str, served_name: str, smoke: Smoke) -> Answer: ...
+
+
+class Journal(Protocol):
+    """What the engine knows of a run: for the report, which is a step of that run."""
+
+    def run(self, name: str) -> Run | None:
+        """None where the engine no longer has it."""
+        ...

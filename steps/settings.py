@@ -1,0 +1,109 @@
+"""Where things are and how long to wait, read from the environment once, at the boundary of the process.
+
+The prefix is ``VLLM_PROMOTE_``. Variables that the field knows already (``AWS_*``, ``HF_TOKEN``, ``HF_ENDPOINT``,
+proxies, CA bundles) keep their names; secrets among them are read by the client that needs them and never held here.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+from steps.core.names import check_bucket, check_prefix
+from steps.errors import BadInput
+
+PREFIX = "VLLM_PROMOTE_"
+Device = Literal["cuda", "cpu"]
+Checksums = Literal["when_supported", "when_required"]
+
+_SERVING = re.compile(r"(kube|local)://(.+)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """One process's view of its surroundings."""
+
+    bucket: str
+    prefix: str
+    """Leading part of every S3 key, without slashes at its ends; empty by default."""
+    s3_checksums: Checksums
+    """``when_required`` for stores that refuse boto3's checksum headers."""
+    volume: Path
+    catalog: Path
+    serving: str
+    """``kube://NAMESPACE`` or ``local://DIRECTORY``."""
+    device: Device
+    """The device of a release whose catalog entry names none."""
+    serve_command: str | None
+    """Local only: what starts a model server instead of vLLM, split as a shell would."""
+    hub_endpoint: str
+    retry_base_seconds: float
+    stall_seconds: float
+    """No bytes for this long ends an attempt."""
+    smoke_timeout_seconds: float
+    """For one request to the candidate."""
+    startup_budget_seconds: float | None
+    """From making room to ready; None: computed from the bytes, see ``core.budget``."""
+    output_dir: Path
+    termination_log: Path
+    progress_file: Path | None
+
+    @property
+    def local_dir(self) -> Path | None:
+        """The directory of the local engine, None in a cluster."""
+        match = _SERVING.fullmatch(self.serving)
+        return Path(match[2]) if match and match[1] == "local" else None
+
+
+def from_environment(environ: Mapping[str, str]) -> Settings:
+    """Raises BadInput naming the variable that cannot work."""
+    read = _Reader(environ)
+    return Settings(
+        bucket=check_bucket(read.text("BUCKET", "models")),
+        prefix=check_prefix(read.text("PREFIX", "")),
+        s3_checksums=cast("Checksums", read.one_of("S3_CHECKSUMS", get_args(Checksums), "when_supported")),
+        volume=Path(read.text("VOLUME", "/models")),
+        catalog=Path(read.text("CATALOG", "catalog.yaml")),
+        serving=read.matching("SERVING", _SERVING, "kube://default"),
+        device=cast("Device", read.one_of("DEVICE", get_args(Device), "cuda")),
+        serve_command=read.text("SERVE_COMMAND", "") or None,
+        hub_endpoint=(environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/"),
+        retry_base_seconds=read.seconds("RETRY_BASE_SECONDS", 15.0),
+        stall_seconds=read.seconds("STALL_SECONDS", 60.0),
+        smoke_timeout_seconds=read.seconds("SMOKE_TIMEOUT_SECONDS", 120.0),
+        startup_budget_seconds=read.seconds("STARTUP_BUDGET_SECONDS", 0.0) or None,
+        output_dir=Path(read.text("OUTPUT_DIR", "/tmp/outputs")),  # noqa: S108  # fixed: Argo's templates name it
+        termination_log=Path(read.text("TERMINATION_LOG", "/dev/termination-log")),
+        progress_file=Path(p) if (p := environ.get("ARGO_PROGRESS_FILE")) else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Reader:
+    environ: Mapping[str, str]
+
+    def text(self, name: str, default: str) -> str:
+        return self.environ.get(PREFIX + name) or default
+
+    def one_of(self, name: str, allowed: tuple[str, ...], default: str) -> str:
+        value = self.text(name, default)
+        if value not in allowed:
+            raise BadInput(f"{PREFIX}{name} is {value!r}; set it to one of {', '.join(allowed)}")
+        return value
+
+    def matching(self, name: str, pattern: re.Pattern[str], default: str) -> str:
+        value = self.text(name, default)
+        if not pattern.fullmatch(value):
+            raise BadInput(f"{PREFIX}{name} is {value!r}; it must look like {pattern.pattern}")
+        return value
+
+    def seconds(self, name: str, default: float) -> float:
+        value = self.text(name, str(default))
+        try:
+            number = float(value)
+        except ValueError:
+            number = -1.0
+        if not 0 <= number < 1e9:
+            raise BadInput(f"{PREFIX}{name} is {value!r}; set it to a number of seconds")
+        return number

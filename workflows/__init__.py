@@ -1,0 +1,1 @@
+"""What runs the steps. Importing anything here touches neither the network nor the environment."""
