@@ -14,6 +14,16 @@ from steps.core.release import Release, Smoke
 from steps.core.run import Run
 
 
+class Clock(Protocol):
+    """Time, so that tests need not wait."""
+
+    def now(self) -> float:
+        """Seconds since the epoch: deadlines are compared between processes."""
+        ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HubFile:
     """A file in the Hub's tree. ``sha256`` is known for LFS and Xet files, ``blob_id`` (git's sha1) for the others."""
@@ -173,7 +183,10 @@ class Serving(Protocol):
         ...
 
     def ensure(self, release: Release, replicas: int, owner: str) -> None:
-        """Have so many replicas of it run; returns at once. Raises Conflict when another owner has taken over."""
+        """Have so many replicas of it run; returns at once. Raises Conflict when another owner has taken over.
+
+        What runs already is left alone; a replica that has ended is started again.
+        """
         ...
 
     def stop(self, release_id: str, owner: str) -> None:
