@@ -1,0 +1,216 @@
+"""The account of one run: what the report, the history and the command's last words are all made from."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from steps.contracts import REPORT, decode
+from steps.core.outcome import GOOD, Outcome, decide, release_id
+from steps.core.record import Record
+from steps.core.run import Run
+
+ROLLBACK_TEMPLATE = "vllm-promote-rollback"
+"""The workflow of a rollback by hand."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Named:
+    """A release as people know it; model and commit are None where its document is lost."""
+
+    release_id: str
+    model: str | None = None
+    commit: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.model} at {self.commit[:12]}" if self.model and self.commit else f"release {self.release_id}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """One attempt of one step. ``seconds`` and ``exit_code`` are None for an attempt that was lost."""
+
+    step: str
+    attempt: int
+    exit_code: int | None
+    seconds: float | None
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Surroundings:
+    """What is true beside the run when the account is drawn up.
+
+    ``record`` is None where it could not be read, ``names`` holds the releases it speaks of, ``evidence`` is the smoke
+    test's own JSON, ``flag`` is what each command of ours needs to act on the same place (``--local``).
+    """
+
+    record: Record | None = None
+    names: Mapping[str, Named]
+    url: str = ""
+    evidence: Any = None
+    flag: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    """``at`` is when the last step before the report ended, in seconds since the epoch."""
+
+    run: str
+    by_hand: bool
+    """A rollback that a person asked for, not a promotion."""
+    deployment: str
+    release: Named | None
+    """What the run was about; None when it ended before that was known."""
+    model: str
+    """As it was asked for."""
+    revision: str
+    outcome: Outcome
+    outage_seconds: float | None
+    """None where nobody can tell: it is not over."""
+    startup_seconds: float | None
+    started: float
+    at: float
+    lines: tuple[Line, ...]
+    failed_step: str
+    """Empty when none did."""
+    failure: str
+    """The failed step's own sentence."""
+    live: Named | None
+    """What serves now."""
+    previous: Named | None
+    """The rollback target now."""
+    refused: bool
+    """The release will not be tried again until a person allows it."""
+    record_known: bool
+    url: str
+    flag: str
+    evidence: Any
+
+    @property
+    def removed(self) -> bool:
+        """The rollback had nothing to go back to."""
+        return self.outcome == "rolled-back" and self.live is None
+
+    def to_json(self) -> dict[str, Any]:
+        """``report.json``; the keys are fixed by design section 9."""
+        return {
+            "run": self.run,
+            "deployment": self.deployment,
+            "release_id": self.release.release_id if self.release else None,
+            "model": self.release.model if self.release else self.model,
+            "commit": self.release.commit if self.release else None,
+            "outcome": self.outcome,
+            "outage_seconds": self.outage_seconds,
+            "steps": [asdict(line) for line in self.lines],
+            "evidence": self.evidence,
+        }
+
+    def history(self) -> dict[str, Any]:
+        """The entry of this run in the deployment's history."""
+        report = self.to_json()
+        return {
+            **{key: report[key] for key in ("run", "deployment", "release_id", "model", "commit", "outcome")},
+            "at": iso(self.at),
+            "outage_seconds": self.outage_seconds,
+            "startup_seconds": self.startup_seconds,
+            "message": self.failure,
+            "previous": self.previous.release_id if self.previous else None,
+        }
+
+
+def draw_up(run: Run, around: Surroundings) -> Account:
+    """Of a run that has ended, or of which only the report is still running."""
+    record, outcome, about = around.record or Record(), decide(run, around.record), release_id(run)
+    failed_step, failure = _failure(run, outcome)
+    return Account(
+        run=run.name,
+        by_hand=run.template == ROLLBACK_TEMPLATE,
+        deployment=_output(run, "resolve", "deployment") or run.parameters.get("deployment", ""),
+        release=_subject(run, about, around.names) if about else None,
+        model=run.parameters.get("model", ""),
+        revision=run.parameters.get("revision", ""),
+        outcome=outcome,
+        outage_seconds=_outage(run, outcome),
+        startup_seconds=_number(run, "deploy", "startup_seconds"),
+        started=run.started,
+        at=_ended(run),
+        lines=_lines(run),
+        failed_step=failed_step,
+        failure=failure,
+        live=_named(record.live, around.names),
+        previous=_named(record.previous, around.names),
+        refused=about in record.refused,
+        record_known=around.record is not None,
+        url=around.url,
+        flag=around.flag,
+        evidence=around.evidence,
+    )
+
+
+def iso(seconds: float) -> str:
+    """UTC to the second: ``2026-11-22T03:04:05Z``."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _failure(run: Run, outcome: Outcome) -> tuple[str, str]:
+    """The step whose sentence tells why, and the sentence; where no step told, what the engine said."""
+    if outcome in GOOD:
+        return "", ""
+    rollback = run.node("rollback")
+    if outcome == "rollback-failed" and rollback:
+        return rollback.name, rollback.attempts[-1].message if rollback.attempts else rollback.message
+    if failed := run.failure():
+        return failed[0].name, failed[1].message or failed[0].message
+    unrun = next((n for n in run.nodes if n.phase in ("Failed", "Error") and not n.on_exit), None)
+    return (unrun.name, unrun.message) if unrun else ("", run.message or f"the run ended as {run.phase}")
+
+
+def _outage(run: Run, outcome: Outcome) -> float | None:
+    """How long clients had no answer; nothing was moved by a run that neither promoted nor rolled back."""
+    if outcome == "rollback-failed":
+        return None
+    told = _number(run, "promote", "outage_seconds"), _number(run, "rollback", "outage_seconds")
+    if told == (None, None):
+        return None if outcome in ("promoted", "rolled-back") else 0.0
+    return max(seconds or 0.0 for seconds in told)
+
+
+def _lines(run: Run) -> tuple[Line, ...]:
+    return tuple(
+        Line(step=n.name, attempt=a.number, exit_code=a.exit_code, seconds=_rounded(a.seconds), message=a.message)
+        for n in run.nodes
+        for a in n.attempts
+        if n.name != REPORT.name  # it is being written by that one
+    )
+
+
+def _ended(run: Run) -> float:
+    """The same for a report that is written twice, another for a run that was continued."""
+    ends = (a.finished for n in run.nodes for a in n.attempts if n.name != REPORT.name)
+    return max((end for end in ends if end is not None), default=run.started)
+
+
+def _subject(run: Run, about: str, names: Mapping[str, Named]) -> Named:
+    model, commit = _output(run, "resolve", "model"), _output(run, "resolve", "commit")
+    if model and commit:
+        return Named(release_id=about, model=model, commit=commit)
+    return names.get(about) or Named(release_id=about)
+
+
+def _named(release: str | None, names: Mapping[str, Named]) -> Named | None:
+    return names.get(release, Named(release_id=release)) if release else None
+
+
+def _output(run: Run, node: str, name: str) -> str:
+    found = run.node(node)
+    return found.outputs.get(name, "") if found else ""
+
+
+def _number(run: Run, node: str, name: str) -> float | None:
+    text = _output(run, node, name)
+    return _rounded(decode(float, text)) if text else None
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

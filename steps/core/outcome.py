@@ -1,0 +1,84 @@
+"""How a run ended: told from its nodes, its rollback and the record, never from the engine's phase alone.
+
+A run may fail and its model serve all the same (the pod of ``promote`` was lost after it had moved the pointer), and
+a rollback may fail that had nothing to bring back. The record says which it was.
+"""
+
+from typing import Literal, get_args
+
+from steps.core.record import Record
+from steps.core.run import FINISHED, Run
+from steps.errors import Refused, RollbackFailed
+
+Outcome = Literal["promoted", "live", "refused", "failed", "rolled-back", "rollback-failed"]
+ALL: tuple[Outcome, ...] = get_args(Outcome)
+GOOD: frozenset[Outcome] = frozenset({"promoted", "live"})
+
+PROMOTED_EXIT = 0
+FAILED_EXIT = 1
+"""A step failed or refused; the previous model serves, or nothing does as before."""
+ROLLBACK_FAILED_EXIT = 4
+TIMED_OUT_EXIT = 124
+INTERRUPTED_EXIT = 130
+
+
+def decide(run: Run, record: Record | None) -> Outcome:
+    """``record`` as it is now, None where it could not be read."""
+    if _rollback_failed(run, record):
+        return "rollback-failed"
+    back = _output(run, "rollback", "outcome")
+    if back in ("rolled-back", "removed"):
+        return "rolled-back"
+    done = back == "completed" or _ended_well(run) or _promoted_after_all(run, record)
+    if done and _serves(run, record):
+        return "live" if _output(run, "preflight", "state") == "live" else "promoted"
+    failure = run.failure()
+    return "refused" if failure and failure[1].exit_code == Refused.exit_code else "failed"
+
+
+def exit_code(outcome: Outcome, *, interrupted: bool = False, timed_out: bool = False) -> int:
+    """Of the command that followed the run: design section 9. A failed rollback needs a person, so it comes first."""
+    if outcome == "rollback-failed":
+        return ROLLBACK_FAILED_EXIT
+    if interrupted:
+        return INTERRUPTED_EXIT
+    if outcome in GOOD:
+        return PROMOTED_EXIT
+    return TIMED_OUT_EXIT if timed_out else FAILED_EXIT
+
+
+def release_id(run: Run) -> str | None:
+    """The release that the run was about; None before ``resolve`` has told."""
+    return _output(run, "resolve", "release_id") or run.parameters.get("release_id") or None
+
+
+def _rollback_failed(run: Run, record: Record | None) -> bool:
+    rollback = run.node("rollback")
+    if rollback is None or rollback.phase not in ("Failed", "Error"):
+        return False
+    if rollback.attempts and rollback.attempts[-1].exit_code == RollbackFailed.exit_code:
+        return True
+    return record is None or record.owner == run.uid  # its work is still in flight, and nobody is at it
+
+
+def _ended_well(run: Run) -> bool:
+    """Asked while the exit handler still runs, too: then the nodes tell."""
+    if run.phase in FINISHED:
+        return run.phase == "Succeeded"
+    return all(n.phase in ("Succeeded", "Skipped") for n in run.nodes if not n.on_exit)
+
+
+def _promoted_after_all(run: Run, record: Record | None) -> bool:
+    """``promote`` was lost after its work was done."""
+    promote = run.node("promote")
+    return promote is not None and bool(promote.attempts) and record is not None and record.phase == "idle"
+
+
+def _serves(run: Run, record: Record | None) -> bool:
+    """Where the record cannot be read the run's own word counts."""
+    return record is None or release_id(run) is None or record.live == release_id(run)
+
+
+def _output(run: Run, node: str, name: str) -> str:
+    found = run.node(node)
+    return found.outputs.get(name, "") if found else ""

@@ -1,0 +1,104 @@
+"""What happened, what serves now and what to do next: sentences for a person who was woken by them."""
+
+from steps.core.account import Account
+from steps.core.amounts import seconds
+from steps.core.outcome import Outcome
+
+HEADLINES: dict[Outcome, str] = {
+    "promoted": "promoted",
+    "live": "already live",
+    "refused": "refused",
+    "failed": "failed",
+    "rolled-back": "rolled back",
+    "rollback-failed": "rollback failed: a person is needed",
+}
+
+
+def summary(account: Account) -> str:
+    """One line: what happened, why, and what serves now."""
+    why = f" ({account.failed_step}): {account.failure.rstrip('. ')}" if account.failed_step else _why(account)
+    return f"{headline(account)}{why}; {serves(account)}{_outage(account)}"
+
+
+def headline(account: Account) -> str:
+    """The outcome in words."""
+    if account.outcome == "promoted" and account.by_hand:
+        return "rolled back by hand"
+    return HEADLINES[account.outcome]
+
+
+def serves(account: Account) -> str:
+    """What clients get now, and whether it is what they had."""
+    if not account.record_known:
+        return "what serves now could not be read"
+    if account.outcome == "rollback-failed":
+        return f"what serves at {account.url or account.deployment} is not certain"
+    if account.live is None:
+        return f"nothing serves{', and what this run created is removed' if account.removed else ''}"
+    where = f" at {account.url}" if account.url else ""
+    return f"{_who(account)} serves{where}{_tail(account)}"
+
+
+def advice(account: Account) -> tuple[str, ...]:
+    """What to do next, the first thing first; each a command or a sentence."""
+    match account.outcome:
+        case "promoted":
+            return _after_promotion(account)
+        case "live":
+            return ()
+        case "refused":
+            return ("mend what the sentence names, and run the same command again",)
+        case "rollback-failed":
+            return (
+                f"see what serves: {_command(account, 'status')}",
+                "run the same promotion again: before anything else it brings back what served",
+            )
+    if account.refused and account.release:
+        allow = _command(account, "allow", f"--release {account.release.release_id}")
+        return (f"the same release is not tried again until you allow it: {allow}",)
+    return (f"go on where it ended: {_again(account)}",)
+
+
+def _why(account: Account) -> str:
+    return f": {account.failure.rstrip('. ')}" if account.failure else ""
+
+
+def _who(account: Account) -> str:
+    other = account.release is None or account.release != account.live
+    if other and account.outcome in ("refused", "failed", "rolled-back"):
+        return f"the previous model ({account.live})"
+    return str(account.live)
+
+
+def _tail(account: Account) -> str:
+    match account.outcome:
+        case "refused" | "failed":
+            return ", untouched"
+        case "rolled-back":
+            return " again"
+        case "live":
+            return "; nothing was changed"
+    return ""
+
+
+def _outage(account: Account) -> str:
+    if not account.outage_seconds:
+        return ""
+    return f"; clients had no answer for {seconds(account.outage_seconds)}"
+
+
+def _after_promotion(account: Account) -> tuple[str, ...]:
+    asked = f"ask it: curl {account.url}/v1/models" if account.url else ""
+    back = f"go back to {account.previous}: {_command(account, 'rollback')}" if account.previous else ""
+    return tuple(filter(None, (asked, back)))
+
+
+def _again(account: Account) -> str:
+    if account.by_hand:
+        return _command(account, "rollback")
+    return " ".join(filter(None, ("python -m workflows.promote --retry", account.run, account.flag)))
+
+
+def _command(account: Account, verb: str, *more: str) -> str:
+    words = (f"python -m workflows.{verb}", f"--deployment {account.deployment}", *more, account.flag)
+    return " ".join(filter(None, words))
