@@ -183,7 +183,7 @@ class Serving(Protocol):
         ...
 
     def ensure(self, release: Release, replicas: int, owner: str) -> None:
-        """Have so many replicas of it run; returns at once. Raises Conflict when another owner has taken over.
+        """Have so many replicas of it run; returns at once. Raises Conflict unless the record shows this owner.
 
         What runs already is left alone; a replica that has ended is started again.
         """
