@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from steps.core import canonical
-from steps.core.names import check_commit, check_model
+from steps.core.names import check_commit, check_model, path_problem
 from steps.errors import BadInput, Corrupt
 
 VERSION = 1
@@ -75,6 +75,8 @@ def from_json(value: Any) -> Manifest:
     for f in files:
         if type(f.path) is not str or type(f.size) is not int or f.size < 0 or not _SHA256.fullmatch(f.sha256):
             raise ValueError(f"bad entry {f}")
+        if problem := path_problem(f.path):
+            raise ValueError(f"{f.path!r} is no name for a file: {problem}")
     manifest = build(check_model(value["model"]), check_commit(value["commit"]), files)
     if len({f.path for f in files}) != len(files):
         raise ValueError("a path occurs twice")

@@ -12,6 +12,7 @@ S3, below an optional prefix          volume
 
 import hashlib
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -28,6 +29,12 @@ _RELEASE_ID = re.compile(r"[0-9a-f]{12}", re.ASCII)
 _BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+\Z)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 _PREFIX = re.compile(r"(?!/)(?!.*//)(?!.*(?:^|/)\.{1,2}(?:/|\Z))[A-Za-z0-9!_.*'()/-]{1,512}(?<!/)", re.ASCII)
 _RUN = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+_RESERVED = frozenset({".cache", ".staging", ".manifests", ".trash"})
+"""First segments of a path that would land among our own directories, or a Hub client's, on the volume."""
+_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode categories that no file name needs: control, format and bidi characters, half surrogates, line breaks."""
 
 SHOWN = 80
 """Characters of a bad value that a message repeats."""
@@ -73,6 +80,25 @@ def check_bucket(text: str) -> str:
 def check_prefix(text: str) -> str:
     """A key prefix without slashes at its ends; empty stands for none. Raises BadInput."""
     return text and _check(_PREFIX, text, "prefix", "an S3 key prefix without '/' at its ends, '//' or '..'")
+
+
+def path_problem(path: str) -> str | None:
+    """Why a file of a model must not be written under this name; None when it may.
+
+    A path is relative, at most 1024 bytes, its segments 1 to 255 bytes between ``/``.
+    """
+    segments = path.split("/")
+    if any(unicodedata.category(c) in _UNPRINTABLE for c in path):
+        return "control characters"
+    if path.startswith("/") or _DRIVE.match(path):
+        return "absolute"
+    if "\\" in path:
+        return "a backslash"
+    if any(s in ("", ".", "..") for s in segments):
+        return "an empty, '.' or '..' segment"
+    if len(path.encode()) > 1024 or any(len(s.encode()) > 255 for s in segments):
+        return "too long"
+    return "a reserved name" if segments[0].lower() in _RESERVED else None
 
 
 def is_commit(text: str) -> bool:

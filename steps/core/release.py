@@ -98,7 +98,8 @@ def parse_document(body: bytes, where: str) -> Document:
         release, manifest = from_json(value["release"]), manifests.from_json(value["manifest"])
     except (ValueError, KeyError, TypeError, BadInput) as err:
         raise Corrupt(f"{where} is not a release: {err}; resolve it again") from err
-    if release.manifest_sha256 != manifest.sha256:
+    promised = (release.manifest_sha256, release.model, release.commit, release.total_bytes)
+    if promised != (manifest.sha256, manifest.model, manifest.commit, manifest.total_bytes):
         raise Corrupt(f"{where} holds a manifest that is not its release's; resolve it again")
     return Document(release=release, manifest=manifest)
 
