@@ -1,0 +1,194 @@
+"""What each step's pod is given: image, rights, volumes, secrets, room and time. All else it does not get."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hera.workflows import Container
+from hera.workflows.models import (
+    Capabilities,
+    ConfigMapEnvSource,
+    ConfigMapVolumeSource,
+    EmptyDirVolumeSource,
+    EnvFromSource,
+    EnvVar,
+    EnvVarSource,
+    Metadata,
+    PersistentVolumeClaimVolumeSource,
+    PodSecurityContext,
+    Quantity,
+    ResourceRequirements,
+    SeccompProfile,
+    SecretEnvSource,
+    SecretKeySelector,
+    SecurityContext,
+    Volume,
+    VolumeMount,
+)
+
+from steps.contracts import Step
+from workflows import bridge
+
+S3_SECRET = "s3-credentials"  # noqa: S105  # a name; keys AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN
+HUB_SECRET = "hf-token"  # noqa: S105  # a name; key HF_TOKEN
+SETTINGS = "vllm-promote"
+"""ConfigMap with the settings of `steps.settings` as environment variables."""
+CATALOG = "vllm-promote-catalog"
+"""ConfigMap with key ``catalog.yaml``, mounted where the settings' ``VLLM_PROMOTE_CATALOG`` should point."""
+CATALOG_DIRECTORY = "/etc/vllm-promote"
+MODELS_DIRECTORY = "/models"
+HOUR = 3600
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TemplateConfig:
+    """What differs between clusters. Image references are best pinned by digest."""
+
+    transfer_image: str = "vllm-promote/transfer:dev"
+    cluster_image: str = "vllm-promote/cluster:dev"
+    image_pull_policy: str = "IfNotPresent"
+    data_account: str = "vllm-promote-data"
+    """Service account of the steps that move bytes: no right but Argo's own."""
+    serving_account: str = "vllm-promote-serving"
+    """Of the steps that read and change what serves."""
+    models_claim: str = "models"
+    """ReadWriteMany; uid and gid 1000 can write to it."""
+    retry_base_seconds: float = 15.0
+
+    def image(self, step: Step[Any, Any]) -> str:
+        return self.transfer_image if step.image == "transfer" else self.cluster_image
+
+    def account(self, step: Step[Any, Any]) -> str:
+        return self.data_account if step.image == "transfer" else self.serving_account
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Needs:
+    """``hours`` is a backstop above every deadline that the step keeps itself; it counts for each attempt anew.
+
+    Steps that bring a model up wait for as long as its bytes take to load, which no template can know.
+    """
+
+    hours: float
+    retries: int = 5
+    s3: bool = False
+    hub: bool = False
+    models: Literal["no", "read", "write"] = "no"
+    catalog: bool = False
+    progress: bool = False
+
+
+NEEDS: Mapping[str, Needs] = {
+    "resolve": Needs(hours=0.5, s3=True, hub=True, catalog=True),
+    "preflight": Needs(hours=12, s3=True, models="read"),  # may bring back what a dead owner left
+    "mirror": Needs(hours=24, s3=True, hub=True, progress=True),
+    "populate": Needs(hours=24, s3=True, models="write", progress=True),
+    "checksum": Needs(hours=24, models="read", progress=True),
+    "deploy": Needs(hours=12, retries=2, s3=True, models="read"),
+    "smoke": Needs(hours=12, retries=2, s3=True),
+    "promote": Needs(hours=12),
+    "rollback": Needs(hours=12),
+    "report": Needs(hours=0.5, s3=True),
+}
+
+
+def template(step: Step[Any, Any], config: TemplateConfig) -> Container:
+    """The container template of a step, complete."""
+    needs = NEEDS[step.name]
+    return bridge.container(
+        step,
+        image=config.image(step),
+        retry_strategy=bridge.retry(needs.retries, config.retry_base_seconds),
+        image_pull_policy=config.image_pull_policy,
+        service_account_name=config.account(step),
+        active_deadline_seconds=int(needs.hours * HOUR),
+        env=_environment(needs),
+        env_from=_environment_sources(needs),
+        volume_mounts=_mounts(needs),
+        resources=_resources(step),
+        security_context=SecurityContext(
+            allow_privilege_escalation=False,
+            capabilities=Capabilities(drop=["ALL"]),
+            read_only_root_filesystem=True,
+            run_as_non_root=True,
+            seccomp_profile=SeccompProfile(type="RuntimeDefault"),
+        ),
+        labels={"app.kubernetes.io/component": step.name},
+        annotations={"workflows.argoproj.io/progress": "0/100"} if needs.progress else None,
+    )
+
+
+def spec(config: TemplateConfig) -> dict[str, Any]:
+    """The parts of a workflow's spec that every pod shares, as Hera's keyword arguments."""
+    return {
+        "service_account_name": config.data_account,
+        "security_context": PodSecurityContext(
+            run_as_non_root=True,
+            run_as_user=1000,
+            run_as_group=1000,  # Kubernetes gives gid 0 otherwise, and the volume would belong to root's group
+            fs_group=1000,
+            fs_group_change_policy="OnRootMismatch",  # else every start may chown the whole tree of models
+            seccomp_profile=SeccompProfile(type="RuntimeDefault"),
+        ),
+        "pod_spec_patch": _patch_of_argos_own_containers(),
+        "pod_metadata": Metadata(labels={"app.kubernetes.io/part-of": "vllm-promote"}),
+        "volumes": [
+            Volume(name="tmp", empty_dir=EmptyDirVolumeSource(size_limit=Quantity(root="1Gi"))),
+            Volume(
+                name="models",
+                persistent_volume_claim=PersistentVolumeClaimVolumeSource(claim_name=config.models_claim),
+            ),
+            Volume(name="catalog", config_map=ConfigMapVolumeSource(name=CATALOG)),
+        ],
+    }
+
+
+def _environment(needs: Needs) -> list[EnvVar]:
+    if not needs.hub:
+        return []
+    token = SecretKeySelector(name=HUB_SECRET, key="HF_TOKEN", optional=True)  # public models need none
+    return [EnvVar(name="HF_TOKEN", value_from=EnvVarSource(secret_key_ref=token))]
+
+
+def _environment_sources(needs: Needs) -> list[EnvFromSource]:
+    settings = EnvFromSource(config_map_ref=ConfigMapEnvSource(name=SETTINGS))
+    # Optional: where the cloud gives pods an identity there is no such Secret. Where it was forgotten, the step says so
+    # in seconds, while a pod that waits for a Secret would hold the mutex for ever.
+    s3 = EnvFromSource(secret_ref=SecretEnvSource(name=S3_SECRET, optional=True))
+    return [settings, s3] if needs.s3 else [settings]
+
+
+def _mounts(needs: Needs) -> list[VolumeMount]:
+    mounts = [VolumeMount(name="tmp", mount_path="/tmp")]  # noqa: S108  # the pod's own
+    if needs.models != "no":
+        read_only = True if needs.models == "read" else None
+        mounts.append(VolumeMount(name="models", mount_path=MODELS_DIRECTORY, read_only=read_only))
+    if needs.catalog:
+        mounts.append(VolumeMount(name="catalog", mount_path=CATALOG_DIRECTORY, read_only=True))
+    return mounts
+
+
+def _resources(step: Step[Any, Any]) -> ResourceRequirements:
+    """No step asks for a GPU: it would take it in the gap of a roll-out."""
+    cpu, memory = ("500m", "512Mi") if step.image == "transfer" else ("100m", "384Mi")
+    return ResourceRequirements(
+        requests={"cpu": Quantity(root=cpu), "memory": Quantity(root=memory)},
+        limits={"memory": Quantity(root=memory)},
+    )
+
+
+def _patch_of_argos_own_containers() -> str:
+    """Argo sets no security context on ``init`` and ``wait``, so a restricted namespace would refuse every pod."""
+    context = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    patch = {
+        "initContainers": [{"name": "init", "securityContext": context}],
+        "containers": [{"name": "wait", "securityContext": context}],
+    }
+    return json.dumps(patch, separators=(",", ":"))

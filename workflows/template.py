@@ -1,0 +1,172 @@
+"""The two workflows: bring a model into service, and go back to one by hand. Both end in the same exit handler.
+
+Argo runs these templates in a cluster, `workflows.local.engine` runs the same manifests on one machine.
+"""
+
+from dataclasses import dataclass
+
+from hera.workflows import DAG, Parameter, WorkflowTemplate
+from hera.workflows.models import Mutex, PodGC, Synchronization, TTLStrategy, WorkflowMetadata
+
+from steps.contracts import (
+    ALL,
+    CHECKSUM,
+    DEPLOY,
+    MIRROR,
+    POPULATE,
+    PREFLIGHT,
+    PROMOTE,
+    REPORT,
+    RESOLVE,
+    ROLLBACK,
+    SMOKE,
+    ChecksumInputs,
+    DeployInputs,
+    MirrorInputs,
+    PopulateInputs,
+    PreflightInputs,
+    PromoteInputs,
+    ReportInputs,
+    ResolveInputs,
+    RollbackInputs,
+    SmokeInputs,
+)
+from workflows import pods
+from workflows.bridge import Flow
+from workflows.pods import TemplateConfig
+
+PROMOTE_TEMPLATE = "vllm-promote"
+ROLLBACK_TEMPLATE = "vllm-promote-rollback"
+FINISH = "finish"
+"""The exit handler."""
+RUN = "{{workflow.name}}"
+OWNER = "{{workflow.uid}}"
+DAY = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class RunParameter:
+    """A run is told this. None has a value in the template, so that a run which forgot one is refused."""
+
+    name: str
+    description: str
+
+    @property
+    def reference(self) -> str:
+        return f"{{{{workflow.parameters.{self.name}}}}}"
+
+
+MODEL = RunParameter("model", "Hub model, ORG/NAME")
+REVISION = RunParameter("revision", "Branch, tag or commit of the model; main follows the newest")
+DEPLOYMENT = RunParameter("deployment", "Name that clients know; selects the catalog's entry")
+COMMIT = RunParameter("commit", "Commit of the model, 40 hex digits")
+MANIFEST = RunParameter("manifest_sha256", "Identity of the model's bytes, 64 hex digits")
+RELEASE = RunParameter("release_id", "Release to go back to, 12 hex digits, as `python -m workflows.history` prints")
+
+
+def build(config: TemplateConfig) -> WorkflowTemplate:
+    """Promote a model: parameters ``model``, ``revision``, ``deployment``."""
+    flow = Flow("promote-model")
+    asked = ResolveInputs(model=MODEL.reference, revision=REVISION.reference, deployment=DEPLOYMENT.reference)
+    new = flow.call(RESOLVE, asked)
+    name, release = new.deployment, new.release_id
+    found = flow.call(PREFLIGHT, PreflightInputs(deployment=name, release_id=release, run=RUN, owner=OWNER))
+    if_new = f"'{found.state}' == 'new'"
+    flow.call(MIRROR, MirrorInputs(deployment=name, release_id=release), when=if_new)
+    flow.call(POPULATE, PopulateInputs(deployment=name, release_id=release), after=[MIRROR], when=if_new)
+    both = ChecksumInputs(
+        model=new.model,
+        commit=new.commit,
+        manifest_sha256=new.manifest_sha256,
+        previous_model=found.previous_model,
+        previous_commit=found.previous_commit,
+        previous_manifest_sha256=found.previous_manifest_sha256,
+    )
+    flow.call(CHECKSUM, both, after=[POPULATE], when=if_new)
+    candidate = DeployInputs(deployment=name, release_id=release, run=RUN, owner=OWNER)
+    flow.call(DEPLOY, candidate, after=[CHECKSUM], when=if_new)
+    suspect = SmokeInputs(deployment=name, release_id=release, run=RUN, owner=OWNER)
+    tested = flow.call(SMOKE, suspect, after=[DEPLOY], when=if_new)
+    proved = PromoteInputs(deployment=name, release_id=release, run=RUN, owner=OWNER, proof=tested.proof)
+    flow.call(PROMOTE, proved, when=if_new)
+    return _workflow(
+        PROMOTE_TEMPLATE,
+        _shown_as(f"Promote {MODEL.reference}", f"{REVISION.reference} to {DEPLOYMENT.reference}"),
+        (MODEL, REVISION, DEPLOYMENT),
+        (flow.dag(), _finish(revision=REVISION.reference)),
+        config,
+    )
+
+
+def build_rollback(config: TemplateConfig) -> WorkflowTemplate:
+    """Go back to a release: what identifies its bytes comes as parameters, so neither Hub nor store is needed."""
+    flow = Flow("roll-back-to-release")
+    name, release = DEPLOYMENT.reference, RELEASE.reference
+    target = ChecksumInputs(model=MODEL.reference, commit=COMMIT.reference, manifest_sha256=MANIFEST.reference)
+    flow.call(CHECKSUM, target)
+    flow.call(DEPLOY, DeployInputs(deployment=name, release_id=release, run=RUN, owner=OWNER), after=[CHECKSUM])
+    suspect = SmokeInputs(deployment=name, release_id=release, run=RUN, owner=OWNER)
+    tested = flow.call(SMOKE, suspect, after=[DEPLOY])
+    proved = PromoteInputs(
+        deployment=name, release_id=release, run=RUN, owner=OWNER, proof=tested.proof, refuse_previous=True
+    )
+    flow.call(PROMOTE, proved)
+    return _workflow(
+        ROLLBACK_TEMPLATE,
+        _shown_as(
+            f"Roll {DEPLOYMENT.reference} back", f"To {RELEASE.reference}: {MODEL.reference} at {COMMIT.reference}"
+        ),
+        (MODEL, COMMIT, MANIFEST, RELEASE, DEPLOYMENT),
+        (flow.dag(), _finish(revision=COMMIT.reference)),
+        config,
+    )
+
+
+def _finish(revision: str) -> DAG:
+    """Runs after success, failure, Stop and deadline; with fresh eyes: it is given nothing that a step found out."""
+    flow = Flow(FINISH)
+    name = DEPLOYMENT.reference
+    unless_good = "'{{workflow.status}}' != 'Succeeded'"
+    flow.call(ROLLBACK, RollbackInputs(deployment=name, run=RUN, owner=OWNER), when=unless_good)
+    ended = ReportInputs(
+        model=MODEL.reference,
+        revision=revision,
+        deployment=name,
+        run=RUN,
+        owner=OWNER,
+        status="{{workflow.status}}",
+        rollback_status="{{tasks.rollback.status}}",
+    )
+    flow.finally_call(REPORT, ended, after=ROLLBACK)
+    return flow.dag()
+
+
+def _shown_as(title: str, description: str) -> WorkflowMetadata:
+    """Annotations, because they hold any text; a label with a model's name in it would make the run an Error."""
+    return WorkflowMetadata(
+        annotations={"workflows.argoproj.io/title": title, "workflows.argoproj.io/description": description}
+    )
+
+
+def _workflow(
+    name: str,
+    metadata: WorkflowMetadata,
+    parameters: tuple[RunParameter, ...],
+    dags: tuple[DAG, DAG],
+    config: TemplateConfig,
+) -> WorkflowTemplate:
+    """``dags`` are the flow and its exit handler; the steps' templates are those that the two call."""
+    called = {task.name for dag in dags for task in dag.tasks}
+    return WorkflowTemplate(
+        name=name,
+        labels={"app.kubernetes.io/part-of": "vllm-promote"},
+        entrypoint=dags[0].name,
+        on_exit=FINISH,
+        arguments=[Parameter(name=p.name, description=p.description) for p in parameters],
+        templates=[*dags, *(pods.template(step, config) for step in ALL if step.name in called)],
+        synchronization=Synchronization(mutexes=[Mutex(name=f"vllm-promote-{DEPLOYMENT.reference}")]),
+        workflow_metadata=metadata,
+        pod_gc=PodGC(strategy="OnPodSuccess", delete_delay_duration="600s"),
+        ttl_strategy=TTLStrategy(seconds_after_completion=14 * DAY),
+        **pods.spec(config),
+    )
