@@ -94,7 +94,7 @@ def tail(daemon: Daemon, lines: int) -> str:
 
 def found(directory: Path) -> tuple[Daemon, ...]:
     """Every daemon that ever was in the directory, by name."""
-    return tuple(Daemon(directory, path.stem) for path in sorted(directory.glob("*.lock")))
+    return tuple(Daemon(directory, path.stem) for path in sorted(directory.glob("*.pid")))
 
 
 def _launch(daemon: Daemon, argv: Sequence[str], environ: Mapping[str, str], cwd: Path) -> tuple[int, str]:
