@@ -1,7 +1,7 @@
 """The account of one run: what the report, the history and the command's last words are all made from."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,14 +41,13 @@ class Line:
 class Surroundings:
     """What is true beside the run when the account is drawn up.
 
-    ``record`` is None where it could not be read, ``names`` holds the releases it speaks of, ``evidence`` is the smoke
-    test's own JSON, ``flag`` is what each command of ours needs to act on the same place (``--local``).
+    ``record`` is None where it could not be read, ``names`` holds the releases that it and the run speak of, ``flag``
+    is what each command of ours needs to act on the same place (``--local``).
     """
 
     record: Record | None = None
-    names: Mapping[str, Named]
+    names: Mapping[str, Named] = field(default_factory=dict)
     url: str = ""
-    evidence: Any = None
     flag: str = ""
 
 
@@ -85,7 +84,8 @@ class Account:
     record_known: bool
     url: str
     flag: str
-    evidence: Any
+    evidence: Any = None
+    """The smoke test's own JSON."""
 
     @property
     def removed(self) -> bool:
@@ -144,7 +144,6 @@ def draw_up(run: Run, around: Surroundings) -> Account:
         record_known=around.record is not None,
         url=around.url,
         flag=around.flag,
-        evidence=around.evidence,
     )
 
 

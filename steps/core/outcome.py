@@ -6,6 +6,7 @@ a rollback may fail that had nothing to bring back. The record says which it was
 
 from typing import Literal, get_args
 
+from steps.contracts import DEPLOY, PREFLIGHT, PROMOTE, SMOKE
 from steps.core.record import Record
 from steps.core.run import FINISHED, Run
 from steps.errors import Refused, RollbackFailed
@@ -20,6 +21,8 @@ FAILED_EXIT = 1
 ROLLBACK_FAILED_EXIT = 4
 TIMED_OUT_EXIT = 124
 INTERRUPTED_EXIT = 130
+TOUCHING = frozenset(step.name for step in (PREFLIGHT, DEPLOY, SMOKE, PROMOTE))
+"""Steps that may change the record: preflight rolls back the work of a dead owner."""
 
 
 def decide(run: Run, record: Record | None) -> Outcome:
@@ -58,7 +61,9 @@ def _rollback_failed(run: Run, record: Record | None) -> bool:
         return False
     if rollback.attempts and rollback.attempts[-1].exit_code == RollbackFailed.exit_code:
         return True
-    return record is None or record.owner == run.uid  # its work is still in flight, and nobody is at it
+    if record is None:  # it may be in flight, where this run came so far as to touch it
+        return any(n.attempts for n in run.nodes if n.name in TOUCHING)
+    return record.owner == run.uid
 
 
 def _ended_well(run: Run) -> bool:

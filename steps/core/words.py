@@ -51,7 +51,7 @@ def advice(account: Account) -> tuple[str, ...]:
         case "rollback-failed":
             return (
                 f"see what serves: {_command(account, 'status')}",
-                "run the same promotion again: before anything else it brings back what served",
+                "then run the same promotion again, which first of all brings back what served",
             )
     if account.refused and account.release:
         allow = _command(account, "allow", f"--release {account.release.release_id}")

@@ -1,0 +1,183 @@
+"""Say what happened, for people and for machines; whatever happened, and whatever fails here, exit 0."""
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Protocol, get_args
+
+from steps.contracts import REPORT, ROLLBACK, SMOKE, ReportInputs, ReportOutputs
+from steps.core import canonical
+from steps.core.account import Account, Named, Surroundings, draw_up, iso
+from steps.core.names import Layout, check_deployment
+from steps.core.outcome import release_id
+from steps.core.page import render
+from steps.core.run import Node, Phase, Run
+from steps.core.words import summary
+from steps.entry import run_step
+from steps.errors import StepError
+from steps.ports import Journal, Serving, Store
+from steps.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_PHASES: dict[str, Phase] = {phase: phase for phase in get_args(Phase)}
+"""Argo says ``Errored`` of a task whose node is an Error; a word that is not known here is no success either."""
+
+
+class Shelf(Protocol):
+    """A second place for reports, beside the store."""
+
+    def put(self, run: str, name: str, body: bytes) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outside:
+    """Each port is connected when it is needed: the report of a run must not fail because one of them does."""
+
+    journal: Callable[[], Journal]
+    serving: Callable[[str], Serving]
+    """Of a deployment."""
+    store: Callable[[], Store]
+    layout: Layout
+    shelf: Shelf | None
+    flag: str
+    """What every command needs to act on the same place."""
+
+
+@dataclass(frozen=True)
+class Troubles:
+    """What went wrong with the report itself."""
+
+    sentences: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Go on after a foreseen failure, and remember it."""
+        try:
+            yield
+        except StepError as err:
+            log.warning("%s", err)
+            self.sentences.append(str(err))
+
+
+def report(inputs: ReportInputs, outside: Outside) -> ReportOutputs:
+    """A run that found its release serving already changes nothing: its report stays on this machine."""
+    troubles = Troubles()
+    run, around = told(inputs), Surroundings(flag=outside.flag)
+    with troubles.noted():
+        run = outside.journal().run(inputs.run) or run
+    with troubles.noted():
+        around = look(run, outside.serving(_deployment(run)), outside.flag)
+    account = draw_up(run, around)
+    if account.outcome == "live":
+        deliver(account, outside, None, troubles)
+    else:
+        keep(account, run, outside, troubles)
+    words = "; ".join((summary(account), *(f"the report lacks something: {t}" for t in troubles.sentences)))
+    log.info("%s", words)
+    return ReportOutputs(outcome=account.outcome, summary=words)
+
+
+def keep(account: Account, run: Run, outside: Outside, troubles: Troubles) -> None:
+    """In the store as well, with the evidence that the smoke test left there."""
+    store = None
+    with troubles.noted():
+        store = outside.store()
+        if _attempted(run, SMOKE.name):
+            account = replace(account, evidence=evidence(store, outside.layout, run.name))
+    deliver(account, outside, store, troubles)
+
+
+def look(run: Run, serving: Serving, flag: str) -> Surroundings:
+    """The record as it is now, and the releases that it and the run speak of."""
+    record = serving.read().record
+    wanted = {record.live, record.previous, record.candidate, release_id(run)} - {None}
+    return Surroundings(
+        record=record, names={r: name(serving, r) for r in sorted(filter(None, wanted))}, url=serving.url, flag=flag
+    )
+
+
+def name(serving: Serving, release: str) -> Named:
+    """A release as people know it."""
+    known = serving.release(release)
+    return Named(release_id=release, model=known.model, commit=known.commit) if known else Named(release_id=release)
+
+
+def told(inputs: ReportInputs) -> Run:
+    """What Argo's own words say of a run whose journal is gone."""
+    parameters = {"model": inputs.model, "revision": inputs.revision, "deployment": inputs.deployment}
+    rollback = Node(name=ROLLBACK.name, phase=_phase(inputs.rollback_status), on_exit=True)
+    return Run(
+        name=inputs.run,
+        uid=inputs.owner,
+        template="",
+        parameters=parameters,
+        phase=_phase(inputs.status),
+        started=0.0,
+        nodes=(rollback,),
+    )
+
+
+def evidence(store: Store, layout: Layout, run: str) -> Any:
+    """What the smoke test of this run saw; None where it left nothing that can be read."""
+    body = store.get(layout.report(run, "smoke.json"))
+    try:
+        return None if body is None else json.loads(body)
+    except ValueError:
+        log.warning("the evidence of run %s is not JSON", run)
+        return None
+
+
+def deliver(account: Account, outside: Outside, store: Store | None, troubles: Troubles) -> None:
+    """To this machine first: the store may be what failed."""
+    documents = {"report.json": canonical.dump(account.to_json()), "report.html": render(account).encode()}
+    for file_name, body in documents.items():
+        if outside.shelf is not None:
+            with troubles.noted():
+                outside.shelf.put(account.run, file_name, body)
+    if store is None:
+        return
+    with troubles.noted():
+        for file_name, body in documents.items():
+            store.put(outside.layout.report(account.run, file_name), body)
+        time = iso(account.at).replace("-", "").replace(":", "")
+        key = outside.layout.history(check_deployment(account.deployment), time, account.run)
+        store.create(key, canonical.dump(account.history()))
+
+
+def _deployment(run: Run) -> str:
+    resolved = run.node("resolve")
+    return check_deployment((resolved and resolved.outputs.get("deployment")) or run.parameters.get("deployment", ""))
+
+
+def _attempted(run: Run, step: str) -> bool:
+    node = run.node(step)
+    return node is not None and bool(node.attempts)
+
+
+def _phase(word: str) -> Phase:
+    return _PHASES.get(word, "Error")
+
+
+def main(inputs: ReportInputs, settings: Settings) -> ReportOutputs:
+    from steps.clients import serving, store
+    from steps.clients.local import journal
+    from steps.clients.local.reports import Reports
+
+    outside = Outside(
+        journal=partial(journal.connect, settings),
+        serving=partial(serving.connect, settings),
+        store=partial(store.connect, settings),
+        layout=Layout(settings.prefix),
+        shelf=Reports(settings.local_dir / "reports") if settings.local_dir else None,
+        flag="--local" if settings.local_dir else "",
+    )
+    return report(inputs, outside)
+
+
+if __name__ == "__main__":
+    sys.exit(run_step(REPORT, main))
