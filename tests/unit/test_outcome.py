@@ -1,0 +1,104 @@
+from dataclasses import replace
+
+import pytest
+
+from steps.core.outcome import decide, exit_code
+from steps.core.record import Record
+from steps.core.run import Node
+from tests.stubs.runs import NEW, OLD, attempt, done, failed, on_exit, promoted, resolved, rolled_back, run
+
+IDLE_OLD = Record(live=OLD.release_id)
+IDLE_NEW = Record(live=NEW.release_id, previous=OLD.release_id)
+NOTHING = on_exit(done("rollback", outcome="nothing", outage_seconds="0.0"))
+NEW_STATE = done("preflight", state="new")
+PROMOTE_LOST = Node(name="promote", phase="Error", attempts=(attempt(code=137),))
+
+
+def test_a_good_run_whose_release_is_live_has_promoted():
+    assert decide(promoted(), IDLE_NEW) == "promoted"
+    assert decide(promoted("Succeeded"), IDLE_NEW) == "promoted"
+
+
+def test_a_good_run_counts_as_promoted_where_the_record_cannot_be_read():
+    assert decide(promoted(), None) == "promoted"
+
+
+def test_a_good_run_whose_release_is_not_live_has_failed():
+    assert decide(promoted("Succeeded"), IDLE_OLD) == "failed"
+
+
+def test_what_preflight_found_serving_is_live():
+    found = run(resolved(), done("preflight", state="live"), Node(name="mirror", phase="Skipped"), phase="Succeeded")
+    assert decide(found, IDLE_NEW) == "live"
+
+
+def test_a_step_that_says_no_by_policy_refuses():
+    refused = run(resolved(), failed("preflight", 11, "Refused: it failed before"), NOTHING, phase="Failed")
+    assert decide(refused, IDLE_OLD) == "refused"
+
+
+def test_any_other_failure_before_anything_was_touched_is_a_failure():
+    broken = run(resolved(), NEW_STATE, failed("mirror", 13, "Corrupt: 1 of 9 files"), NOTHING, phase="Failed")
+    assert decide(broken, IDLE_OLD) == "failed"
+
+
+@pytest.mark.parametrize("outcome", ["rolled-back", "removed"])
+def test_a_failure_whose_work_was_undone_is_rolled_back(outcome):
+    assert decide(rolled_back(outcome), IDLE_OLD) == "rolled-back"
+
+
+def test_a_lost_promote_whose_work_the_rollback_completed_has_promoted():
+    completed = on_exit(done("rollback", outcome="completed", outage_seconds="3.0"))
+    assert decide(run(resolved(), NEW_STATE, PROMOTE_LOST, completed, phase="Failed"), IDLE_NEW) == "promoted"
+
+
+def test_a_promote_that_was_lost_after_its_last_write_has_promoted():
+    assert decide(run(resolved(), NEW_STATE, PROMOTE_LOST, NOTHING, phase="Failed"), IDLE_NEW) == "promoted"
+
+
+def test_a_failed_repair_of_the_live_release_is_no_promotion():
+    broken = run(resolved(), NEW_STATE, failed("mirror", 13, "Corrupt: x"), NOTHING, phase="Failed")
+    assert decide(broken, IDLE_NEW) == "failed"
+
+
+def test_a_rollback_that_says_so_itself_has_failed_whatever_the_record_says():
+    gone = on_exit(failed("rollback", 17, "RollbackFailed: no"))
+    assert decide(run(resolved(), failed("smoke", 16, "Failed: no"), gone), IDLE_OLD) == "rollback-failed"
+
+
+def test_a_lost_rollback_has_failed_while_its_work_is_in_flight():
+    lost = on_exit(failed("rollback", 137, ""))
+    bad = run(resolved(), failed("smoke", 16, "Failed: no"), lost)
+    assert decide(bad, Record(live=OLD.release_id, phase="rolling-back", owner=bad.uid)) == "rollback-failed"
+    assert decide(bad, IDLE_OLD) == "failed"
+
+
+def test_where_the_record_cannot_be_read_a_failed_rollback_counts_only_after_something_was_touched():
+    blind = on_exit(failed("rollback", 10, "BadInput: deployment 'A B' cannot be used"))
+    assert decide(run(failed("resolve", 10, "BadInput: no"), blind), None) == "failed"
+    assert decide(run(resolved(), failed("deploy", 75, "Transient: no"), blind), None) == "rollback-failed"
+
+
+def test_a_run_that_ended_before_it_knew_its_release_fails_even_when_something_serves():
+    assert decide(run(failed("resolve", 12, "Missing: no"), NOTHING, phase="Failed"), IDLE_NEW) == "failed"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "plain", "interrupted", "timed_out"),
+    [
+        ("promoted", 0, 130, 0),
+        ("live", 0, 130, 0),
+        ("refused", 1, 130, 124),
+        ("failed", 1, 130, 124),
+        ("rolled-back", 1, 130, 124),
+        ("rollback-failed", 4, 4, 4),
+    ],
+)
+def test_the_exit_code_follows_from_the_outcome(outcome, plain, interrupted, timed_out):
+    assert exit_code(outcome) == plain
+    assert exit_code(outcome, interrupted=True) == interrupted
+    assert exit_code(outcome, timed_out=True) == timed_out
+
+
+def test_a_run_without_nodes_is_judged_by_its_phase():
+    assert decide(replace(run(phase="Error"), nodes=()), IDLE_OLD) == "failed"

@@ -1,0 +1,180 @@
+import json
+
+import pytest
+
+from steps.contracts import ReportInputs
+from steps.core import canonical
+from steps.core.names import Layout
+from steps.core.record import Record
+from steps.core.release import Release, Serving
+from steps.errors import Conflict, Missing, NoSpace
+from steps.ports import Held
+from steps.report import Outside, report
+from tests.stubs.runs import COMMIT, NEW, RESOLVED, done, failed, on_exit, promoted, resolved, run
+from tests.stubs.serving import FakeServing
+from tests.stubs.store import FakeStore
+
+INPUTS = ReportInputs(
+    model="org/chat",
+    revision="main",
+    deployment="chat",
+    run="promote-20261122-030405-ab12",
+    owner="uid-1",
+    status="Succeeded",
+    rollback_status="Skipped",
+)
+LAYOUT = Layout("team")
+
+
+class Shelf:
+    def __init__(self):
+        self.files = {}
+
+    def put(self, run, name, body):
+        self.files[name] = body
+
+
+class Journal:
+    def __init__(self, run):
+        self._run = run
+
+    def run(self, name):
+        return self._run
+
+
+class World:
+    """A run, a record, a store and a shelf; ``serving`` and ``store`` raise when they hold an error."""
+
+    def __init__(self, run, record):
+        self.journal = Journal(run)
+        self.store = FakeStore()
+        self.serving = FakeServing(held=Held(record, "1", record.live))
+        self.shelf = Shelf()
+
+    def report(self):
+        outside = Outside(
+            journal=lambda: self.journal,
+            serving=lambda _deployment: give(self.serving),
+            store=lambda: give(self.store),
+            layout=LAYOUT,
+            shelf=self.shelf,
+            flag="--local",
+        )
+        return report(INPUTS, outside)
+
+    def on_shelf(self):
+        return json.loads(self.shelf.files["report.json"])
+
+
+def give(thing):
+    if isinstance(thing, Exception):
+        raise thing
+    return thing
+
+
+def live_run():
+    return run(resolved(), done("preflight", state="live"))
+
+
+def test_a_promotion_is_reported_to_the_machine_the_store_and_the_history():
+    world = World(promoted(), Record(live=NEW.release_id))
+    outputs = world.report()
+    assert outputs.outcome == "promoted"
+    key = LAYOUT.report(INPUTS.run, "report.json")
+    assert world.store.objects[key] == world.shelf.files["report.json"]
+    assert set(world.shelf.files) == {"report.json", "report.html"}
+    [entry] = world.store.list(LAYOUT.history_prefix("chat"))
+    assert entry.endswith(f"Z-{INPUTS.run}.json")
+
+
+def test_a_run_that_found_its_release_live_leaves_the_store_alone():
+    world = World(live_run(), Record(live=NEW.release_id))
+    world.store = AssertionError("the store was asked for")
+    assert world.report().outcome == "live"
+    assert world.on_shelf()["outcome"] == "live"
+
+
+def test_the_evidence_of_the_smoke_test_is_in_the_report():
+    world = World(promoted(), Record(live=NEW.release_id))
+    world.store.put(LAYOUT.report(INPUTS.run, "smoke.json"), canonical.dump({"result": "pass"}))
+    world.report()
+    assert world.on_shelf()["evidence"] == {"result": "pass"}
+
+
+@pytest.mark.parametrize("body", [None, b"{"])
+def test_missing_or_damaged_evidence_does_not_keep_the_report_from_being_written(body):
+    world = World(promoted(), Record(live=NEW.release_id))
+    if body:
+        world.store.put(LAYOUT.report(INPUTS.run, "smoke.json"), body)
+    world.report()
+    assert world.on_shelf()["evidence"] is None
+
+
+def test_a_store_that_cannot_be_reached_is_noted_and_the_local_report_is_written():
+    world = World(run(failed("resolve", 12, "Missing: no bucket"), phase="Failed"), Record())
+    world.store = Missing("bucket models is not there; create it")
+    outputs = world.report()
+    assert outputs.outcome == "failed"
+    assert "the report lacks something: bucket models is not there; create it" in outputs.summary
+    assert world.on_shelf()["outcome"] == "failed"
+
+
+def test_a_read_only_store_is_noted():
+    world = World(run(failed("preflight", 12, "Missing: read-only"), phase="Failed"), Record())
+    world.store = FakeStore(writable=False)
+    assert "closed to write" in world.report().summary
+
+
+def test_a_full_disk_is_noted_and_the_store_still_gets_its_report():
+    world = World(promoted(), Record(live=NEW.release_id))
+
+    def full(run, name, body):
+        raise NoSpace("the disk is full")
+
+    world.shelf.put = full
+    assert "the disk is full" in world.report().summary
+    assert LAYOUT.report(INPUTS.run, "report.html") in world.store.objects
+
+
+def test_a_record_that_is_not_ours_is_noted_and_not_guessed_at():
+    world = World(run(failed("resolve", 12, "Missing: x"), phase="Failed"), Record())
+    world.serving = Conflict("Service chat is not ours")
+    assert (
+        "what serves now could not be read; the report lacks something: Service chat is not ours"
+        in world.report().summary
+    )
+
+
+def test_a_run_that_the_engine_no_longer_knows_is_told_from_what_argo_said():
+    world = World(None, Record(live=NEW.release_id))
+    assert world.report().outcome == "promoted"
+
+
+def test_the_deployment_that_resolve_chose_is_reported_not_the_empty_one_that_was_asked_for():
+    chosen = run(resolved(), on_exit(failed("rollback", 17, "RollbackFailed: x")), deployment="")
+    world = World(chosen, Record(live=NEW.release_id))
+    world.report()
+    assert world.on_shelf()["deployment"] == RESOLVED["deployment"]
+
+
+def test_writing_the_report_twice_makes_one_entry_in_the_history():
+    world = World(promoted(), Record(live=NEW.release_id))
+    world.report()
+    world.report()
+    assert len(world.store.list(LAYOUT.history_prefix("chat"))) == 1
+
+
+def test_releases_are_called_by_model_and_commit_where_serving_knows_them():
+    world = World(run(failed("resolve", 12, "Missing: x"), phase="Failed"), Record())
+    release = Release(
+        deployment="chat",
+        model="org/old",
+        commit=COMMIT,
+        manifest_sha256="0" * 64,
+        total_bytes=1,
+        serving=Serving(served_name="chat", image="", device="cpu", gpus=0, args=(), pod="{}"),
+    )
+    world.serving.held = Held(Record(phase="swapping", owner="me"), "1", None)
+    world.serving.ensure(release, 1, "me")
+    world.serving.held = Held(Record(live=release.release_id), "2", release.release_id)
+    assert f"the previous model (org/old at {COMMIT[:12]}) serves" in world.report().summary

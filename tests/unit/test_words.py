@@ -1,0 +1,99 @@
+from dataclasses import replace
+
+import pytest
+
+from steps.core.account import Surroundings, draw_up
+from steps.core.amounts import seconds, size
+from steps.core.record import Record
+from steps.core.words import advice, summary
+from tests.stubs.runs import NAMES, NEW, OLD, done, failed, on_exit, promoted, resolved, rolled_back, run
+
+URL = "http://127.0.0.1:8123"
+NEW_LIVE = Surroundings(
+    record=Record(live=NEW.release_id, previous=OLD.release_id), names=NAMES, url=URL, flag="--local"
+)
+OLD_LIVE = replace(NEW_LIVE, record=Record(live=OLD.release_id, refused=(NEW.release_id,)))
+NONE_LIVE = replace(NEW_LIVE, record=Record())
+CORRUPT = run(resolved(), failed("mirror", 13, "Corrupt: 2 of 9 files differ; run it again"), phase="Failed")
+
+
+def test_a_promotion_says_what_serves_where_and_how_long_clients_waited():
+    assert summary(draw_up(promoted(), NEW_LIVE)) == (
+        f"promoted; org/chat at 0123456789ab serves at {URL}; clients had no answer for 34 s"
+    )
+
+
+def test_a_promotion_tells_how_to_ask_it_and_how_to_go_back():
+    assert advice(draw_up(promoted(), NEW_LIVE)) == (
+        f"ask it: curl {URL}/v1/models",
+        "go back to org/chat at ffffffffffff: python -m workflows.rollback --deployment chat --local",
+    )
+
+
+def test_what_is_live_already_needs_no_advice():
+    found = draw_up(run(resolved(), done("preflight", state="live"), phase="Succeeded"), NEW_LIVE)
+    assert summary(found) == f"already live; org/chat at 0123456789ab serves at {URL}; nothing was changed"
+    assert advice(found) == ()
+
+
+def test_a_failure_names_the_step_its_sentence_and_the_model_that_goes_on_serving():
+    assert summary(draw_up(CORRUPT, OLD_LIVE)) == (
+        "failed (mirror): Corrupt: 2 of 9 files differ; run it again; "
+        f"the previous model (org/chat at ffffffffffff) serves at {URL}, untouched"
+    )
+
+
+def test_a_failure_tells_how_to_go_on():
+    not_refused = replace(OLD_LIVE, record=Record(live=OLD.release_id))
+    assert advice(draw_up(CORRUPT, not_refused)) == (
+        "go on where it ended: python -m workflows.promote --retry promote-20261122-030405-ab12 --local",
+    )
+
+
+def test_a_rollback_says_that_the_previous_model_serves_again():
+    account = draw_up(rolled_back(), OLD_LIVE)
+    assert summary(account).endswith(
+        f"the previous model (org/chat at ffffffffffff) serves at {URL} again; clients had no answer for 1 min 13 s"
+    )
+    assert "python -m workflows.allow --deployment chat --release ab12ab12ab12 --local" in advice(account)[0]
+
+
+def test_a_first_deployment_that_failed_leaves_nothing_and_says_so():
+    assert "nothing serves, and what this run created is removed" in summary(draw_up(rolled_back("removed"), NONE_LIVE))
+
+
+def test_a_failed_rollback_calls_for_a_person():
+    nodes = (resolved(), failed("smoke", 16, "Failed: no"), on_exit(failed("rollback", 17, "RollbackFailed: stuck.")))
+    account = draw_up(run(*nodes), OLD_LIVE)
+    assert summary(account) == (
+        f"rollback failed: a person is needed (rollback): RollbackFailed: stuck; what serves at {URL} is not certain"
+    )
+    assert "workflows.status --deployment chat --local" in advice(account)[0]
+
+
+def test_a_record_that_cannot_be_read_is_not_guessed_at():
+    assert summary(draw_up(CORRUPT, Surroundings())).endswith("what serves now could not be read")
+
+
+def test_a_rollback_by_hand_is_called_so():
+    by_hand = replace(
+        run(done("promote", outage_seconds="0.4"), phase="Succeeded", release_id=OLD.release_id),
+        template="vllm-promote-rollback",
+    )
+    assert summary(draw_up(by_hand, OLD_LIVE)).startswith("rolled back by hand; org/chat at ffffffffffff serves")
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [(0.84, "0.8 s"), (42.4, "42 s"), (59.7, "1 min"), (200, "3 min 20 s"), (7500, "2 h 5 min")],
+)
+def test_seconds_are_said_as_people_say_them(amount, text):
+    assert seconds(amount) == text
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [(0, "0 B"), (512, "512 B"), (1536, "1.5 KiB"), (13.4 * 2**30, "13.4 GiB"), (3 * 2**40, "3.0 TiB")],
+)
+def test_sizes_are_said_in_binary_units(amount, text):
+    assert size(amount) == text
