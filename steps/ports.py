@@ -117,7 +117,7 @@ class Store(Protocol):
     def stat(self, key: str) -> Object | None: ...
 
     def upload(self, key: str, size: int, sha256: str) -> AbstractContextManager[Upload]:
-        """Any earlier unfinished upload to this key is ended."""
+        """``complete`` ends every other unfinished upload to this key; whose upload was ended so meets Conflict."""
         ...
 
     def read(self, key: str, start: int, end: int) -> Iterable[bytes]:
@@ -132,6 +132,10 @@ class Volume(Protocol):
 
     def manifest(self, model: str, commit: str) -> Manifest | None:
         """Of a published directory; None where it is not published. Raises Corrupt."""
+        ...
+
+    def sizes(self, model: str, commit: str) -> Mapping[str, int]:
+        """Of the files in a published directory, by path, nothing read; empty where it is not published."""
         ...
 
     def free_bytes(self) -> int: ...
