@@ -1,0 +1,155 @@
+"""The S3 store, through boto3's plain calls; its transfer manager verifies nothing above 8 MiB and is not used.
+
+Every body that is sent carries a checksum that the store checks, and every object of a model the sha256 of its content
+as metadata. What is read is proved by the reader's own sha256.
+"""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import boto3
+from botocore import exceptions as boto
+from botocore.config import Config
+
+from steps.clients import store_upload
+from steps.clients.bucket import Bucket
+from steps.clients.store_errors import code_of
+from steps.core import parts
+from steps.core.names import Layout
+from steps.errors import BadInput, Conflict, Corrupt, Transient
+from steps.ports import Object, Store, Upload
+from steps.settings import Settings
+
+CONNECT_SECONDS = 10
+ATTEMPTS = 5
+"""Of one request, within seconds. Minutes are the workflow's business."""
+PIECE = 1024 * 1024
+
+log = logging.getLogger(__name__)
+
+
+def connect(settings: Settings) -> Store:
+    """Credentials, endpoint, region, proxies and CA bundle come from the variables and files that boto3 knows.
+
+    Asks nothing of the store yet. Raises BadInput for an endpoint or a profile that cannot be.
+    """
+    config = Config(
+        signature_version="s3v4",
+        s3={"addressing_style": "path" if _endpoint_is_given() else "auto"},
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=max(1.0, settings.stall_seconds),
+        max_pool_connections=4 * parts.MAX_WORKERS,
+        tcp_keepalive=True,
+        request_checksum_calculation=settings.s3_checksums,
+        response_checksum_validation=settings.s3_checksums,
+    )
+    try:
+        session = boto3.session.Session()
+        client = session.client("s3", region_name=session.region_name or "us-east-1", config=config)
+    except (ValueError, boto.BotoCoreError) as err:
+        raise BadInput(f"no S3 client can be made: {err}; check the AWS_* variables and the AWS config file") from err
+    bucket = Bucket(client, settings.bucket, own_digests=settings.s3_checksums == "when_required")
+    return S3(bucket, Layout(settings.prefix))
+
+
+def _endpoint_is_given() -> bool:
+    return any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
+
+
+class S3(Store):
+    """One bucket. Thread-safe, as boto3's clients are."""
+
+    def __init__(self, bucket: Bucket, layout: Layout) -> None:
+        self._bucket = bucket
+        self._client = bucket.client
+        self._probe = layout.model_file("writable", "probe", "0")
+        """A key that is never written, below those that are."""
+
+    def check_writable(self) -> None:
+        bucket, key = self._bucket, self._probe
+        with bucket.doing("write", key):
+            begun = self._client.create_multipart_upload(Bucket=bucket.name, Key=key)
+            self._client.abort_multipart_upload(Bucket=bucket.name, Key=key, UploadId=begun["UploadId"])
+
+    def get(self, key: str) -> bytes | None:
+        with self._bucket.doing("read", key):
+            try:
+                answer = self._client.get_object(Bucket=self._bucket.name, Key=key)
+            except self._client.exceptions.NoSuchKey:
+                return None
+            body: bytes = answer["Body"].read()
+            return body
+
+    def put(self, key: str, body: bytes) -> None:
+        self._bucket.send(key, body)
+
+    def create(self, key: str, body: bytes) -> bool:
+        try:
+            self._bucket.send(key, body, IfNoneMatch="*")
+        except Conflict as err:
+            # When a reply is lost, the client's own second try meets what its first one wrote.
+            return _was_repeated(err) and self.get(key) == body
+        except Transient:
+            if self.get(key) != body:
+                raise
+        return True
+
+    def list(self, prefix: str) -> Mapping[str, int]:
+        with self._bucket.doing("list", prefix):
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket.name, Prefix=prefix)
+            return {o["Key"]: o["Size"] for page in pages for o in page.get("Contents", ())}
+
+    def stat(self, key: str) -> Object | None:
+        return store_upload.stat(self._bucket, key)
+
+    @contextmanager
+    def upload(self, key: str, size: int, sha256: str) -> Iterator[Upload]:
+        if parts.cut(size).count == 1:
+            yield store_upload.Whole(self._bucket, key, sha256)
+            return
+        upload = store_upload.Multipart(self._bucket, key, Object(size=size, sha256=sha256))
+        try:
+            yield upload
+        finally:
+            upload.end()
+
+    def read(self, key: str, start: int, end: int) -> Iterator[bytes]:
+        """A body that breaks off is asked for again from there on: boto3 only repeats requests without an answer."""
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                for piece in self._pieces(key, start, end):
+                    start += len(piece)
+                    yield piece
+            except Transient as err:
+                if left == 0:
+                    raise
+                log.warning("going on at byte %d: %s", start, err)
+            else:
+                return
+
+    def delete(self, key: str) -> None:
+        with self._bucket.doing("delete", key):
+            self._client.delete_object(Bucket=self._bucket.name, Key=key)
+
+    def _pieces(self, key: str, start: int, end: int) -> Iterator[bytes]:
+        if start == end:
+            return
+        where = self._bucket.where(key)
+        with self._bucket.doing("read", key):
+            try:
+                answer = self._client.get_object(Bucket=self._bucket.name, Key=key, Range=f"bytes={start}-{end - 1}")
+            except boto.ClientError as err:
+                if code_of(err) in ("NoSuchKey", "InvalidRange"):
+                    raise Corrupt(f"{where} is gone, or shorter than {end} bytes; run mirror again to heal it") from err
+                raise
+            if answer["ContentLength"] != end - start:
+                raise Corrupt(f"{where} is shorter than {end} bytes; run mirror again to heal it")
+            yield from answer["Body"].iter_chunks(PIECE)
+
+
+def _was_repeated(err: Conflict) -> bool:
+    cause = err.__cause__
+    return isinstance(cause, boto.ClientError) and cause.response["ResponseMetadata"].get("RetryAttempts", 0) > 0
