@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from steps.core.names import check_bucket, check_prefix
+from steps.core.release import Device
 from steps.errors import BadInput
 
 PREFIX = "VLLM_PROMOTE_"
-Device = Literal["cuda", "cpu"]
 Checksums = Literal["when_supported", "when_required"]
 
 _SERVING = re.compile(r"(kube|local)://(.+)")

@@ -10,6 +10,7 @@ from steps.core.manifest import Manifest
 from steps.core.names import check_commit, check_deployment, check_model
 from steps.errors import BadInput, Corrupt
 
+Device = Literal["cuda", "cpu"]
 Strategy = Literal["recreate", "blue-green"]
 ID_LENGTH = 12
 

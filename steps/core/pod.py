@@ -1,0 +1,74 @@
+"""The catalog's ``pod`` block: what a cluster's operator may say of a model server's pod, in Kubernetes' own words.
+
+Everything else of the pod is the pipeline's: its security context, its volumes, its probes, its command.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+from steps.core.catalog_text import Block
+
+_SECRET_NAMES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "VLLM_API_KEY")
+
+
+def _not_gpus(amounts: dict[str, str]) -> dict[str, str]:
+    if "nvidia.com/gpu" in amounts:
+        raise ValueError("GPUs are asked for by the entry's own key gpus; remove nvidia.com/gpu")
+    return amounts
+
+
+Quantity = Annotated[
+    str,
+    BeforeValidator(lambda v: str(v) if type(v) in (int, float) else v),
+    Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"),
+]
+Amounts = Annotated[dict[str, Quantity], AfterValidator(_not_gpus)]
+
+
+class KubernetesBlock(Block, alias_generator=to_camel):
+    """Keys are written in Kubernetes' camel case."""
+
+
+class Resources(KubernetesBlock):
+    requests: Amounts = Field(default_factory=dict)
+    limits: Amounts = Field(default_factory=dict)
+
+
+class EnvVar(KubernetesBlock):
+    """A variable of the model server: a plain value, or where Kubernetes finds it."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+    value: str | None = None
+    value_from: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "EnvVar":
+        if (self.value is None) == (self.value_from is None):
+            raise ValueError("give either value or valueFrom")
+        if self.name in _SECRET_NAMES and self.value is not None:
+            raise ValueError(f"{self.name} is a secret; take it from one with valueFrom")
+        return self
+
+
+class LocalObject(KubernetesBlock):
+    name: str
+
+
+class Pod(KubernetesBlock):
+    """``shm_size`` is that of /dev/shm; the other keys are a PodSpec's, ``env`` and ``resources`` its container's."""
+
+    tolerations: tuple[dict[str, Any], ...] = ()
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    affinity: dict[str, Any] = Field(default_factory=dict)
+    runtime_class_name: str | None = None
+    priority_class_name: str | None = None
+    image_pull_secrets: tuple[LocalObject, ...] = ()
+    env: tuple[EnvVar, ...] = ()
+    shm_size: Quantity | None = None
+    resources: Resources = Resources()
+
+    def patch(self) -> dict[str, Any]:
+        """What the catalog says and no more, as JSON."""
+        return self.model_dump(by_alias=True, exclude_unset=True, mode="json")
