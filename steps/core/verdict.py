@@ -6,9 +6,9 @@ inconclusive   none is bad, but something could not be seen: asked again, never 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
 from steps.core.release import Release, Smoke
 from steps.ports import Answer
@@ -39,14 +39,14 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
-    """What one pod showed. None: it was not asked, because what came before had failed."""
+    """What one pod showed. None: it was not asked, because what came before had failed already."""
 
     uid: str
     release_id: str
     failure: str | None = None
     """The pod has ended; why, and what it said last."""
     healthy: bool = False
-    roots: Mapping[str, str | None] | None = None
+    roots: Mapping[str, str | None] = field(default_factory=dict)
     """By served name, as ``Chat.models`` gives it."""
     plain: Answer | None = None
     streamed: Answer | None = None
@@ -96,12 +96,10 @@ def _findings(release: Release, root: str, seen: Seen) -> Iterator[Finding]:
     if seen.failure:
         yield _bad("alive", f"the model server died while it was tested: {seen.failure}")
     yield _health(seen)
-    if seen.roots is not None:
-        yield _weights(release.serving.served_name, root, seen.roots)
-    if seen.plain is not None:
-        yield _answer(release.smoke, seen.plain)
-    if seen.streamed is not None:
-        yield _stream(seen.streamed)
+    yield _weights(release.serving.served_name, root, seen.roots)
+    yield _answer(release.smoke, seen.plain) if seen.plain else _unclear("answer", "it was not asked")
+    yield _stream(seen.streamed) if seen.streamed else _unclear("streamed answer", "it was not asked for a stream")
+    if seen.streamed:
         yield from _gates(release.smoke, seen.streamed)
     yield _device(release.serving.device, seen.device)
 
@@ -209,38 +207,6 @@ def last_words(log: str) -> str:
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     exceptions = [m[0] for line in lines if (m := _EXCEPTION.search(line))]
     return (exceptions or lines or ["it said nothing"])[-1][:SHOWN]
-
-
-def to_json(release: Release, verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """The evidence, for reports: what was asked, what each pod answered, what follows."""
-    return {
-        "release_id": release.release_id,
-        "model": release.model,
-        "commit": release.commit,
-        "result": worst(v.result for v in verdicts),
-        "request": {"prompt": release.smoke.prompt, "max_tokens": release.smoke.max_tokens, "temperature": 0},
-        "expect": release.smoke.expect,
-        "pods": [_verdict_json(v) for v in verdicts],
-    }
-
-
-def _verdict_json(verdict: Verdict) -> dict[str, Any]:
-    seen = verdict.seen
-    return {
-        "uid": seen.uid,
-        "result": verdict.result,
-        "findings": [asdict(f) for f in verdict.findings],
-        "served": dict(seen.roots or {}),
-        "device_seen": seen.device,
-        "answer": _answer_json(seen.plain),
-        "streamed": _answer_json(seen.streamed),
-        "first_token_seconds": verdict.first_token_seconds,
-        "tokens_per_second": verdict.tokens_per_second,
-    }
-
-
-def _answer_json(answer: Answer | None) -> dict[str, Any] | None:
-    return {**asdict(answer), "text": answer.text[:SHOWN]} if answer else None
 
 
 def _shown(text: str) -> str:

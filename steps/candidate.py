@@ -1,0 +1,162 @@
+"""Have a release's pods running: what deploy, smoke and promote each begin with, so that any of them may be retried."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from steps import releases
+from steps.core import rollout
+from steps.core.budget import Budget, budget
+from steps.core.names import Layout
+from steps.core.record import Record
+from steps.core.release import Release
+from steps.core.rollout import Claim
+from steps.errors import Conflict, Corrupt, Failed, Missing, Transient
+from steps.pods import wait_ready
+from steps.ports import Held, Pod, Store
+from steps.proof import healthy, serves
+from steps.stage import Stage
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """A release whose pods are ready, and the record as it is now."""
+
+    held: Held
+    release: Release
+    pods: tuple[Pod, ...]
+
+
+def find_release(stage: Stage, store: Store, layout: Layout, release_id: str) -> Release:
+    """As resolved; where the store is away, as its pods were started: a rollback by hand needs no store.
+
+    Raises Missing, Transient, Corrupt.
+    """
+    try:
+        return releases.read(store, layout, stage.deployment, release_id).release
+    except (Missing, Transient) as err:
+        kept = stage.serving.release(release_id)
+        if kept is None:
+            raise
+        log.warning("taking release %s as it was started before: %s", release_id, err)
+        return kept
+
+
+def ensure(stage: Stage, held: Held, release: Release, owner: str) -> Up:
+    """Bring ``release`` up from wherever the record is. ``held`` comes from ``rollback.settle``.
+
+    Raises Failed for a candidate that does not come up, after adding it to ``refused``; Conflict, Refused, Corrupt.
+    """
+    release_id, record = release.release_id, held.record
+    match rollout.course(stage.deployment, record, release_id, owner, abandoned=False):
+        case "begin":
+            return _start(stage, _begin(stage, held, release, owner), release, owner)
+        case "continue":
+            return _start(stage, _renew(stage, held, release, owner), release, owner)
+        case "repair":
+            return _repair(stage, _renew(stage, held, release, owner), release, owner)
+        case "settled" if not healthy(stage, release):
+            claim = _claim(stage, record, release, owner)
+            return _repair(stage, stage.serving.swap(held, rollout.repair(record, claim)), release, owner)
+        case "settled" | "finish":
+            return Up(held, release, _ready(stage, release_id))
+        case _:
+            raise Conflict(f"the work in flight on {stage.deployment} changed just now; run again")
+
+
+def refuse(stage: Stage, held: Held, owner: str) -> None:
+    """Add the candidate of the work in flight to ``refused``; a live release is never refused by its own test."""
+    if held.record.phase in ("swapping", "testing"):
+        stage.serving.swap(held, rollout.refuse(held.record, owner))
+
+
+@contextmanager
+def refused_when_failed(stage: Stage, held: Held, owner: str) -> Iterator[None]:
+    """A candidate that fails in here is refused before the error goes on its way."""
+    try:
+        yield
+    except Failed:
+        refuse(stage, held, owner)
+        raise
+
+
+def complete(stage: Stage, held: Held, owner: str) -> None:
+    """From draining to idle: the old release ends and stays as rollback target, what nothing names is removed."""
+    record, serving = held.record, stage.serving
+    if record.previous is not None:
+        serving.stop(record.previous, owner)
+    # Before idle: nothing may be removed by someone who no longer owns the record.
+    for release_id in rollout.unnamed(record, serving.releases()):
+        serving.remove(release_id, owner)
+    serving.swap(held, rollout.drained(record, owner))
+
+
+def require_rollback_target(stage: Stage, record: Record) -> Release | None:
+    """The live release as its pods were started, None where nothing is live. Raises Corrupt where that is unknown."""
+    if record.live is None:
+        return None
+    release = stage.serving.release(record.live)
+    if release is None:
+        raise Corrupt(
+            f"refusing: no verified rollback target, {stage.deployment} no longer knows how its live release "
+            f"{record.live} is started; promote that release again first"
+        )
+    return release
+
+
+def _begin(stage: Stage, held: Held, release: Release, owner: str) -> Held:
+    record = held.record
+    rollout.check_pointer(stage.deployment, record, held.target)
+    require_rollback_target(stage, record)
+    claim = _claim(stage, record, release, owner)
+    return stage.serving.swap(held, rollout.begin(record, release.release_id, claim))
+
+
+def _claim(stage: Stage, record: Record, release: Release, owner: str) -> Claim:
+    now = stage.clock.now()
+    replicas = stage.serving.replicas(record.live) if record.live else release.replicas
+    return Claim(owner=owner, since=now, deadline=now + _budget(stage, release).total, replicas=replicas)
+
+
+def _renew(stage: Stage, held: Held, release: Release, owner: str) -> Held:
+    now, deadline = stage.clock.now(), held.record.deadline
+    if deadline is not None and now <= deadline:
+        return held
+    return stage.serving.swap(held, rollout.renew(held.record, owner, deadline=now + _budget(stage, release).total))
+
+
+def _start(stage: Stage, held: Held, release: Release, owner: str) -> Up:
+    live = held.record.live
+    if live is not None and release.strategy == "recreate":
+        log.info("making room: release %s stops; nothing serves until the candidate does", live)
+        stage.serving.stop(live, owner)
+    with refused_when_failed(stage, held, owner):
+        pods = _run(stage, held, release, owner)
+    if held.record.phase == "swapping":
+        held = stage.serving.swap(held, rollout.ready(held.record, owner))
+    return Up(held, release, pods)
+
+
+def _repair(stage: Stage, held: Held, release: Release, owner: str) -> Up:
+    log.warning("release %s is live and not healthy: it is started again in its place", release.release_id)
+    if not any(serves(stage, release, p) for p in stage.serving.pods(release.release_id)):
+        stage.serving.stop(release.release_id, owner)
+    wanted = max(release.replicas, held.record.replicas)
+    return Up(held, release, _run(stage, held, replace(release, replicas=wanted), owner))
+
+
+def _run(stage: Stage, held: Held, release: Release, owner: str) -> tuple[Pod, ...]:
+    stage.serving.ensure(release, release.replicas, owner)
+    until = (held.record.deadline or 0.0) - _budget(stage, release).testing
+    return wait_ready(stage, held, release.release_id, release.replicas, until)
+
+
+def _ready(stage: Stage, release_id: str) -> tuple[Pod, ...]:
+    return tuple(p for p in stage.serving.pods(release_id) if p.ready)
+
+
+def _budget(stage: Stage, release: Release) -> Budget:
+    return budget(release, release.replicas, stage.patience)

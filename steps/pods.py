@@ -1,0 +1,79 @@
+"""Wait until a release's pods are ready, saying what they wait for, and end at once when they never will be."""
+
+import logging
+
+from steps.core.verdict import last_words
+from steps.errors import Conflict, Failed
+from steps.ports import Held, Pod
+from steps.stage import Stage
+
+POLL_SECONDS = 0.3
+SAY_AGAIN_SECONDS = 60.0
+LOG_LINES = 50
+
+log = logging.getLogger(__name__)
+
+
+def wait_ready(stage: Stage, held: Held, release_id: str, replicas: int, until: float) -> tuple[Pod, ...]:
+    """The ready pods, ``replicas`` of them or more, by uid.
+
+    Raises Failed when one has ended or it is later than ``until`` (with the server's last lines in the log), Conflict
+    when the record is no longer the one held: somebody else decides now.
+    """
+    teller = _Teller(stage, release_id)
+    while True:
+        pods = stage.serving.pods(release_id)
+        ready = tuple(sorted((p for p in pods if p.ready), key=lambda p: p.uid))
+        if len(ready) >= replicas:
+            return ready
+        if failure := next((p.failure for p in pods if p.failure), None):
+            raise Failed(f"{_died(stage, release_id, failure)}; its last lines are in this step's log")
+        waiting = next((p.waiting for p in pods if p.waiting), None) or f"{len(ready)} of {replicas} pods are ready"
+        if stage.clock.now() >= until:
+            raise Failed(
+                f"release {release_id} of {stage.deployment} was not ready in time ({waiting}); last it said: "
+                f"{_tail(stage, release_id)}; set startup_budget_seconds in the catalog if it needs longer"
+            )
+        require_unchanged(stage, held)
+        teller.say(waiting)
+        stage.clock.sleep(POLL_SECONDS)
+
+
+def require_unchanged(stage: Stage, held: Held) -> None:
+    """Raises Conflict when the record is no longer the one held."""
+    now = stage.serving.read().record
+    if now != held.record:
+        raise Conflict(
+            f"the record of {stage.deployment} changed to {now.phase} of {now.owner or 'nobody'} while this step "
+            "worked on it; it changes nothing more"
+        )
+
+
+def keep_log(stage: Stage, release_id: str) -> None:
+    """What its servers said last goes into this step's log, which outlives them."""
+    for line in stage.serving.log_tail(release_id, LOG_LINES).splitlines():
+        log.info("%s | %s", release_id, line)
+
+
+def _died(stage: Stage, release_id: str, failure: str) -> str:
+    return f"release {release_id} of {stage.deployment} ended while it started ({failure}): {_tail(stage, release_id)}"
+
+
+def _tail(stage: Stage, release_id: str) -> str:
+    keep_log(stage, release_id)
+    return last_words(stage.serving.log_tail(release_id, LOG_LINES))
+
+
+class _Teller:
+    """Says what is waited for when that changes, and once a minute, so that a long load is not taken for a hang."""
+
+    def __init__(self, stage: Stage, release_id: str) -> None:
+        self._stage, self._release_id = stage, release_id
+        self._began = stage.clock.now()
+        self._last, self._said_at = "", 0.0
+
+    def say(self, waiting: str) -> None:
+        now = self._stage.clock.now()
+        if waiting != self._last or now - self._said_at >= SAY_AGAIN_SECONDS:
+            log.info("release %s, %.0f s: %s", self._release_id, now - self._began, waiting)
+            self._last, self._said_at = waiting, now

@@ -1,0 +1,100 @@
+"""Fail in seconds what would fail in an hour, and find out whether this release serves already."""
+
+import logging
+import sys
+
+from steps import releases
+from steps.candidate import require_rollback_target
+from steps.contracts import PREFLIGHT, PreflightInputs, PreflightOutputs
+from steps.core import rollout
+from steps.core.manifest import Manifest
+from steps.core.names import Layout
+from steps.core.record import Record
+from steps.core.release import Document, Release
+from steps.entry import run_step
+from steps.errors import Corrupt, NoSpace
+from steps.ports import Held, Store, Volume
+from steps.proof import healthy
+from steps.rollback import settle
+from steps.settings import Settings
+from steps.stage import Stage, connect
+
+HEADROOM = 1.05
+"""Of what is to be written: block sizes, and other writers on the same volume."""
+SHOWN = 5
+
+log = logging.getLogger(__name__)
+
+
+def preflight(
+    inputs: PreflightInputs, stage: Stage, store: Store, volume: Volume, document: Document
+) -> PreflightOutputs:
+    """Where the answer is ``live``, nothing at all was written. Raises everything but Failed."""
+    held = settle(stage, inputs.release_id, inputs.owner)
+    rollout.check_pointer(stage.deployment, held.record, held.target)
+    if _serves(stage, held, document.release):
+        return _outputs("live", None)
+    target = _rollback_target(stage, held.record, inputs.release_id, volume)
+    stage.serving.check_room(document.release)
+    store.check_writable()
+    _check_space(volume, document.manifest)
+    return _outputs("new", target)
+
+
+def _serves(stage: Stage, held: Held, release: Release) -> bool:
+    return (held.record.phase, held.record.live) == ("idle", release.release_id) and healthy(stage, release)
+
+
+def _rollback_target(stage: Stage, record: Record, release_id: str, volume: Volume) -> Release | None:
+    """What serves now, seen to be whole by its sizes; ``checksum`` reads it. None: a first deployment, or a repair."""
+    if record.live in (None, release_id):
+        return None
+    target = require_rollback_target(stage, record)
+    assert target is not None  # the live release is known by now
+    manifest = volume.manifest(target.model, target.commit)
+    if manifest is None or manifest.sha256 != target.manifest_sha256:
+        raise Corrupt(_no_target(target, "its directory is not published on the volume"))
+    sizes = volume.sizes(target.model, target.commit)
+    if wrong := [f.path for f in manifest.files if sizes.get(f.path) != f.size]:
+        raise Corrupt(_no_target(target, f"missing or of another size: {', '.join(wrong[:SHOWN])}"))
+    return target
+
+
+def _no_target(target: Release, why: str) -> str:
+    return (
+        f"refusing: no verified rollback target, release {target.release_id} ({target.model} at {target.commit}) "
+        f"serves now and could not be started again: {why}; put its files back first"
+    )
+
+
+def _check_space(volume: Volume, manifest: Manifest) -> None:
+    if volume.manifest(manifest.model, manifest.commit) is not None:
+        return
+    needed, free = int(manifest.total_bytes * HEADROOM), volume.free_bytes()
+    if needed > free:
+        raise NoSpace(
+            f"the volume has {free:,} bytes free and {manifest.model} needs {needed:,}; "
+            "make room, or give it a larger volume"
+        )
+
+
+def _outputs(state: str, target: Release | None) -> PreflightOutputs:
+    return PreflightOutputs(
+        state=state,
+        previous_model=target.model if target else "",
+        previous_commit=target.commit if target else "",
+        previous_manifest_sha256=target.manifest_sha256 if target else "",
+    )
+
+
+def main(inputs: PreflightInputs, settings: Settings) -> PreflightOutputs:
+    from steps.clients import store, volume
+
+    documents = store.connect(settings)
+    document = releases.read(documents, Layout(settings.prefix), inputs.deployment, inputs.release_id)
+    stage = connect(settings, inputs.deployment)
+    return preflight(inputs, stage, documents, volume.Directory(settings.volume), document)
+
+
+if __name__ == "__main__":
+    sys.exit(run_step(PREFLIGHT, main))

@@ -1,0 +1,71 @@
+"""Point clients at the candidate that was proved, and keep what served until now as the rollback target."""
+
+import logging
+import sys
+
+from steps.candidate import Up, complete, ensure, refused_when_failed
+from steps.contracts import PROMOTE, PromoteInputs, PromoteOutputs
+from steps.core import rollout
+from steps.core.release import Release
+from steps.entry import run_step
+from steps.errors import Missing
+from steps.ports import Held
+from steps.proof import name_pods, prove, require_pass
+from steps.rollback import settle
+from steps.settings import Settings
+from steps.stage import Stage, connect
+
+log = logging.getLogger(__name__)
+
+
+def promote(inputs: PromoteInputs, stage: Stage) -> PromoteOutputs:
+    """Idle at the end, with clients at this release. Proves again where other pods run than ``proof`` names."""
+    held = settle(stage, inputs.release_id, inputs.owner)
+    up = ensure(stage, held, _known(stage, inputs.release_id), inputs.owner)
+    if up.held.record.phase in ("testing", "repairing"):
+        _require_proof(inputs, stage, up)
+    match up.held.record.phase:
+        case "testing":
+            return _drain(inputs, stage, _point(inputs, stage, up), up.release)
+        case "draining":
+            return _drain(inputs, stage, up.held, up.release)
+        case "repairing":
+            stage.serving.swap(up.held, rollout.repaired(up.held.record, inputs.owner))
+    log.info("release %s serves already", inputs.release_id)
+    return PromoteOutputs(outage_seconds=0.0)
+
+
+def _known(stage: Stage, release_id: str) -> Release:
+    release = stage.serving.release(release_id)
+    if release is None:
+        raise Missing(f"{stage.deployment} does not know release {release_id}; deploy it again")
+    return release
+
+
+def _require_proof(inputs: PromoteInputs, stage: Stage, up: Up) -> None:
+    if inputs.proof == name_pods(up.pods):
+        return
+    log.info("the proof is about %s, what runs is %s: proving again", inputs.proof or "nothing", name_pods(up.pods))
+    with refused_when_failed(stage, up.held, inputs.owner):
+        require_pass(stage, prove(stage, up.release))
+
+
+def _point(inputs: PromoteInputs, stage: Stage, up: Up) -> Held:
+    now = stage.clock.now()
+    record = rollout.promote(up.held.record, inputs.owner, now=now, refuse_live=inputs.refuse_previous)
+    return stage.serving.point(up.held, record, inputs.release_id)
+
+
+def _drain(inputs: PromoteInputs, stage: Stage, held: Held, release: Release) -> PromoteOutputs:
+    outage = rollout.outage_seconds(held.record, release.strategy)
+    log.info("clients are at release %s; nothing served for %.1f s", inputs.release_id, outage)
+    complete(stage, held, inputs.owner)
+    return PromoteOutputs(outage_seconds=outage)
+
+
+def main(inputs: PromoteInputs, settings: Settings) -> PromoteOutputs:
+    return promote(inputs, connect(settings, inputs.deployment))
+
+
+if __name__ == "__main__":
+    sys.exit(run_step(PROMOTE, main))

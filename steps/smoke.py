@@ -1,0 +1,55 @@
+"""Prove that the right weights answer, on every pod of the candidate, and keep the evidence."""
+
+import logging
+import sys
+
+from steps.candidate import ensure, find_release, refused_when_failed
+from steps.contracts import SMOKE, SmokeInputs, SmokeOutputs
+from steps.core import canonical
+from steps.core.evidence import Proof
+from steps.core.names import Layout
+from steps.core.release import Release
+from steps.entry import run_step
+from steps.errors import Missing, NoSpace, Transient
+from steps.ports import Store
+from steps.proof import prove, require_pass
+from steps.rollback import settle
+from steps.settings import Settings
+from steps.stage import Stage, connect
+
+EVIDENCE = "smoke.json"
+
+log = logging.getLogger(__name__)
+
+
+def smoke(inputs: SmokeInputs, stage: Stage, release: Release, store: Store, layout: Layout) -> SmokeOutputs:
+    """Raises Failed, after refusing the candidate, or Transient where nothing could be concluded."""
+    up = ensure(stage, settle(stage, inputs.release_id, inputs.owner), release, inputs.owner)
+    with refused_when_failed(stage, up.held, inputs.owner):
+        proof = prove(stage, up.release)
+        keep(store, layout.report(inputs.run, EVIDENCE), proof)
+        require_pass(stage, proof)
+    return SmokeOutputs(
+        proof=proof.pods,
+        first_token_seconds=proof.first_token_seconds,
+        tokens_per_second=proof.tokens_per_second,
+    )
+
+
+def keep(store: Store, key: str, proof: Proof) -> None:
+    """A store that is away does not change what was seen: neither a pass nor a refusal waits for it."""
+    try:
+        store.put(key, canonical.dump(proof.to_json()))
+    except (Missing, NoSpace, Transient) as err:
+        log.warning("the evidence is not kept at %s: %s; it said: %s", key, err, proof.sentence)
+
+
+def main(inputs: SmokeInputs, settings: Settings) -> SmokeOutputs:
+    from steps.clients import store
+
+    stage, documents, layout = connect(settings, inputs.deployment), store.connect(settings), Layout(settings.prefix)
+    return smoke(inputs, stage, find_release(stage, documents, layout, inputs.release_id), documents, layout)
+
+
+if __name__ == "__main__":
+    sys.exit(run_step(SMOKE, main))
