@@ -11,7 +11,7 @@ from typing import Any, Protocol, get_args
 
 from steps.contracts import REPORT, ROLLBACK, SMOKE, ReportInputs, ReportOutputs
 from steps.core import canonical
-from steps.core.account import Account, Named, Surroundings, draw_up, iso
+from steps.core.account import Account, Named, Surroundings, draw_up, sortable
 from steps.core.names import Layout, check_deployment
 from steps.core.outcome import release_id
 from steps.core.page import render
@@ -144,8 +144,7 @@ def deliver(account: Account, outside: Outside, store: Store | None, troubles: T
     with troubles.noted():
         for file_name, body in documents.items():
             store.put(outside.layout.report(account.run, file_name), body)
-        time = iso(account.at).replace("-", "").replace(":", "")
-        key = outside.layout.history(check_deployment(account.deployment), time, account.run)
+        key = outside.layout.history(check_deployment(account.deployment), sortable(account.at), account.run)
         store.create(key, canonical.dump(account.history()))
 
 

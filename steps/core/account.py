@@ -152,6 +152,11 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def sortable(seconds: float) -> str:
+    """UTC to the millisecond, so that names which begin with it sort by time: ``20261122T030405.678Z``."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y%m%dT%H%M%S}.{int(seconds * 1000) % 1000:03d}Z"
+
+
 def _failure(run: Run, outcome: Outcome) -> tuple[str, str]:
     """The step whose sentence tells why, and the sentence; where no step told, what the engine said."""
     if outcome in GOOD:

@@ -1,0 +1,147 @@
+"""What the commands are told about their surroundings: the environment over one TOML file, checked once.
+
+A setting ``bucket`` is ``VLLM_PROMOTE_BUCKET`` in the environment and ``bucket`` in the file; what the field has names
+for already keeps them: ``HF_ENDPOINT`` is ``hf_endpoint`` in the file. Secrets come from the environment alone.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AliasChoices, Field, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from steps.core.catalog_text import checked
+from steps.core.names import check_bucket, check_prefix
+from steps.core.release import Device
+from steps.errors import BadInput
+from steps.settings import PREFIX, Checksums
+
+CHECKOUT = Path(__file__).parents[1]
+FILE = PREFIX + "CONFIG"
+"""Variable that names the TOML file."""
+LOCAL_FILE = "settings.toml"
+"""In the local directory: read by commands with ``--local`` where no other file is named."""
+PASSED_ON = (
+    *("bucket", "prefix", "s3_checksums", "serve_command", "retry_base_seconds", "stall_seconds"),
+    *("smoke_timeout_seconds", "startup_budget_seconds"),
+)
+"""Settings that reach the steps under their own names, where they are set."""
+
+Seconds = Annotated[float, Field(ge=0, lt=1e9)]
+
+
+def _also(*variables: str) -> Any:
+    """A setting with names of its own in the environment; the last one is its key in the file."""
+    return Field(None, validation_alias=AliasChoices(*variables))
+
+
+class Config(BaseSettings):
+    """One command's view. None stands for the steps' own default."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
+
+    bucket: Annotated[str, AfterValidator(checked(check_bucket))] = "models"
+    prefix: Annotated[str, AfterValidator(checked(check_prefix))] = ""
+    s3_checksums: Checksums | None = None
+    catalog: Path | None = None
+    """None: ``catalog.yaml`` in the working directory, if there is one."""
+    device: Device | None = None
+    """Of releases whose catalog entry names none. None: what this machine has."""
+    local_dir: Path = CHECKOUT / ".local"
+    serve_command: str | None = None
+    retry_base_seconds: Seconds | None = None
+    stall_seconds: Seconds | None = None
+    smoke_timeout_seconds: Seconds | None = None
+    startup_budget_seconds: Seconds | None = None
+    hf_endpoint: str | None = _also("HF_ENDPOINT", "hf_endpoint")
+    aws_endpoint_url: str | None = _also("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "aws_endpoint_url")
+    """None: the embedded store."""
+    aws_region: str | None = _also("AWS_REGION", "AWS_DEFAULT_REGION", "aws_region")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  # pydantic-settings' signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file, which arrives as arguments."""
+        return env_settings, init_settings
+
+    @property
+    def home(self) -> Path:
+        """Of the local engine, absolute."""
+        return self.local_dir.absolute()
+
+    @property
+    def catalog_path(self) -> Path:
+        """Absolute, because steps may run elsewhere."""
+        return (self.catalog or Path("catalog.yaml")).absolute()
+
+    def environment(self) -> dict[str, str]:
+        """The settings as the steps read them: what a cluster holds in ConfigMap ``vllm-promote``."""
+        own = {PREFIX + name.upper(): getattr(self, name) for name in PASSED_ON}
+        standard = {"HF_ENDPOINT": self.hf_endpoint, "AWS_ENDPOINT_URL": self.aws_endpoint_url}
+        given = {**own, **standard, "AWS_REGION": self.aws_region or "us-east-1"}
+        return {name: f"{v:g}" if isinstance(v, float) else str(v) for name, v in given.items() if v not in (None, "")}
+
+    def local_environment(self) -> dict[str, str]:
+        """The same for steps that run on this machine."""
+        return {
+            **self.environment(),
+            PREFIX + "SERVING": f"local://{self.home}",
+            PREFIX + "VOLUME": str(self.home / "volume"),
+            PREFIX + "CATALOG": str(self.catalog_path),
+            PREFIX + "DEVICE": self.device or ("cuda" if gpu_visible(Path("/dev"), os.environ) else "cpu"),
+        }
+
+
+def load(*, local: bool) -> Config:
+    """Raises BadInput naming the variable, or the file and the key, that cannot be used."""
+    path = _file(local=local)
+    values = _read(path) if path else {}
+    try:
+        return Config(**values)
+    except ValidationError as err:
+        raise BadInput("; ".join(_problem(e, path) for e in err.errors(include_url=False))) from err
+
+
+def gpu_visible(devices: Path, environ: Mapping[str, str]) -> bool:
+    """Whether a CUDA device is here and not hidden; ``dxg`` is what it is called under WSL."""
+    if environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
+        return False
+    return any(devices.glob("nvidia[0-9]*")) or (devices / "dxg").exists()
+
+
+def _file(*, local: bool) -> Path | None:
+    if named := os.environ.get(FILE):
+        return Path(named)
+    home = Path(os.environ.get(PREFIX + "LOCAL_DIR") or Config.model_fields["local_dir"].default)
+    return home / LOCAL_FILE if local and (home / LOCAL_FILE).exists() else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as f:
+            return tomllib.load(f)
+    except OSError as err:
+        raise BadInput(f"{path} cannot be read ({err.strerror}); mend {FILE}") from err
+    except tomllib.TOMLDecodeError as err:
+        raise BadInput(f"{path} is not TOML: {err}") from err
+
+
+def _problem(error: ErrorDetails, path: Path | None) -> str:
+    key = str(error["loc"][0])
+    variable = key if key.isupper() else PREFIX + key.upper()
+    if error["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(key, Config.model_fields, n=1)
+        return f"{path}: {key} is no setting; {f'did you mean {close[0]}?' if close else 'remove it'}"
+    where = variable if os.environ.get(variable) else f"{key} in {path}"
+    return f"{where} is {str(error['input'])[:80]!r}: {error['msg'].removeprefix('Value error, ')}"

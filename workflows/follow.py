@@ -1,0 +1,88 @@
+"""A run as people watch it: a live picture on a terminal, else a line at each change of a step.
+
+Whoever runs it, the local engine or a watcher of Argo, calls the follower with each new state of the run.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import IO
+
+from steps.core.amounts import seconds
+from steps.core.run import FINISHED, Attempt, Node, Run
+
+OnChange = Callable[[Run], None]
+REFRESH_A_SECOND = 8
+
+
+def following(stream: IO[str], known: Run | None = None) -> AbstractContextManager[OnChange]:
+    """``known``: a run that is continued, as it was: what it had told then is not told again."""
+    return _picture(stream) if stream.isatty() else _lines(stream, known)
+
+
+def news(before: Run | None, after: Run) -> list[str]:
+    """What happened between two states of a run, a line for each event."""
+    told_before = {n.name: len(told(n)) for n in before.nodes} if before else {}
+    lines = [_head(after)] if before is None else []
+    if after.phase == "Pending" and after.message and (before is None or before.message != after.message):
+        lines.append(f"{after.name}: {after.message}")
+    return [*lines, *(f"{n.name}: {line}" for n in after.nodes for line in told(n)[told_before.get(n.name, 0) :])]
+
+
+def told(node: Node) -> list[str]:
+    """All that a node has to tell so far: once told, a line stays."""
+    lines = [line for attempt in node.attempts for line in _of_attempt(attempt)]
+    if node.phase in FINISHED and not node.attempts:
+        lines.append(f"{node.phase.lower()}{f': {node.message}' if node.phase == 'Error' else ''}")
+    return lines
+
+
+@dataclass
+class _Lines:
+    """Flushed one by one, so that a log shows each at once."""
+
+    stream: IO[str]
+    known: Run | None
+
+    def __call__(self, run: Run) -> None:
+        self.stream.writelines(f"{line}\n" for line in news(self.known, run))
+        self.stream.flush()
+        self.known = run
+
+
+@contextmanager
+def _lines(stream: IO[str], known: Run | None) -> Iterator[OnChange]:
+    yield _Lines(stream, known)
+
+
+@contextmanager
+def _picture(stream: IO[str]) -> Iterator[OnChange]:
+    from rich.console import Console
+    from rich.live import Live
+
+    from workflows.picture import Picture
+
+    picture = Picture(time.time)
+    console = Console(file=stream)
+    with Live(get_renderable=picture.draw, console=console, refresh_per_second=REFRESH_A_SECOND):
+        yield picture.update
+
+
+def _head(run: Run) -> str:
+    parameters = run.parameters
+    asked = " ".join(filter(None, (parameters.get("model"), parameters.get("revision") or parameters.get("commit"))))
+    return f"{run.name}: {asked} to {parameters.get('deployment', '')}"
+
+
+def _of_attempt(attempt: Attempt) -> Iterator[str]:
+    nth = f", attempt {attempt.number + 1}" if attempt.number else ""
+    yield f"running{nth}"
+    if attempt.seconds is None:
+        return
+    took = f"{attempt.phase.lower()} after {seconds(attempt.seconds)}"
+    if attempt.phase == "Succeeded":
+        yield took
+    else:
+        code = "lost" if attempt.exit_code is None else f"exit {attempt.exit_code}"
+        yield f"{took}, {code}: {attempt.message}"
