@@ -67,13 +67,18 @@ def parse(body: bytes, where: str) -> Manifest:
     return manifest
 
 
+def is_sha256(text: str) -> bool:
+    """Whether it has the form of a digest: 64 lower-case hex digits."""
+    return _SHA256.fullmatch(text) is not None
+
+
 def from_json(value: Any) -> Manifest:
     """Raises ValueError, KeyError, TypeError or BadInput for what is no manifest."""
     if value["version"] != VERSION:
         raise ValueError(f"version is {value['version']!r}, this program reads {VERSION}")
     files = tuple(File(path=f["path"], size=f["size"], sha256=f["sha256"]) for f in value["files"])
     for f in files:
-        if type(f.path) is not str or type(f.size) is not int or f.size < 0 or not _SHA256.fullmatch(f.sha256):
+        if type(f.path) is not str or type(f.size) is not int or f.size < 0 or not is_sha256(f.sha256):
             raise ValueError(f"bad entry {f}")
         if problem := path_problem(f.path):
             raise ValueError(f"{f.path!r} is no name for a file: {problem}")

@@ -1,0 +1,210 @@
+"""The Hugging Face Hub: what a model is at a commit, and its bytes by ranges. Nothing is written to disk.
+
+    hub address --302--> signed download address, good for an hour or so --206--> bytes
+
+A token goes to the Hub's own address only. Failures are waited out here for seconds, by Argo for minutes.
+"""
+
+import hashlib
+import io
+import logging
+import os
+import threading
+from dataclasses import replace
+
+import httpx2
+import stamina
+from huggingface_hub import (
+    HfApi,
+    get_hf_file_metadata,
+    get_session,
+    hf_hub_url,
+    hf_raise_for_status,
+    is_offline_mode,
+    set_client_factory,
+)
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # public, but not marked so
+
+from steps.clients.hub_errors import Asked, told_to_wait, too_many_requests, translated
+from steps.core.manifest import File, is_sha256
+from steps.core.names import is_commit
+from steps.errors import Corrupt, Missing
+from steps.ports import HubFile, Ranges, Tree
+from steps.settings import Settings
+
+CONNECT_SECONDS = 5.0
+PATIENCE_SECONDS = 330.0
+"""How long the Hub's own wish to wait is obeyed; its windows are five minutes."""
+_PASSING = (408, 429, 500, 502, 503, 504)
+_EXPIRED = (401, 403, 410)
+"""What the hosts behind signed addresses say when one is no longer good."""
+
+log = logging.getLogger(__name__)
+
+
+def connect(settings: Settings) -> "HuggingFace":
+    """A client of ``settings.hub_endpoint``; the token is HF_TOKEN's, never one that a login left on the machine."""
+    token = os.environ.get("HF_TOKEN", "").strip() or None
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it would log signed addresses
+    return HuggingFace(settings.hub_endpoint, token, settings.stall_seconds)
+
+
+def _worth_waiting(err: Exception) -> bool | float:
+    """Whether a failure may pass within seconds; a number is how many the Hub asks for."""
+    if isinstance(err, HfHubHTTPError):
+        told = told_to_wait(err.response)
+        log.warning("the Hub answered %d%s", err.response.status_code, "" if told is None else f": waiting {told:g} s")
+        return err.response.status_code in _PASSING and (True if told is None else told)
+    return isinstance(err, httpx2.TransportError) and not isinstance(err, httpx2.ReadTimeout)
+
+
+_ASK = stamina.RetryingCaller(attempts=3, timeout=None, wait_initial=0.2, wait_max=1, wait_jitter=0.1)
+_ASK_AGAIN = _ASK.on(_worth_waiting)
+"""A question: a Hub that is not there is known within a second."""
+_READ = stamina.RetryingCaller(attempts=5, timeout=None, wait_initial=0.5, wait_max=4, wait_jitter=0.5)
+_READ_AGAIN = _READ.on(_worth_waiting)
+"""A range among thousands: worth seconds, for the whole attempt depends on it."""
+
+
+def _session(endpoint: str, stall_seconds: float) -> httpx2.Client:
+    """What all of huggingface_hub's requests go through; most of them set no time limit of their own."""
+    timeout = httpx2.Timeout(stall_seconds, connect=min(CONNECT_SECONDS, stall_seconds))
+    home = httpx2.URL(endpoint).origin
+
+    def before(request: httpx2.Request) -> None:
+        if is_offline_mode():
+            raise OfflineModeIsEnabled("HF_HUB_OFFLINE")
+        request.extensions = {**request.extensions, "timeout": timeout.as_dict()}
+        if request.url.origin != home:
+            request.headers.pop("Authorization", None)
+
+    def after(response: httpx2.Response) -> None:
+        told = told_to_wait(response)
+        if response.status_code == 429 and told is not None and told > PATIENCE_SECONDS:
+            raise too_many_requests(endpoint, told)
+
+    client = httpx2.Client(follow_redirects=True, timeout=timeout)
+    client.event_hooks = {"request": [before], "response": [after]}
+    return client
+
+
+class HuggingFace:
+    """``steps.ports.Hub``. Its sessions are huggingface_hub's, so one process has one."""
+
+    def __init__(self, endpoint: str, token: str | None, stall_seconds: float) -> None:
+        self._asked = Asked(
+            endpoint=endpoint, model="", revision="", with_token=token is not None, stall_seconds=stall_seconds
+        )
+        self._token = token or False  # None would be a login's
+        self._api = HfApi(endpoint=endpoint, token=self._token, library_name="vllm-promote")
+        self._headers = build_hf_headers(token=self._token, library_name="vllm-promote")
+        set_client_factory(lambda: _session(endpoint, stall_seconds))
+
+    def commit(self, model: str, revision: str) -> str:
+        with translated(replace(self._asked, model=model, revision=revision)):
+            info = _ASK_AGAIN(self._api.model_info, model, revision=revision)
+            if not info.sha or not is_commit(info.sha):
+                raise ValueError(info.sha)
+        if info.id != model:
+            raise Missing(f"{model} is called {info.id} on the Hub; promote it under that name")
+        return info.sha
+
+    def tree(self, model: str, commit: str) -> Tree:
+        with translated(replace(self._asked, model=model, revision=commit)):
+            # The pages are asked for while the list is made; huggingface_hub waits out what may pass by itself.
+            entries = list(self._api.list_repo_tree(model, revision=commit, recursive=True))
+            files = tuple(_file(entry) for entry in entries if isinstance(entry, RepoFile))
+        return Tree(model=model, commit=commit, files=files)
+
+    def small_file(self, model: str, commit: str, file: HubFile) -> bytes:
+        body = self._remote(model, commit, file.path, file.size).read(0, file.size)
+        blob_id = hashlib.sha1(b"blob %d\0" % len(body) + body, usedforsecurity=False).hexdigest()
+        if blob_id != file.blob_id:
+            raise Corrupt(
+                f"{file.path} of {model} has blob id {blob_id}, and the tree at {commit} says {file.blob_id}; "
+                "run again, or check what stands between here and the Hub"
+            )
+        return body
+
+    def open(self, model: str, commit: str, file: File) -> Ranges:
+        return self._remote(model, commit, file.path, file.size)
+
+    def _remote(self, model: str, commit: str, path: str, size: int) -> "RemoteFile":
+        url = hf_hub_url(model, path, revision=commit, endpoint=self._asked.endpoint)
+        return RemoteFile(url, size, self._headers, replace(self._asked, model=model, revision=commit, path=path))
+
+
+class RemoteFile:
+    """``steps.ports.Ranges``: one file, its download address found once and shared by the threads that read it."""
+
+    def __init__(self, url: str, size: int, headers: dict[str, str], asked: Asked) -> None:
+        self._url = url
+        self._size = size
+        self._headers = headers
+        self._asked = asked
+        self._address: str | None = None
+        self._lock = threading.Lock()
+
+    def read(self, start: int, end: int) -> bytes:
+        if start == end:
+            return b""
+        with translated(self._asked):
+            return _READ_AGAIN(self._read, start, end)
+
+    def _read(self, start: int, end: int) -> bytes:
+        address = self._locate()
+        # A file that is asked for whole needs no range, and a Hub may have no ranges for the small ones.
+        wanted = None if end - start == self._size else f"bytes {start}-{end - 1}/{self._size}"
+        headers = {**self._headers, "Accept-Encoding": "identity"}
+        if wanted:
+            headers["Range"] = f"bytes={start}-{end - 1}"
+        with get_session().stream("GET", address, headers=headers) as response:
+            if response.status_code in _EXPIRED and address != self._url:
+                self._forget(address)
+                raise UnusableAnswerError(f"its download address answered {response.status_code}")
+            hf_raise_for_status(response)
+            if response.headers.get("Content-Range") != wanted:
+                raise UnusableAnswerError(f"{wanted or 'all of it'} was asked for, and something else came")
+            return _body(response, end - start)
+
+    def _locate(self) -> str:
+        with self._lock:
+            if self._address is None:
+                found = get_hf_file_metadata(
+                    self._url, headers=self._headers, token=False, endpoint=self._asked.endpoint
+                )
+                self._address = found.location
+            return self._address
+
+    def _forget(self, address: str) -> None:
+        """Unless another thread has found a new one already."""
+        with self._lock:
+            if self._address == address:
+                self._address = None
+
+
+class UnusableAnswerError(httpx2.TransportError):
+    """No error, and not the bytes that were asked for: as bad as a broken connection, and as likely to pass."""
+
+
+def _body(response: httpx2.Response, size: int) -> bytes:
+    """Exactly so many bytes, and no more memory than they need, whatever the other side sends."""
+    body = io.BytesIO()
+    for piece in response.iter_raw():
+        body.write(piece)
+        if body.tell() > size:
+            break
+    if body.tell() != size:
+        raise UnusableAnswerError(f"{body.tell()} bytes instead of {size}")
+    return body.getvalue()
+
+
+def _file(entry: RepoFile) -> HubFile:
+    """Raises ValueError for what no Hub says."""
+    sha256 = entry.lfs.sha256 if entry.lfs else None
+    size = entry.lfs.size if entry.lfs else entry.size
+    if type(size) is not int or size < 0 or not (sha256 is None or is_sha256(sha256)):
+        raise ValueError(f"{entry.path!r}: size {size!r}, sha256 {sha256!r}")
+    return HubFile(path=entry.path, size=size, blob_id=entry.blob_id, sha256=sha256)
