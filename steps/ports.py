@@ -167,8 +167,10 @@ class Held:
 class Serving(Protocol):
     """One deployment: its releases, its record, and the pointer that clients follow."""
 
-    url: str
-    """Where clients find it."""
+    @property
+    def url(self) -> str:
+        """Where clients find it."""
+        ...
 
     def read(self) -> Held:
         """A deployment that was never promoted has an empty record. Raises Conflict when the name is not ours."""

@@ -92,6 +92,15 @@ def tail(daemon: Daemon, lines: int) -> str:
         return ""
 
 
+def head(daemon: Daemon, size: int) -> str:
+    """The first bytes of its log as text; empty where there is no log."""
+    try:
+        with daemon.file("log").open("rb") as log:
+            return log.read(size).decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
 def found(directory: Path) -> tuple[Daemon, ...]:
     """Every daemon that ever was in the directory, by name."""
     return tuple(Daemon(directory, path.stem) for path in sorted(directory.glob("*.pid")))

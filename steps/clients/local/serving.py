@@ -1,0 +1,173 @@
+"""Serving on one machine: the record is a file, pods are daemons, the pointer is a small TCP forwarder.
+
+DIRECTORY/serving/DEPLOYMENT.json   see ``record``
+DIRECTORY/serving/DEPLOYMENT/       see ``process``, ``addresses``; processes.lock keeps two changers apart
+DIRECTORY/runs/OWNER/alive.lock     held by the engine, and by its steps, while the run lives
+"""
+
+import fcntl
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from steps.clients.local import daemon
+from steps.clients.local.command import Command
+from steps.clients.local.forwarder import Endpoint
+from steps.clients.local.process import Servers, Wanted
+from steps.clients.local.record import RecordFile
+from steps.clients.local.replica import listening
+from steps.core.names import check_deployment, check_run
+from steps.core.record import Record
+from steps.core.release import Release
+from steps.errors import BadInput, Conflict, StepError
+from steps.ports import Held, Pod
+from steps.settings import Settings
+
+STOP_GRACE_SECONDS = 10.0
+"""When everything of a machine is stopped by hand."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LocalServing:
+    """One deployment."""
+
+    runs: Path
+    record: RecordFile
+    servers: Servers
+
+    @property
+    def url(self) -> str:
+        return self.endpoint.url
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint(self.record)
+
+    def read(self) -> Held:
+        held = self.record.read()
+        self._bring_back_endpoint(held)
+        return held
+
+    def swap(self, held: Held, record: Record) -> Held:
+        return self.record.swap(held, record, held.target)
+
+    def point(self, held: Held, record: Record, target: str | None) -> Held:
+        if target is not None:
+            self.endpoint.keep_up()
+        return self.record.swap(held, record, target)
+
+    def release(self, release_id: str) -> Release | None:
+        wanted = self.servers.wanted(release_id)
+        return wanted.release if wanted else None
+
+    def ensure(self, release: Release, replicas: int, owner: str) -> None:
+        wanted = Wanted(release, replicas)
+        with self._alone():
+            # The record stays locked until the servers run: whoever takes it over afterwards finds them.
+            with self._owned_by(owner) as held:
+                self.servers.want(wanted)
+                self.servers.start_missing(wanted)
+            self.servers.end(release.release_id, beyond=replicas)
+        self._bring_back_endpoint(held)
+
+    def stop(self, release_id: str, owner: str) -> None:
+        with self._alone():
+            self._stop(release_id, owner)
+
+    def remove(self, release_id: str, owner: str) -> None:
+        with self._alone():
+            self._stop(release_id, owner)
+            self.servers.forget(release_id)
+
+    def replicas(self, release_id: str) -> int:
+        wanted = self.servers.wanted(release_id)
+        return wanted.replicas if wanted else 0
+
+    def pods(self, release_id: str) -> tuple[Pod, ...]:
+        return self.servers.pods(release_id)
+
+    def releases(self) -> tuple[str, ...]:
+        return self.servers.releases()
+
+    def log_tail(self, release_id: str, lines: int) -> str:
+        return self.servers.log_tail(release_id, lines)
+
+    def device_seen(self, release_id: str) -> str | None:
+        return self.servers.device_seen(release_id)
+
+    def owner_alive(self, owner: str) -> bool:
+        try:
+            with (self.runs / check_run(owner) / "alive.lock").open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except (FileNotFoundError, BadInput):  # a name that no run can have is nobody's
+            return False
+        return False
+
+    def check_room(self, release: Release) -> None:
+        self.servers.command.check(release)
+
+    def _bring_back_endpoint(self, held: Held) -> None:
+        """Where servers of the target run, clients must reach them: its forwarder may have been killed."""
+        if held.target and listening(self.record.directory, held.target):
+            try:
+                self.endpoint.keep_up()
+            except StepError as err:  # no reason to keep anybody from reading the record, or from rolling back
+                log.warning("%s", err)
+
+    def _stop(self, release_id: str, owner: str) -> None:
+        with self._owned_by(owner):
+            if wanted := self.servers.wanted(release_id):
+                self.servers.want(Wanted(wanted.release, 0))
+        # The record is free while requests drain; a new owner's ``ensure`` waits for us, so it starts what we end here.
+        self.servers.end(release_id)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else starts or ends servers of this deployment. The lock ends with this process at the latest."""
+        self.record.directory.mkdir(parents=True, exist_ok=True)
+        with (self.record.directory / "processes.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def _owned_by(self, owner: str) -> Iterator[Held]:
+        """The fence: nobody takes the record over meanwhile. Raises Conflict when somebody has."""
+        with self.record.locked() as held:
+            if held.record.owner != owner:
+                who = held.record.owner or "nobody"
+                raise Conflict(
+                    f"{who} owns the record of {self.record.path.stem} now, not {owner}; this run leaves it alone"
+                )
+            yield held
+
+
+def connect(settings: Settings, deployment: str, environ: Mapping[str, str]) -> LocalServing:
+    """``environ`` is this process's; a model server gets the harmless part of it. Raises BadInput."""
+    if (home := settings.local_dir) is None:
+        raise BadInput(f"{settings.serving} is not on this machine; set VLLM_PROMOTE_SERVING=local://DIRECTORY")
+    record = RecordFile(home.absolute() / "serving" / f"{check_deployment(deployment)}.json")
+    command = Command(replaced=settings.serve_command, volume=settings.volume, environ=environ)
+    return LocalServing(home.absolute() / "runs", record, Servers(record.directory, command))
+
+
+def deployments(home: Path) -> tuple[str, ...]:
+    """Names of all that have a record below this directory, in order."""
+    return tuple(sorted(path.stem for path in (home / "serving").glob("[a-z]*.json")))
+
+
+def stop_everything(home: Path) -> tuple[str, ...]:
+    """End all model servers and forwarders below this directory, asking no owner; returns what ran.
+
+    The records stay: the next run finds that nothing serves, and repairs it.
+    """
+    found = [d for directory in sorted((home / "serving").glob("*/")) for d in daemon.found(directory)]
+    running = [d for d in found if daemon.running(d)]
+    for each in found:  # those that were killed may have left children
+        daemon.stop(each, STOP_GRACE_SECONDS)
+    return tuple(f"{d.directory.name}/{d.name}" for d in running)

@@ -1,0 +1,12 @@
+"""What a model server's log tells of it."""
+
+import re
+
+_DEVICE = re.compile(r"\bdevice_config=([a-z]+)|Automatically detected platform ([a-z]+)\.")
+"""vLLM's words: the engine's configuration, and what it found at the very start."""
+
+
+def device(log: str) -> str | None:
+    """``cuda`` or ``cpu``: the last one that the log names, as the engine's own word comes after the guess."""
+    named = [a or b for a, b in _DEVICE.findall(log)]
+    return next((name for name in reversed(named) if name in ("cuda", "cpu")), None)
