@@ -198,12 +198,12 @@ def _make_bucket(access: Access, bucket: str, seaweed: Daemon) -> None:
     """Create it if need be; the first request that is answered also proves that the store is ready."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    client = _client(access)
+    s3 = client(access)
     deadline = time.monotonic() + READY_SECONDS
     while True:
         try:
-            client.create_bucket(Bucket=bucket)
-        except (client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
+            s3.create_bucket(Bucket=bucket)
+        except (s3.exceptions.BucketAlreadyOwnedByYou, s3.exceptions.BucketAlreadyExists):
             return
         except (BotoCoreError, ClientError) as err:
             _raise_if_hopeless(err, seaweed, deadline)
@@ -220,7 +220,8 @@ def _raise_if_hopeless(err: Exception, seaweed: Daemon, deadline: float) -> None
         raise Transient(f"SeaweedFS does not answer; see {seaweed.file('log')}") from err
 
 
-def _client(access: Access) -> Any:
+def client(access: Access) -> Any:
+    """For what is the business of the bucket's owner alone."""
     import boto3
     from botocore.config import Config
 
