@@ -29,6 +29,7 @@ TAIL_BYTES = 256 * 1024
 POLL_SECONDS = 0.02
 CHILDREN_GRACE_SECONDS = 2.0
 """What the leader leaves behind may still free its GPU."""
+KILL_ROUNDS = 3
 KILL_SECONDS = 15.0
 """SIGKILL works at once, unless a process hangs in the kernel."""
 LAUNCH_SECONDS = 30.0
@@ -45,7 +46,7 @@ class Daemon:
 
 
 def start(daemon: Daemon, argv: Sequence[str], environ: Mapping[str, str], cwd: Path | None = None) -> None:
-    """Run ``argv`` with exactly this environment unless the daemon runs already; return once it does.
+    """Run ``argv`` with this environment, not ours, unless the daemon runs already; return once it does.
 
     Raises Failed when the program cannot be run, Transient when the name stays taken by a process we cannot see.
     """
@@ -76,10 +77,12 @@ def stop(daemon: Daemon, grace_seconds: float) -> None:
     leader = launch.read(daemon.file("pid"))
     group = _session(leader)
     _end([p for p in group if leader and p.pid == leader.pid], grace_seconds)
-    left = {*group, *_orphans(daemon, leader)}
-    _end(left, CHILDREN_GRACE_SECONDS)
-    if survivors := [p.pid for p in left if _lives(p)]:
-        raise Failed(f"processes {survivors} of {daemon.name} survive SIGKILL; look at them, then restart the machine")
+    for _ in range(KILL_ROUNDS):  # one may fork while another is killed
+        if not (left := {p for p in (*group, *_orphans(daemon, leader)) if _lives(p)}):
+            return
+        _end(left, CHILDREN_GRACE_SECONDS)
+    if pids := sorted(p.pid for p in left if _lives(p)):
+        raise Failed(f"processes {pids} of {daemon.name} survive SIGKILL; look at them, then restart the machine")
 
 
 def tail(daemon: Daemon, lines: int) -> str:
