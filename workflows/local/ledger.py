@@ -1,0 +1,68 @@
+"""The run as it stands. Each change is on disk, and told, before anything is done about it."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from steps.core.run import Attempt, Node, Phase, Run
+
+
+class Ledger:
+    """Holds one run and changes it. One thread uses it."""
+
+    def __init__(self, run: Run, path: Path, on_change: Callable[[Run], None]) -> None:
+        self.run = run
+        self._path = path
+        self._on_change = on_change
+
+    def node(self, name: str) -> Node:
+        """Raises KeyError for a node that the run does not have."""
+        node = self.run.node(name)
+        if node is None:
+            raise KeyError(name)
+        return node
+
+    def phases(self) -> Mapping[str, Phase]:
+        return {node.name: node.phase for node in self.run.nodes}
+
+    def change(self, **changes: Any) -> None:
+        """Of the run itself."""
+        self._put(replace(self.run, **changes))
+
+    def change_node(self, name: str, **changes: Any) -> None:
+        nodes = tuple(replace(n, **changes) if n.name == name else n for n in self.run.nodes)
+        self._put(replace(self.run, nodes=nodes))
+
+    def begin_attempt(self, name: str) -> Attempt:
+        """A new attempt, numbered on from all there were."""
+        earlier = self.node(name).attempts
+        number = earlier[-1].number + 1 if earlier else 0
+        attempt = Attempt(number=number, phase="Running", started=time.time())
+        self.change_node(name, phase="Running", attempts=(*earlier, attempt), message="", progress="")
+        return attempt
+
+    def end_attempt(self, name: str, phase: Phase, exit_code: int | None, message: str) -> None:
+        """The last attempt of a node is over; what this means for the node is another question."""
+        *earlier, last = self.node(name).attempts
+        ended = replace(last, phase=phase, exit_code=exit_code, message=message, finished=time.time())
+        self.change_node(name, attempts=(*earlier, ended))
+
+    def _put(self, run: Run) -> None:
+        if run == self.run:
+            return
+        self.run = run
+        write(self._path, run.dump())
+        self._on_change(run)
+
+
+def write(path: Path, body: bytes) -> None:
+    """Replace a file, whole or not at all, also when the machine dies."""
+    aside = path.with_name(f".{path.name}")
+    with aside.open("wb") as stream:
+        stream.write(body)
+        stream.flush()
+        os.fsync(stream.fileno())
+    aside.rename(path)

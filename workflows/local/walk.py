@@ -1,0 +1,192 @@
+"""One DAG, carried out: tasks begin when what they depend on has ended, and are tried again as their template says."""
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from steps.core.run import FINISHED, Attempt, Phase
+from workflows.local import retry, substitute
+from workflows.local.attempt import Ending, Launch, Process, never_started
+from workflows.local.control import Control, Wish
+from workflows.local.environment import Sources, compose
+from workflows.local.ledger import Ledger
+from workflows.local.spec import Dag, Program, Task
+from workflows.local.substitute import Scope, Unresolved
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+POLL_SECONDS = 0.02
+PROGRESS_SECONDS = 0.5
+GRACE_SECONDS = 30.0
+"""What Kubernetes gives a pod."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a run's attempts are made, and the locks that they hold with the engine."""
+
+    directory: Path
+    sources: Sources
+    keep_open: tuple[int, ...]
+    grace_seconds: float = GRACE_SECONDS
+
+
+@dataclass(kw_only=True)
+class Walk:
+    """``scope`` holds what the workflow offers to references; the tasks' outputs join it as they end."""
+
+    dag: Dag
+    ledger: Ledger
+    control: Control
+    place: Place
+    scope: Scope
+    on_exit: bool
+    _running: dict[str, Process] = field(default_factory=dict)
+    _again_at: dict[str, float] = field(default_factory=dict)
+    _attempts_before: dict[str, int] = field(default_factory=dict)
+    """By task, in earlier runs of the engine: they do not count against the limit of this one."""
+    _cut_short: bool = False
+    _progress_at: float = 0.0
+
+    def carry_out(self) -> Phase:
+        """Until every task has ended. Whatever happens, no process is left."""
+        self._attempts_before = {name: len(self.ledger.node(name).attempts) for name in self.dag.tasks}
+        try:
+            while not all(phase in FINISHED for phase in self._phases().values()):
+                self._tick()
+                time.sleep(POLL_SECONDS)
+        finally:
+            self._end_all()
+        return "Failed" if self._cut_short else self.dag.graph.outcome(self._phases())
+
+    def _tick(self) -> None:
+        if self.control.wish is Wish.TERMINATE or (self.control.wish is Wish.STOP and not self.on_exit):
+            self._stop()
+        for name, process in tuple(self._running.items()):
+            self._look(name, process)
+        for name in [name for name, at in self._again_at.items() if time.time() >= at]:
+            del self._again_at[name]
+            self._launch(self.dag.tasks[name])
+        for name, runs in self.dag.graph.due(self._phases()).items():
+            self._begin(self.dag.tasks[name], runs=runs)
+        self._show_progress()
+
+    def _stop(self) -> None:
+        for process in self._running.values():
+            process.stop()
+        waiting = [name for name, phase in self._phases().items() if phase == "Pending"]
+        self._cut_short |= bool(self._running or self._again_at or waiting)
+        for name in self._again_at:
+            last = self.ledger.node(name).attempts[-1]
+            self.ledger.change_node(name, phase=last.phase, message=self.control.wish.message)
+        for name in waiting:
+            self.ledger.change_node(name, phase="Omitted", message=self.control.wish.message)
+        self._again_at.clear()
+
+    def _begin(self, task: Task, *, runs: bool) -> None:
+        if not runs:
+            self.ledger.change_node(task.name, phase="Omitted", message="omitted: depends condition not met")
+            return
+        try:
+            if not self._wanted(task):
+                self.ledger.change_node(task.name, phase="Skipped", message="skipped: its when is false")
+                return
+            self._arguments(task)
+        except Unresolved as err:
+            self.ledger.change_node(task.name, phase="Error", message=str(err))
+            return
+        self._launch(task)
+
+    def _launch(self, task: Task) -> None:
+        launch = self._planned(task, self.ledger.begin_attempt(task.name))
+        try:
+            self._running[task.name] = Process(launch)
+        except OSError as err:
+            self._ended(task.name, never_started(launch, err))
+
+    def _look(self, name: str, process: Process) -> None:
+        if ending := process.poll():
+            del self._running[name]
+            self.ledger.change_node(name, progress=process.progress())
+            self._ended(name, ending)
+
+    def _ended(self, name: str, ending: Ending) -> None:
+        self.ledger.end_attempt(name, ending.phase, ending.exit_code, ending.message)
+        if ending.phase == "Succeeded":
+            self.ledger.change_node(name, phase="Succeeded", outputs=ending.outputs)
+            return
+        decision = self._decided(name)
+        if decision.at is None:
+            self.ledger.change_node(name, phase=ending.phase, message=decision.reason)
+        else:
+            self._again_at[name] = decision.at
+            self.ledger.change_node(name, message=decision.reason)
+
+    def _decided(self, name: str) -> retry.Decision:
+        if self.control.wish is not Wish.GO_ON:  # nothing is tried again then, the exit handler's steps included
+            return retry.Decision(None, self.control.wish.message)
+        attempts = self.ledger.node(name).attempts[self._attempts_before[name] :]
+        return retry.decide(self.dag.tasks[name].program.retry, attempts)
+
+    def _show_progress(self) -> None:
+        if time.monotonic() >= self._progress_at:
+            self._progress_at = time.monotonic() + PROGRESS_SECONDS
+            for name, process in self._running.items():
+                self.ledger.change_node(name, progress=process.progress())
+
+    def _end_all(self) -> None:
+        """For when the walk itself is interrupted: nothing that it started may go on unseen."""
+        for process in self._running.values():
+            process.stop()
+        while self._running:
+            self._running = {name: p for name, p in self._running.items() if p.poll() is None}
+            time.sleep(POLL_SECONDS)
+
+    def _planned(self, task: Task, attempt: Attempt) -> Launch:
+        program = task.program
+        scope = {f"inputs.parameters.{name}": value for name, value in self._arguments(task).items()}
+        return Launch(
+            name=f"{task.name}.{attempt.number}",
+            argv=tuple(substitute.fill(text, scope) for text in (*_command(program), *program.args)),
+            environ=compose(program, self.place.sources) | {"PYTHONPATH": str(REPOSITORY)},
+            outputs=program.outputs,
+            directory=self.place.directory,
+            cwd=REPOSITORY,
+            deadline_seconds=program.deadline_seconds,
+            grace_seconds=self.place.grace_seconds,
+            keep_open=self.place.keep_open,
+        )
+
+    def _wanted(self, task: Task) -> bool:
+        if task.when is None:
+            return True
+        scope = self._scope()
+        return task.when.holds(substitute.fill(task.when.left, scope), substitute.fill(task.when.right, scope))
+
+    def _arguments(self, task: Task) -> dict[str, str]:
+        return substitute.arguments(task.arguments, task.program.inputs, self._scope())
+
+    def _scope(self) -> dict[str, str | None]:
+        ended = {name: self.ledger.node(name) for name, phase in self._phases().items() if phase in FINISHED}
+        scope = dict(self.scope)
+        for name, node in ended.items():
+            scope[f"tasks.{name}.status"] = node.phase
+            if node.phase not in ("Failed", "Error"):
+                outputs = _outputs(self.dag.tasks[name].program, node.outputs)
+                scope |= {f"tasks.{name}.outputs.parameters.{key}": value for key, value in outputs.items()}
+        return scope
+
+    def _phases(self) -> dict[str, Phase]:
+        return {name: self.ledger.node(name).phase for name in self.dag.tasks}
+
+
+def _outputs(program: Program, written: Mapping[str, str]) -> dict[str, str | None]:
+    """Of a task that did not run: the defaults."""
+    return {output.name: written.get(output.name, output.default) for output in program.outputs}
+
+
+def _command(program: Program) -> tuple[str, ...]:
+    """The images' python is the one that runs now."""
+    first, *others = program.command
+    return (sys.executable if first == "python" else first, *others)
