@@ -88,7 +88,7 @@ def _why_missing(asked: Asked, err: HfHubHTTPError) -> str:
     page = f"{asked.endpoint}/{asked.model}"
     match err:
         case GatedRepoError():  # before RepositoryNotFoundError, which it is a kind of
-            why = f"{asked.model} is gated, and {asked.means} has no access; accept its terms at {page} and set HF_TOKEN"
+            why = f"{asked.model} is gated, and {asked.means} may not; accept its terms at {page} and set HF_TOKEN"
         case DisabledRepoError():
             why = f"{asked.model} is disabled on the Hub; {page} says why"
         case RepositoryNotFoundError():
