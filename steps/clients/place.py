@@ -1,0 +1,68 @@
+"""Where one commit of a model lies on the volume, and how its files are opened."""
+
+import os
+import stat
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+
+from steps.clients.volume_errors import translated
+from steps.core.names import check_commit, check_model, path_problem, slug
+from steps.errors import Corrupt, Refused
+
+
+@dataclass(frozen=True)
+class Place:
+    root: Path
+    slug: str
+    commit: str
+
+    @classmethod
+    def of(cls, root: Path, model: str, commit: str) -> "Place":
+        """Raises BadInput for names that could lead elsewhere."""
+        return cls(root, slug(check_model(model)), check_commit(commit))
+
+    @property
+    def published(self) -> Path:
+        return self.root / self.slug / self.commit
+
+    @property
+    def manifest(self) -> Path:
+        return self.root / ".manifests" / self.slug / f"{self.commit}.json"
+
+    @property
+    def staging(self) -> Path:
+        """Of all commits of this model."""
+        return self.root / ".staging" / self.slug
+
+    def file(self, path: str) -> Path:
+        return below(self.published, path)
+
+    def is_published(self) -> bool:
+        """Raises Corrupt when something else has taken the name."""
+        with translated("read", self.published):
+            try:
+                mode = self.published.lstat().st_mode
+            except FileNotFoundError:
+                return False
+        if not stat.S_ISDIR(mode):
+            raise Corrupt(f"{self.published} is not a directory, so this program did not make it; move it away")
+        return True
+
+
+def below(directory: Path, path: str) -> Path:
+    """A file of a model in a directory. Raises Refused where its name, or a link on the way, would lead out of it."""
+    if problem := path_problem(path):
+        raise Refused(f"a file may not be called {path[:80]!r} ({problem}); mend the manifest that names it")
+    full = directory / path
+    if (directory.resolve() / path).parent != full.parent.resolve():
+        raise Refused(f"{full.parent} leads out of {directory} by a symbolic link; remove it")
+    return full
+
+
+def open_fresh(path: Path) -> FileIO:
+    """Opened for reading, not through a link, and not from this machine's cache: what the disk or the server holds."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+    return FileIO(fd, "rb")

@@ -1,0 +1,222 @@
+"""One attempt's own directory on the volume, out of which a published one is made by a rename.
+
+A file is written under a name of its own, synced, closed, and only then gets its name in the model: what has a name is
+finished, and never opened for writing again. So finished files of other attempts, dead or alive, can be shared by hard
+links, and an attempt that is killed at any moment leaves nothing outside ``.staging``.
+"""
+
+import errno
+import hashlib
+import itertools
+import logging
+import os
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from steps.clients import place as places
+from steps.clients.place import Place, open_fresh
+from steps.clients.volume_errors import translated
+from steps.core.manifest import File, Manifest
+from steps.errors import Conflict, Corrupt, Transient
+from steps.ports import Draft
+from steps.ports import Staging as StagingPort
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def stage(place: Place, manifest: Manifest) -> Iterator["Staging"]:
+    """After a failure nothing of the attempt is left, except finished files for the next one when that is to come."""
+    staging = Staging(place, manifest)
+    keep = False
+    try:
+        yield staging
+    except Transient:
+        keep = True
+        raise
+    finally:
+        if not keep:
+            staging.remove()
+
+
+def sweep(place: Place) -> None:
+    """Remove what all attempts at this commit have left."""
+    for attempt in _attempts(place):
+        _remove(attempt)
+
+
+class Staging(StagingPort):
+    """Raises Conflict when another attempt has published the commit, and so removed this directory."""
+
+    def __init__(self, place: Place, manifest: Manifest) -> None:
+        self._place = place
+        self._manifest = manifest
+        self._attempt = f"{place.commit}.{uuid.uuid4().hex}"
+        self._numbers = itertools.count()
+        self._directory = place.staging / self._attempt
+        with translated("write", self._directory):
+            for directory in (place.staging.parent, place.staging, self._directory):
+                _own(directory)
+
+    def adopt(self, file: File) -> bool:
+        others = (attempt for attempt in _attempts(self._place) if attempt != self._directory)
+        return any(self._take(file, other) for other in others)
+
+    @contextmanager
+    def write(self, file: File) -> Iterator[Draft]:
+        final = places.below(self._directory, file.path)
+        aside = self._directory / f".partial-{next(self._numbers)}-{uuid.uuid4().hex}"
+        with self.guarded(final):
+            fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        draft = FileDraft(self, fd, aside, final)
+        try:
+            yield draft
+        finally:
+            draft.end()
+
+    def publish(self) -> None:
+        """Everything is on the disk before the name is: the order of the lines is the point of this function."""
+        place = self._place
+        with self.guarded(self._directory):
+            for directory, _, _ in os.walk(self._directory, topdown=False):
+                sync(Path(directory))
+            self._write_manifest()
+            _own(place.published.parent)
+            sync(place.root)
+            try:
+                self._directory.rename(place.published)
+            except OSError as err:
+                if err.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise Conflict(f"{place.published} was published by another attempt; look at it") from err
+                raise
+            sync(place.published.parent)
+
+    def remove(self) -> None:
+        """Give its space back."""
+        _remove(self._directory)
+
+    @contextmanager
+    def guarded(self, path: Path) -> Iterator[None]:
+        """A directory of ours that is gone was swept by who published first; or by us, if a rename was sent twice."""
+        try:
+            with translated("write", path):
+                yield
+        except FileNotFoundError as err:
+            raise Conflict(f"{self._directory} was removed by another attempt at the same commit") from err
+
+    def _take(self, file: File, other: Path) -> bool:
+        """A hard link, and not a rename: whoever made the file may be alive and need it."""
+        ours = places.below(self._directory, file.path)
+        with self.guarded(ours):
+            ours.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(places.below(other, file.path), ours, follow_symlinks=False)
+            except OSError:  # it has no such file, or may not share it: then it is fetched
+                return False
+            if _holds(ours, file):
+                return True
+            ours.unlink()
+        return False
+
+    def _write_manifest(self) -> None:
+        place = self._place
+        for directory in (place.manifest.parent.parent, place.manifest.parent):
+            _own(directory)
+        aside = place.staging / f"{self._attempt}.json"
+        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        with os.fdopen(fd, "wb") as manifest:
+            manifest.write(self._manifest.dump())
+            manifest.flush()
+            os.fsync(fd)
+        aside.rename(place.manifest)
+        sync(place.manifest.parent)
+
+
+class FileDraft(Draft):
+    """Thread-safe, as each write says where it goes."""
+
+    def __init__(self, staging: Staging, fd: int, aside: Path, final: Path) -> None:
+        self._staging = staging
+        self._fd = fd
+        self._aside = aside
+        self._final = final
+
+    def write(self, offset: int, pieces: Sequence[bytes]) -> None:
+        with self._staging.guarded(self._final):
+            for piece in pieces:
+                _write(self._fd, piece, offset)
+                offset += len(piece)
+
+    def keep(self) -> None:
+        """NFS tells of a full disk here, and not before: at the sync, or at the close."""
+        with self._staging.guarded(self._final):
+            os.fsync(self._fd)
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+            self._final.parent.mkdir(parents=True, exist_ok=True)
+            self._aside.rename(self._final)
+
+    def end(self) -> None:
+        """Leave nothing, unless it was kept."""
+        with suppress(OSError):  # it is thrown away, and the error that led here is the one to tell
+            if self._fd >= 0:
+                os.close(self._fd)
+            self._aside.unlink(missing_ok=True)
+
+
+def sync(directory: Path) -> None:
+    """Have the names in it on the disk."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _attempts(place: Place) -> list[Path]:
+    """What is there of attempts at this commit."""
+    try:
+        with translated("read", place.staging):
+            return sorted(p for p in place.staging.iterdir() if p.name.startswith(f"{place.commit}."))
+    except FileNotFoundError:
+        return []
+
+
+def _own(directory: Path) -> None:
+    """A directory of that name, and not a link to one."""
+    with suppress(FileExistsError):
+        directory.mkdir()
+    if not stat.S_ISDIR(directory.lstat().st_mode):
+        raise Corrupt(f"{directory} is not a directory, so this program did not make it; move it away and run again")
+
+
+def _holds(path: Path, file: File) -> bool:
+    """Whether this is a regular file with exactly that content, all of it on the disk."""
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode) or found.st_size != file.size:
+        return False
+    with open_fresh(path) as f:
+        os.fsync(f.fileno())
+        return hashlib.file_digest(f, "sha256").hexdigest() == file.sha256
+
+
+def _write(fd: int, piece: bytes, offset: int) -> None:
+    left = memoryview(piece)
+    while left:
+        written = os.pwrite(fd, left, offset)
+        left, offset = left[written:], offset + written
+
+
+def _remove(path: Path) -> None:
+    """What cannot be removed now (NFS keeps the names of open files) is left to the next run."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+    if path.exists():
+        log.warning("%s could not be removed", path)

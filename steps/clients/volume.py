@@ -1,0 +1,85 @@
+"""The volume that models are served from: directories that are published by rename and never written again.
+
+    SLUG/COMMIT/PATH               published
+    .manifests/SLUG/COMMIT.json    what is in it, written just before
+    .staging/SLUG/COMMIT.ATTEMPT/  in the making, see ``staging``
+
+No locks: they do not hold on every NFS, and nothing here needs them. Links are never followed below the root.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from io import FileIO
+from pathlib import Path
+
+from steps.clients import staging
+from steps.clients.place import Place, open_fresh
+from steps.clients.volume_errors import translated
+from steps.core import manifest as manifests
+from steps.core.manifest import Manifest
+from steps.errors import Corrupt, Missing
+from steps.ports import ReadableVolume, Staging, WritableVolume
+
+
+class Directory(ReadableVolume, WritableVolume):
+    """``root`` is where the volume is mounted: ``/models`` in a pod."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def manifest(self, model: str, commit: str) -> Manifest | None:
+        place = Place.of(self._root, model, commit)
+        if not place.is_published():
+            return None
+        try:
+            with translated("read", place.manifest), open_fresh(place.manifest) as file:
+                return manifests.parse(file.read(), str(place.manifest))
+        except FileNotFoundError as err:
+            raise Corrupt(
+                f"{place.published} is there but {place.manifest} is not, so nobody knows what should be in it; "
+                "move it away and run populate again"
+            ) from err
+
+    def sizes(self, model: str, commit: str) -> Mapping[str, int]:
+        return {path: size for path, size in self.entries(model, commit).items() if size is not None}
+
+    def entries(self, model: str, commit: str) -> Mapping[str, int | None]:
+        place = Place.of(self._root, model, commit)
+        if not place.is_published():
+            return {}
+        with translated("read", place.published):
+            return {path: s.st_size if stat.S_ISREG(s.st_mode) else None for path, s in _walk(place.published)}
+
+    def free_bytes(self) -> int:
+        try:
+            with translated("read", self._root):
+                found = os.statvfs(self._root)
+        except FileNotFoundError as err:
+            raise Missing(f"there is no volume at {self._root}; mount it, or set VLLM_PROMOTE_VOLUME") from err
+        return found.f_bavail * found.f_frsize
+
+    @contextmanager
+    def open(self, model: str, commit: str, path: str) -> Iterator[FileIO]:
+        full = Place.of(self._root, model, commit).file(path)
+        with translated("read", full), open_fresh(full) as file:
+            yield file
+
+    def stage(self, manifest: Manifest) -> AbstractContextManager[Staging]:
+        self.free_bytes()  # a volume that is not mounted is never made up for by a directory in the container
+        return staging.stage(Place.of(self._root, manifest.model, manifest.commit), manifest)
+
+    def sweep(self, model: str, commit: str) -> None:
+        staging.sweep(Place.of(self._root, model, commit))
+
+
+def _walk(top: Path, below: str = "") -> Iterator[tuple[str, os.stat_result]]:
+    """Everything but the directories themselves, by path relative to ``top``."""
+    with os.scandir(top / below) as entries:
+        for entry in entries:
+            path = below + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(top, f"{path}/")
+            else:
+                yield path, entry.stat(follow_symlinks=False)

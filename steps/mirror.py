@@ -1,0 +1,122 @@
+"""Copy a release's files from the Hub into S3, without a scratch disk, each proved by its sha256 on the way.
+
+What S3 has already is not copied again. The manifest is written last: its presence means that all files are there.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from steps import copying, parallel, releases
+from steps.contracts import MIRROR, MirrorInputs, MirrorOutputs
+from steps.core import parts, transfer
+from steps.core.manifest import File, Manifest
+from steps.core.names import Layout
+from steps.core.parts import Part
+from steps.core.transfer import Transfer
+from steps.entry import run_step
+from steps.errors import Conflict, Corrupt, Transient
+from steps.ports import Hub, Object, Store
+from steps.progress import Progress
+from steps.settings import Settings
+
+
+def mirror(
+    inputs: MirrorInputs, hub: Hub, store: Store, layout: Layout, progress_file: Path | None = None
+) -> MirrorOutputs:
+    """Safe to run twice, and twice at once. Raises Corrupt, Missing, NoSpace."""
+    manifest = releases.read(store, layout, inputs.deployment, inputs.release_id).manifest
+    todo = survey(store, layout, manifest)
+    copy = _Copy(hub, store, layout, manifest, Progress(progress_file, todo.copy_bytes))
+    copying.all_files(todo.copy, copy.fetch, copy.source)
+    if not is_complete(store, layout, manifest):
+        store.create(layout.manifest(manifest.model, manifest.commit), manifest.dump())
+        is_complete(store, layout, manifest)  # whoever wrote it, it must be this one
+    return MirrorOutputs(copied_bytes=todo.copy_bytes, reused_bytes=todo.reuse_bytes)
+
+
+def survey(store: Store, layout: Layout, manifest: Manifest) -> Transfer:
+    """What there is to do: nothing is written. Raises Corrupt when S3 has this commit with another manifest."""
+    prefix = layout.model_prefix(manifest.model, manifest.commit)
+    sizes = {key.removeprefix(prefix): size for key, size in store.list(prefix).items()}
+    candidates = transfer.of_right_size(manifest, sizes)
+    if is_complete(store, layout, manifest):  # so each was proved once; populate proves it again
+        return transfer.plan(manifest, candidates)
+    return transfer.plan(manifest, _proved(store, layout, manifest, candidates))
+
+
+def is_complete(store: Store, layout: Layout, manifest: Manifest) -> bool:
+    """Whether the manifest is in S3. Raises Corrupt for another one in its place."""
+    key = layout.manifest(manifest.model, manifest.commit)
+    found = store.get(key)
+    if found not in (None, manifest.dump()):
+        raise Corrupt(f"{key} is not the manifest of this release; see who wrote it, delete it, then run mirror again")
+    return found is not None
+
+
+def _proved(store: Store, layout: Layout, manifest: Manifest, files: tuple[File, ...]) -> list[File]:
+    """Those whose writer proved the same sha256: left by a run that did not get to the end."""
+    found: list[File] = []
+
+    def look(file: File) -> tuple[File, Object | None]:
+        return file, store.stat(layout.model_file(manifest.model, manifest.commit, file.path))
+
+    def take(seen: tuple[File, Object | None]) -> None:
+        file, there = seen
+        if there == Object(size=file.size, sha256=file.sha256):
+            found.append(file)
+
+    parallel.in_order(look, files, parts.MAX_WORKERS, take)
+    return found
+
+
+@dataclass(frozen=True)
+class _Copy:
+    hub: Hub
+    store: Store
+    layout: Layout
+    manifest: Manifest
+    progress: Progress
+
+    def fetch(self, file: File) -> str:
+        key = self._key(file)
+        try:
+            return self._stream(file, key)
+        except Conflict as err:
+            if self.store.stat(key) == Object(size=file.size, sha256=file.sha256):
+                return file.sha256
+            raise Transient(f"another run ended the upload of {key}; running again finds out what it left") from err
+
+    def source(self, file: File) -> str:
+        return (
+            f"the Hub sends other bytes than it lists for {self.manifest.model} at {self.manifest.commit}, and none "
+            f"were kept at {self._key(file)}; try later or another commit"
+        )
+
+    def _stream(self, file: File, key: str) -> str:
+        source = self.hub.open(self.manifest.model, self.manifest.commit, file)
+        with self.store.upload(key, file.size, file.sha256) as upload:
+
+            def move(part: Part) -> tuple[bytes]:
+                body = source.read(part.start, part.end) if part.size else b""
+                upload.part(part.number, body)
+                return (body,)
+
+            actual = copying.move(file.size, move, self.progress)
+            if actual == file.sha256:
+                upload.complete()
+        return actual
+
+    def _key(self, file: File) -> str:
+        return self.layout.model_file(self.manifest.model, self.manifest.commit, file.path)
+
+
+def main(inputs: MirrorInputs, settings: Settings) -> MirrorOutputs:
+    from steps.clients import hub, store
+
+    layout = Layout(settings.prefix)
+    return mirror(inputs, hub.connect(settings), store.connect(settings), layout, settings.progress_file)
+
+
+if __name__ == "__main__":
+    sys.exit(run_step(MIRROR, main))

@@ -1,0 +1,132 @@
+"""Copy a release's files from S3 to the volume, each proved by its sha256, and publish them as one directory.
+
+What earlier attempts finished is taken over. A directory that is published is looked at, and never written to.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from steps import copying, parallel, releases
+from steps.contracts import POPULATE, PopulateInputs, PopulateOutputs
+from steps.core import space, transfer
+from steps.core.manifest import File, Manifest
+from steps.core.names import Layout
+from steps.core.parts import Part
+from steps.core.transfer import Transfer
+from steps.entry import run_step
+from steps.errors import Conflict, Corrupt, NoSpace, Transient
+from steps.ports import Staging, Store, WritableVolume
+from steps.progress import Progress
+from steps.settings import Settings
+
+HASHERS = 2
+"""Files that are read at once to see whether they are what an earlier attempt finished."""
+SHOWN = 10
+
+
+def populate(
+    inputs: PopulateInputs, store: Store, volume: WritableVolume, layout: Layout, progress_file: Path | None = None
+) -> PopulateOutputs:
+    """Safe to run twice, and twice at once, on two machines too. Raises Corrupt, Missing, NoSpace."""
+    manifest = releases.read(store, layout, inputs.deployment, inputs.release_id).manifest
+    copied = 0
+    if not is_published(volume, manifest):
+        copied = _publish(store, volume, layout, manifest, progress_file)
+    volume.sweep(manifest.model, manifest.commit)
+    return PopulateOutputs(copied_bytes=copied, reused_bytes=manifest.total_bytes - copied)
+
+
+def is_published(volume: WritableVolume, manifest: Manifest) -> bool:
+    """By names and sizes; ``checksum`` reads the content. Raises Corrupt for a directory that is another one."""
+    found = volume.manifest(manifest.model, manifest.commit)
+    if found is None:
+        return False
+    where = f"the directory of {manifest.model} at {manifest.commit}"
+    if found.sha256 != manifest.sha256:
+        raise Corrupt(f"{where} was published from another manifest; move it away when nothing serves it, run again")
+    if wrong := transfer.differences(manifest, dict(volume.sizes(manifest.model, manifest.commit))):
+        raise Corrupt(
+            f"{where} differs from its manifest ({'; '.join(wrong[:SHOWN])}); move it away when nothing serves it, "
+            "run again"
+        )
+    return True
+
+
+def _publish(
+    store: Store, volume: WritableVolume, layout: Layout, manifest: Manifest, progress_file: Path | None
+) -> int:
+    """Bytes copied; what a faster attempt copied meanwhile is counted as ours."""
+    copied = 0
+    try:
+        with volume.stage(manifest) as staging:
+            todo = _adopt(staging, manifest)
+            copied = todo.copy_bytes
+            _check_space(volume, manifest, copied)
+            copy = _Copy(store, staging, layout, manifest, Progress(progress_file, copied))
+            copying.all_files(todo.copy, copy.fetch, copy.source)
+            staging.publish()
+    except Conflict as err:
+        if not is_published(volume, manifest):
+            raise Transient(f"another attempt got in the way: {err}") from err
+    return copied
+
+
+def _adopt(staging: Staging, manifest: Manifest) -> Transfer:
+    found: list[File] = []
+
+    def take(seen: tuple[File, bool]) -> None:
+        if seen[1]:
+            found.append(seen[0])
+
+    parallel.in_order(lambda file: (file, staging.adopt(file)), manifest.files, HASHERS, take)
+    return transfer.plan(manifest, found)
+
+
+def _check_space(volume: WritableVolume, manifest: Manifest, size: int) -> None:
+    needed, free = space.needed(size), volume.free_bytes()
+    if needed > free:
+        raise NoSpace(
+            f"the volume has {free:,} bytes free and {manifest.model} needs {needed:,}; "
+            "make room, or give it a larger volume"
+        )
+
+
+@dataclass(frozen=True)
+class _Copy:
+    store: Store
+    staging: Staging
+    layout: Layout
+    manifest: Manifest
+    progress: Progress
+
+    def fetch(self, file: File) -> str:
+        key = self._key(file)
+        with self.staging.write(file) as draft:
+
+            def move(part: Part) -> tuple[bytes, ...]:
+                pieces = tuple(self.store.read(key, part.start, part.end))
+                draft.write(part.start, pieces)
+                return pieces
+
+            actual = copying.move(file.size, move, self.progress)
+            if actual == file.sha256:
+                draft.keep()
+        return actual
+
+    def source(self, file: File) -> str:
+        return f"object {self._key(file)} was changed in the store; delete it and run mirror again to heal it"
+
+    def _key(self, file: File) -> str:
+        return self.layout.model_file(self.manifest.model, self.manifest.commit, file.path)
+
+
+def main(inputs: PopulateInputs, settings: Settings) -> PopulateOutputs:
+    from steps.clients import store, volume
+
+    layout, directory = Layout(settings.prefix), volume.Directory(settings.volume)
+    return populate(inputs, store.connect(settings), directory, layout, settings.progress_file)
+
+
+if __name__ == "__main__":
+    sys.exit(run_step(POPULATE, main))
