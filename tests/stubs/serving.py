@@ -92,11 +92,9 @@ class FakeServing:
     def pods(self, release_id: str) -> tuple[Pod, ...]:
         looks = self._looks[release_id] = self._looks.get(release_id, 0) + 1
         manner = self._manner(release_id)
-        ready = looks > manner.ready_after and manner.failure is None and manner.waiting is None
-        return tuple(
-            replace(p, ready=ready, failure=p.failure or manner.failure, waiting=manner.waiting)
-            for p in self._pods.get(release_id, [])
-        )
+        loaded = looks > manner.ready_after and manner.waiting is None
+        seen = (replace(p, failure=p.failure or manner.failure) for p in self._pods.get(release_id, []))
+        return tuple(replace(p, ready=loaded and p.failure is None, waiting=manner.waiting) for p in seen)
 
     def releases(self) -> tuple[str, ...]:
         return tuple(sorted(self._specs))
