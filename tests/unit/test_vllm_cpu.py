@@ -9,16 +9,13 @@ from workflows.local import vllm_cpu
 
 def test_a_machine_without_wheels_is_told_what_it_can_do():
     vllm_cpu.check_machine("linux", "x86_64")
-    with pytest.raises(BadInput, match="this is arm64 darwin; run the demo there, or name another server in"):
+    with pytest.raises(BadInput, match="this is arm64 darwin; run the demo on such a machine"):
         vllm_cpu.check_machine("darwin", "arm64")
 
 
 def test_the_command_needs_nothing_but_the_model_and_a_port():
     command = vllm_cpu.serve_command(Path("/cache/bin/python"))
-    python = command.index("/cache/bin/python")
-    assert command[0] == "env"
-    assert {"HF_HUB_OFFLINE=1", "VLLM_HOST_IP=127.0.0.1"} <= set(command[1:python])
-    assert command[python + 1 : python + 3] == ["-m", "vllm.entrypoints.openai.api_server"]
+    assert command[:3] == ["/cache/bin/python", "-m", "vllm.entrypoints.openai.api_server"]
     assert not any(re.search(r"\s", word) for word in command)
 
 

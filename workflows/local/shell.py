@@ -1,0 +1,131 @@
+"""Run this project's commands as a person would type them, in the open, and read what they left."""
+
+import json
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from steps.errors import Failed
+from workflows.command import say
+from workflows.config import CHECKOUT
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Serving:
+    """A deployment as `status` tells it; None where there is none."""
+
+    url: str
+    commit: str | None
+    previous: str | None
+    refused: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """A line of report.json. ``exit_code`` is None for an attempt that was lost."""
+
+    step: str
+    attempt: int
+    exit_code: int | None
+    seconds: float | None
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What report.json says of a run. ``release_id`` is None when it ended before that was known."""
+
+    run: str
+    release_id: str | None
+    outcome: str
+    outage_seconds: float | None
+    attempts: tuple[Attempt, ...]
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Of each step, all its attempts together."""
+        total: dict[str, float] = {}
+        for attempt in self.attempts:
+            total[attempt.step] = total.get(attempt.step, 0.0) + (attempt.seconds or 0.0)
+        return total
+
+    @property
+    def stopped_by(self) -> Attempt | None:
+        """The attempt that ended the run; None when none failed."""
+        return next((a for a in reversed(self.attempts) if a.exit_code and a.step != "rollback"), None)
+
+
+@dataclass(frozen=True)
+class Shell:
+    """``home`` is the local engine's directory."""
+
+    home: Path
+
+    def show(self, module: str, *args: str) -> int:
+        """Run it on this terminal, below the line that a person would have typed; its exit code."""
+        say(f"$ {typed(module, *args)}")
+        with _interrupts_left_to_the_child():
+            return subprocess.run(_argv(module, *args), check=False, cwd=CHECKOUT).returncode
+
+    def read(self, module: str, *args: str) -> Any:
+        """What it prints, as JSON. Raises Failed."""
+        argv = [*_argv(module, *args), "-o", "json"]
+        done = subprocess.run(argv, check=False, cwd=CHECKOUT, stdout=subprocess.PIPE)
+        if done.returncode:
+            raise Failed(f"`{typed(module, *args)}` ended with {done.returncode}; its reason is above")
+        return json.loads(done.stdout)
+
+    def serving(self, deployment: str) -> Serving:
+        """Raises Failed when there is no such deployment."""
+        found = self.read("workflows.status", "--local", "--deployment", deployment)
+        if not found:
+            raise Failed(f"there is no deployment {deployment}; run `make demo` first")
+        entry = found[0]
+        return Serving(
+            url=entry["url"],
+            commit=(entry["live"] or {}).get("commit"),
+            previous=(entry["previous"] or {}).get("commit"),
+            refused=tuple(refused["release_id"] for refused in entry["refused"]),
+        )
+
+    def newest_report(self) -> Report:
+        """Of the run that ended last. Raises Failed when none has left one."""
+        found = sorted((self.home / "reports").glob("*/report.json"), key=lambda path: path.stat().st_mtime_ns)
+        if not found:
+            raise Failed(f"no run left a report in {self.home / 'reports'}; its output above says why")
+        value = json.loads(found[-1].read_bytes())
+        return Report(
+            run=value["run"],
+            release_id=value["release_id"],
+            outcome=value["outcome"],
+            outage_seconds=value["outage_seconds"],
+            attempts=tuple(Attempt(**line) for line in value["steps"]),
+        )
+
+
+def _argv(module: str, *args: str) -> list[str]:
+    return [sys.executable, "-m", module, *args]
+
+
+def typed(module: str, *args: str) -> str:
+    """The command line as it can be typed in the checkout."""
+    python = Path(sys.executable)
+    if python.is_relative_to(CHECKOUT):
+        python = python.relative_to(CHECKOUT)
+    return shlex.join([str(python), "-m", module, *args])
+
+
+@contextmanager
+def _interrupts_left_to_the_child() -> Iterator[None]:
+    """Ctrl-C reaches the whole process group: the child rolls back, and we must not kill it while it does."""
+    before = signal.signal(signal.SIGINT, lambda _signal, _frame: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
