@@ -85,7 +85,7 @@ NEEDS: Mapping[str, Needs] = {
     "mirror": Needs(hours=24, s3=True, hub=True, progress=True),
     "populate": Needs(hours=24, s3=True, models="write", progress=True),
     "checksum": Needs(hours=24, models="read", progress=True),
-    "deploy": Needs(hours=12, retries=2, s3=True, models="read"),
+    "deploy": Needs(hours=12, retries=2, s3=True),
     "smoke": Needs(hours=12, retries=2, s3=True),
     "promote": Needs(hours=12),
     "rollback": Needs(hours=12),

@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import pytest
+
+from tests.stubs.rendered import BUILDERS, containers, manifest, tasks, text
+from workflows.local import spec
+
+GOLDENS = Path(__file__).parents[1] / "goldens"
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_change_of_the_manifest_is_a_change_of_its_golden(name, update_goldens):
+    golden = GOLDENS / f"{name}.yaml"
+    if update_goldens:
+        golden.write_text(text(name), encoding="utf-8")
+
+    assert text(name) == golden.read_text(encoding="utf-8"), (
+        "run pytest with --update-goldens and review the difference"
+    )
+
+
+def test_the_flow_is_the_one_that_the_design_draws():
+    flow = [(name, task.get("depends")) for name, task in tasks("vllm-promote", "promote-model").items()]
+
+    assert flow == [
+        ("resolve", None),
+        ("preflight", "resolve"),
+        ("mirror", "preflight"),
+        ("populate", "mirror"),
+        ("checksum", "populate"),
+        ("deploy", "checksum"),
+        ("smoke", "deploy"),
+        ("promote", "smoke"),
+    ]
+
+
+def test_all_that_follows_preflight_is_left_out_when_the_release_serves_already():
+    _resolve, _preflight, *rest = tasks("vllm-promote", "promote-model").values()
+
+    assert {task["when"] for task in rest} == {"'{{tasks.preflight.outputs.parameters.state}}' == 'new'"}
+
+
+def test_a_rollback_by_hand_refuses_what_it_replaces_and_asks_neither_hub_nor_store_for_the_bytes():
+    flow = tasks("vllm-promote-rollback", "roll-back-to-release")
+    given = {p["name"]: p["value"] for p in flow["promote"]["arguments"]["parameters"]}
+
+    assert list(flow) == ["checksum", "deploy", "smoke", "promote"]
+    assert given["refuse_previous"] == "true"
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_run_without_a_parameter_is_refused_because_none_has_a_value(name):
+    parameters = manifest(name)["spec"]["arguments"]["parameters"]
+
+    assert all(set(p) == {"name", "description"} for p in parameters)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_one_run_a_deployment(name):
+    mutexes = manifest(name)["spec"]["synchronization"]["mutexes"]
+
+    assert mutexes == [{"name": "vllm-promote-{{workflow.parameters.deployment}}"}]
+
+
+def test_each_secret_reaches_the_steps_that_need_it_and_no_other():
+    found = containers("vllm-promote")
+    s3 = {n for n, t in found.items() if "s3-credentials" in str(t["container"]["envFrom"])}
+    hub = {n for n, t in found.items() if "hf-token" in str(t["container"].get("env"))}
+
+    assert s3 == {"resolve", "preflight", "mirror", "populate", "deploy", "smoke", "report"}
+    assert hub == {"resolve", "mirror"}
+
+
+def test_one_step_alone_may_write_to_the_volume():
+    mounts = {
+        name: mount.get("readOnly", False)
+        for name, template in containers("vllm-promote").items()
+        for mount in template["container"]["volumeMounts"]
+        if mount["name"] == "models"
+    }
+
+    assert mounts == {"preflight": True, "populate": False, "checksum": True}
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_the_local_engine_takes_it(name):
+    workflow = spec.parse(manifest(name))
+
+    assert workflow.name == name
+    assert workflow.on_exit is not None
+    assert list(workflow.on_exit.tasks) == ["rollback", "report"]
