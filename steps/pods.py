@@ -8,7 +8,7 @@ from steps.ports import Held, Pod
 from steps.stage import Stage
 
 POLL_SECONDS = 0.3
-SAY_AGAIN_SECONDS = 60.0
+SAY_NEWS_SECONDS, SAY_AGAIN_SECONDS = 5.0, 60.0
 LOG_LINES = 50
 
 log = logging.getLogger(__name__)
@@ -70,10 +70,10 @@ class _Teller:
     def __init__(self, stage: Stage, release_id: str) -> None:
         self._stage, self._release_id = stage, release_id
         self._began = stage.clock.now()
-        self._last, self._said_at = "", 0.0
+        self._last, self._said_at = "", float("-inf")
 
     def say(self, waiting: str) -> None:
         now = self._stage.clock.now()
-        if waiting != self._last or now - self._said_at >= SAY_AGAIN_SECONDS:
+        if now - self._said_at >= (SAY_AGAIN_SECONDS if waiting == self._last else SAY_NEWS_SECONDS):
             log.info("release %s, %.0f s: %s", self._release_id, now - self._began, waiting)
             self._last, self._said_at = waiting, now

@@ -20,11 +20,13 @@ SHOWN = 200
 _FINISHED = ("stop", "length")
 """``length``: a small model that goes on talking has answered all the same."""
 FEWEST_LETTERS = 0.3
-"""Of the characters that are not space."""
-FEWEST_DIFFERENT = 0.2
-"""Different words, or characters, of all."""
-ENOUGH_WORDS = 12
-ENOUGH_CHARACTERS = 40
+"""Of all characters that are not space."""
+ENOUGH_SIGNS, FEWEST_SIGNS = 40, 5
+"""Prose of so many characters has more than so many different ones, in any script."""
+ENOUGH_WORDS, FEWEST_DIFFERENT = 12, 0.2
+"""Different words, of all."""
+LAST_WORDS = 100
+"""Those are looked at: models fall into repetition, they do not begin with it, and long prose repeats words."""
 _EXCEPTION = re.compile(r"\b[\w.]*(?:Error|Exception)\b.*")
 
 
@@ -163,14 +165,14 @@ def _bad_text(check: str, answer: Answer) -> Finding | None:
 
 
 def is_degenerate(text: str) -> bool:
-    """Whether a text is what broken weights say: hardly a letter in it, or the same few words over and over."""
+    """Whether a text is what broken weights say: hardly a letter in it, or the same few words or signs for ever."""
     dense = "".join(text.split())
     if sum(c.isalnum() for c in dense) < len(dense) * FEWEST_LETTERS:
         return True
-    words = text.casefold().split()
-    if len(words) < ENOUGH_WORDS:  # scripts without spaces, and tokens glued together
-        return len(dense) >= ENOUGH_CHARACTERS and len(set(dense)) <= len(dense) * FEWEST_DIFFERENT
-    return len(set(words)) <= len(words) * FEWEST_DIFFERENT
+    if len(dense) >= ENOUGH_SIGNS and len(set(dense)) <= FEWEST_SIGNS:
+        return True
+    words = text.casefold().split()[-LAST_WORDS:]
+    return len(words) >= ENOUGH_WORDS and len(set(words)) <= len(words) * FEWEST_DIFFERENT
 
 
 def speed(answer: Answer) -> float | None:

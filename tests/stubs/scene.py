@@ -1,0 +1,172 @@
+"""A deployment in memory with everything the serving steps touch: releases, pods that answer, a clock, a store."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from steps.candidate import find_release
+from steps.contracts import DeployInputs, PromoteInputs, RollbackInputs, RollbackOutputs, SmokeInputs, SmokeOutputs
+from steps.core.budget import Patience
+from steps.core.manifest import File, Manifest, build
+from steps.core.names import Layout
+from steps.core.record import Record
+from steps.core.release import Document, Release, Serving
+from steps.deploy import deploy
+from steps.ports import Held
+from steps.promote import promote
+from steps.rollback import rollback
+from steps.smoke import smoke
+from steps.stage import Stage
+from tests.stubs.chat import FakeChat, Model
+from tests.stubs.serving import FakeServing
+from tests.stubs.store import FakeStore
+
+DEPLOYMENT = "chat"
+
+
+def make_manifest(mark: str) -> Manifest:
+    """``mark`` is a hex digit: other marks, other commits."""
+    return build("org/tiny", mark * 40, (File("model.safetensors", 1000, mark * 64),))
+
+
+def make_release(mark: str, **fields: Any) -> Release:
+    manifest = make_manifest(mark)
+    serving = Serving(served_name="tiny", image="vllm", device="cpu", gpus=0, args=(), pod="{}")
+    return Release(
+        deployment=DEPLOYMENT,
+        model=manifest.model,
+        commit=manifest.commit,
+        manifest_sha256=manifest.sha256,
+        total_bytes=manifest.total_bytes,
+        serving=serving,
+        **fields,
+    )
+
+
+class Killed(BaseException):
+    """The process is gone: nothing catches it."""
+
+
+@dataclass
+class FakeClock:
+    time: float = 10_000.0
+    slept: list[float] = field(default_factory=list)
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.time += seconds
+
+
+@dataclass
+class FakeVolume:
+    """``broken`` are commits whose files have another size than their manifest says."""
+
+    manifests: dict[str, Manifest] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+    free: int = 10**9
+
+    def manifest(self, model: str, commit: str) -> Manifest | None:
+        return self.manifests.get(commit)
+
+    def sizes(self, model: str, commit: str) -> dict[str, int]:
+        manifest = self.manifests.get(commit)
+        return {f.path: f.size - (commit in self.broken) for f in manifest.files} if manifest else {}
+
+    def free_bytes(self) -> int:
+        return self.free
+
+
+@dataclass
+class Scene:
+    """``faults`` of the stub model server by release id."""
+
+    serving: FakeServing = field(default_factory=FakeServing)
+    clock: FakeClock = field(default_factory=FakeClock)
+    store: FakeStore = field(default_factory=FakeStore)
+    volume: FakeVolume = field(default_factory=FakeVolume)
+    faults: dict[str, str] = field(default_factory=dict)
+    layout: Layout = field(default_factory=lambda: Layout("p"))
+
+    def __post_init__(self) -> None:
+        self.chat = FakeChat(self._at)
+        self.stage = Stage(
+            deployment=DEPLOYMENT,
+            serving=self.serving,
+            chat=self.chat,
+            clock=self.clock,
+            patience=Patience(request=10.0, startup=None, retry_base=1.0),
+            volume=Path("/models"),
+        )
+
+    def _at(self, url: str) -> Model | None:
+        release_id = url.removeprefix("http://").partition("-")[0]
+        release = self.serving.release(release_id)
+        if release is None or not any(p.url == url and p.failure is None for p in self.serving._pods[release_id]):
+            return None
+        fault = self.faults.get(release_id, "")
+        if fault == "crash-on-request" and self.chat.asked[-1:] == [url]:
+            self.serving.crash(release_id, "ended with exit code 139")
+        return Model(served_name=release.serving.served_name, root=self.stage.root(release), fault=fault)
+
+    @property
+    def record(self) -> Record:
+        return self.serving.held.record
+
+    def publish(self, *releases: Release) -> None:
+        """As resolve and populate would have done."""
+        for release in releases:
+            document = Document(release=release, manifest=make_manifest(release.commit[0]))
+            key = self.layout.release(DEPLOYMENT, release.release_id)
+            self.store.objects[key] = document.dump()
+            self.volume.manifests[release.commit] = document.manifest
+
+    def live(self, release: Release, **record: Any) -> None:
+        """As an earlier run left it."""
+        self.publish(release)
+        self.serving.held = Held(Record(owner="earlier"), "0", release.release_id)
+        self.serving.ensure(release, release.replicas, "earlier")
+        self.serving.pods(release.release_id)
+        self.serving.held = Held(Record(live=release.release_id, **record), "1", release.release_id)
+        self.serving.calls.clear()
+
+    def with_record(self, **fields: Any) -> None:
+        """Somebody else writes the record."""
+        held = self.serving.held
+        self.serving.held = Held(replace(held.record, **fields), str(int(held.version) + 1), held.target)
+
+    def deploy(self, release: Release, owner: str = "run") -> float:
+        inputs = DeployInputs(deployment=DEPLOYMENT, release_id=release.release_id, run=owner, owner=owner)
+        return deploy(inputs, self.stage, self._found(release)).startup_seconds
+
+    def smoke(self, release: Release, owner: str = "run") -> SmokeOutputs:
+        inputs = SmokeInputs(deployment=DEPLOYMENT, release_id=release.release_id, run=owner, owner=owner)
+        return smoke(inputs, self.stage, self._found(release), self.store, self.layout)
+
+    def promote(self, release: Release, owner: str = "run", proof: str = "", **fields: Any) -> float:
+        inputs = PromoteInputs(
+            deployment=DEPLOYMENT, release_id=release.release_id, run=owner, owner=owner, proof=proof, **fields
+        )
+        return promote(inputs, self.stage).outage_seconds
+
+    def rollback(self, owner: str = "run") -> RollbackOutputs:
+        return rollback(RollbackInputs(deployment=DEPLOYMENT, run=owner, owner=owner), self.stage)
+
+    def run(self, release: Release, owner: str = "run") -> float:
+        """The whole promotion, as the workflow does it; its outage."""
+        self.deploy(release, owner)
+        return self.promote(release, owner, proof=self.smoke(release, owner).proof)
+
+    def serves(self, release: Release) -> bool:
+        """Whether clients find it: the pointer is there, every pod runs and answers, and nothing else runs."""
+        pods = self.serving._pods.get(release.release_id, [])
+        others = [p for r, ps in self.serving._pods.items() if r != release.release_id for p in ps]
+        answers = all(p.url and self.chat.models(p.url) for p in pods)
+        return (
+            self.serving.held.target == release.release_id and len(pods) == release.replicas and answers and not others
+        )
+
+    def _found(self, release: Release) -> Release:
+        return find_release(self.stage, self.store, self.layout, release.release_id)

@@ -1,0 +1,189 @@
+from collections.abc import Callable
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+
+from steps.core import rollout
+from steps.core.budget import DRAIN
+from steps.core.record import Phase, Record
+from steps.core.rollout import Claim
+from steps.errors import Conflict, Failed, Refused
+
+ME, OTHER = "run-1", "run-2"
+OLD, NEW, OLDER, FOURTH = "a" * 12, "b" * 12, "c" * 12, "d" * 12
+CLAIM = Claim(owner=ME, since=100.0, deadline=1100.0, replicas=2)
+IDLE = Record(live=OLD, previous=OLDER)
+SWAPPING = rollout.begin(IDLE, NEW, CLAIM)
+TESTING = rollout.ready(SWAPPING, ME)
+DRAINING = rollout.promote(TESTING, ME, now=160.0)
+ROLLING_BACK = rollout.roll_back(TESTING, ME, deadline=2000.0)
+REPAIRING = rollout.repair(IDLE, CLAIM)
+AT: dict[str, Record] = {r.phase: r for r in (IDLE, SWAPPING, TESTING, DRAINING, ROLLING_BACK, REPAIRING)}
+
+TRANSITIONS: dict[str, tuple[set[str], Callable[[Record], Record]]] = {
+    "begin": ({"idle"}, lambda r: rollout.begin(r, NEW, CLAIM)),
+    "renew": ({"swapping", "testing", "repairing"}, lambda r: rollout.renew(r, ME, deadline=9.0)),
+    "ready": ({"swapping", "testing"}, lambda r: rollout.ready(r, ME)),
+    "refuse": ({"swapping", "testing"}, lambda r: rollout.refuse(r, ME)),
+    "promote": ({"testing"}, lambda r: rollout.promote(r, ME, now=1.0)),
+    "drained": ({"draining"}, lambda r: rollout.drained(r, ME)),
+    "roll_back": ({"swapping", "testing", "rolling-back"}, lambda r: rollout.roll_back(r, ME, deadline=9.0)),
+    "rolled_back": ({"rolling-back"}, lambda r: rollout.rolled_back(r, ME)),
+    "take_over": ({"draining", "repairing"}, lambda r: rollout.take_over(r, ME)),
+    "repair": ({"idle"}, lambda r: rollout.repair(r, CLAIM)),
+    "repaired": ({"repairing"}, lambda r: rollout.repaired(r, ME)),
+}
+OWNED = ("renew", "ready", "refuse", "promote", "drained", "rolled_back", "repaired")
+
+
+@pytest.mark.parametrize("phase", get_args(Phase))
+@pytest.mark.parametrize("name", TRANSITIONS)
+def test_a_transition_is_made_from_its_phases_only(name, phase):
+    allowed, make = TRANSITIONS[name]
+    if phase in allowed:
+        make(AT[phase])
+    else:
+        with pytest.raises(Conflict, match=f"the record is {phase}"):
+            make(AT[phase])
+
+
+@pytest.mark.parametrize("name", OWNED)
+def test_a_run_that_was_replaced_makes_no_transition(name):
+    allowed, make = TRANSITIONS[name]
+    for phase in allowed:
+        with pytest.raises(Conflict, match="run-2 has taken over the work of run run-1"):
+            make(replace(AT[phase], owner=OTHER))
+
+
+def test_the_way_in():
+    begun = Record(
+        phase="swapping",
+        live=OLD,
+        previous=OLDER,
+        candidate=NEW,
+        owner=ME,
+        since=100.0,
+        deadline=1100.0,
+        replicas=2,
+    )
+    assert begun == SWAPPING
+    assert replace(SWAPPING, phase="testing") == TESTING
+    assert replace(TESTING, phase="draining", live=NEW, previous=OLD, deadline=160.0 + DRAIN) == DRAINING
+    assert rollout.drained(DRAINING, ME) == Record(live=NEW, previous=OLD, replicas=2)
+
+
+def test_the_way_back_leaves_live_and_the_rollback_target_as_they_were():
+    assert rollout.rolled_back(ROLLING_BACK, ME) == replace(IDLE, replicas=2)
+
+
+def test_rolling_back_takes_over_from_a_dead_owner():
+    taken = rollout.roll_back(TESTING, OTHER, deadline=5.0)
+    assert (taken.phase, taken.owner, taken.deadline, taken.since) == ("rolling-back", OTHER, 5.0, 100.0)
+
+
+def test_a_repair_moves_nothing():
+    assert rollout.repaired(REPAIRING, ME) == replace(IDLE, replicas=2)
+
+
+def test_what_is_live_with_no_replica_is_restored_with_one():
+    assert rollout.begin(IDLE, NEW, replace(CLAIM, replicas=0)).replicas == 1
+
+
+def test_a_refusal_is_remembered_once_and_through_the_rollback():
+    refused = rollout.refuse(rollout.refuse(TESTING, ME), ME)
+    assert refused.refused == (NEW,)
+    assert refused.phase == "testing"
+    assert rollout.rolled_back(rollout.roll_back(refused, ME, deadline=1.0), ME).refused == (NEW,)
+
+
+def test_a_rollback_by_hand_refuses_what_served():
+    assert rollout.promote(TESTING, ME, now=1.0, refuse_live=True).refused == (OLD,)
+    first = replace(TESTING, live=None)
+    assert rollout.promote(first, ME, now=1.0, refuse_live=True).refused == ()
+
+
+def test_a_person_may_allow_what_was_refused():
+    record = replace(IDLE, refused=(NEW, OLDER))
+    assert rollout.allow(record, NEW).refused == (OLDER,)
+    assert rollout.allow(record, FOURTH) == record
+
+
+def test_what_the_record_names_is_never_removed():
+    everything = (OLDER, OLD, NEW, FOURTH)
+    assert rollout.unnamed(TESTING, everything) == (FOURTH,)
+    assert rollout.unnamed(DRAINING, everything) == (OLDER, FOURTH)
+
+
+def test_the_outage_runs_from_making_room_to_the_move_of_the_pointer():
+    assert rollout.outage_seconds(DRAINING, "recreate") == pytest.approx(60.0)
+    assert rollout.outage_seconds(DRAINING, "blue-green") == 0.0
+    assert rollout.outage_seconds(replace(DRAINING, previous=None), "recreate") == 0.0
+    assert rollout.outage_seconds(rollout.take_over(DRAINING, OTHER), "recreate") == pytest.approx(60.0)
+
+
+def course(record: Record, release_id: str = NEW, owner: str = ME, *, abandoned: bool = False) -> str:
+    return rollout.course("chat", record, release_id, owner, abandoned=abandoned)
+
+
+@pytest.mark.parametrize(
+    ("record", "release_id", "expected"),
+    [
+        (IDLE, NEW, "begin"),
+        (Record(), NEW, "begin"),
+        (IDLE, OLDER, "begin"),
+        (IDLE, OLD, "settled"),
+        (SWAPPING, NEW, "continue"),
+        (TESTING, NEW, "continue"),
+        (DRAINING, NEW, "finish"),
+        (REPAIRING, OLD, "repair"),
+        (ROLLING_BACK, NEW, "recover"),
+        (TESTING, FOURTH, "recover"),
+        (DRAINING, OLD, "recover"),
+        (REPAIRING, NEW, "recover"),
+    ],
+)
+def test_a_step_knows_its_course_from_the_record(record, release_id, expected):
+    assert course(record, release_id) == expected
+
+
+@pytest.mark.parametrize("record", [SWAPPING, TESTING, DRAINING, ROLLING_BACK, REPAIRING])
+def test_another_owners_work_is_a_conflict_while_it_lives_and_recovered_when_it_is_dead(record):
+    with pytest.raises(Conflict, match=f"run {ME} is {record.phase} release .* of chat"):
+        course(record, owner=OTHER)
+    assert course(record, owner=OTHER, abandoned=True) == "recover"
+
+
+def test_a_refused_release_is_not_begun_and_the_sentence_says_how_to_allow_it():
+    with pytest.raises(Refused, match=f"python -m workflows.allow --deployment chat --release {NEW}"):
+        course(replace(IDLE, refused=(NEW,)))
+
+
+def test_a_release_that_failed_in_this_run_is_not_tested_twice():
+    with pytest.raises(Failed, match="failed in this run already"):
+        course(rollout.refuse(TESTING, ME))
+
+
+def test_a_refused_release_that_is_live_stays_live():
+    assert course(replace(IDLE, refused=(OLD,)), OLD) == "settled"
+
+
+@pytest.mark.parametrize(
+    ("record", "alive", "now", "expected"),
+    [
+        (IDLE, False, 5000.0, False),
+        (TESTING, True, 1000.0, False),
+        (TESTING, False, 1000.0, True),
+        (TESTING, True, 1100.5, True),
+        (replace(TESTING, deadline=None), True, 5000.0, False),
+    ],
+)
+def test_work_is_abandoned_when_its_owner_is_dead_or_late(record, alive, now, expected):
+    assert rollout.is_abandoned(record, owner_alive=alive, now=now) is expected
+
+
+def test_a_pointer_that_was_moved_by_hand_is_named_and_not_moved_back():
+    rollout.check_pointer("chat", IDLE, OLD)
+    rollout.check_pointer("chat", Record(), None)
+    with pytest.raises(Conflict, match=f"sends clients to {NEW}, its record says {OLD}"):
+        rollout.check_pointer("chat", IDLE, NEW)
