@@ -63,8 +63,11 @@ class Directory(ReadableVolume, WritableVolume):
     @contextmanager
     def open(self, model: str, commit: str, path: str) -> Iterator[FileIO]:
         full = Place.of(self._root, model, commit).file(path)
-        with translated("read", full), open_fresh(full) as file:
-            yield file
+        try:
+            with translated("read", full), open_fresh(full) as file:
+                yield file
+        except FileNotFoundError as err:
+            raise Corrupt(f"{full} is gone; a published directory is never changed, so see who did it") from err
 
     def stage(self, manifest: Manifest) -> AbstractContextManager[Staging]:
         self.free_bytes()  # a volume that is not mounted is never made up for by a directory in the container
