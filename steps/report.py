@@ -15,6 +15,7 @@ from steps.core.account import Account, Named, Surroundings, draw_up, sortable
 from steps.core.names import Layout, check_deployment
 from steps.core.outcome import release_id
 from steps.core.page import render
+from steps.core.record import Record
 from steps.core.run import Node, Phase, Run
 from steps.core.words import summary
 from steps.entry import run_step
@@ -93,12 +94,16 @@ def keep(account: Account, run: Run, outside: Outside, troubles: Troubles) -> No
 
 
 def look(run: Run, serving: Serving, flag: str) -> Surroundings:
-    """The record as it is now, and the releases that it and the run speak of."""
-    record = serving.read().record
-    wanted = {record.live, record.previous, record.candidate, release_id(run)} - {None}
-    return Surroundings(
-        record=record, names={r: name(serving, r) for r in sorted(filter(None, wanted))}, url=serving.url, flag=flag
-    )
+    """The record as it is now, and the releases that it and the run speak of.
+
+    The endpoint of a deployment that nobody has ever tried to serve is not asked for: asking would choose its port.
+    """
+    held = serving.read()
+    record = held.record
+    wanted = filter(None, {record.live, record.previous, record.candidate, release_id(run)})
+    names = {release: name(serving, release) for release in wanted}
+    url = "" if held.target is None and record == Record() else serving.url
+    return Surroundings(record=record, names=names, url=url, flag=flag)
 
 
 def name(serving: Serving, release: str) -> Named:

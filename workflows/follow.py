@@ -1,22 +1,31 @@
 """A run as people watch it: a live picture on a terminal, else a line at each change of a step.
 
-Whoever runs it, the local engine or a watcher of Argo, calls the follower with each new state of the run.
+Whoever runs it, the local engine or a watcher of Argo, tells the follower of each new state.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Protocol
 
 from steps.core.amounts import seconds
 from steps.core.run import FINISHED, Attempt, Node, Run
 
-OnChange = Callable[[Run], None]
 REFRESH_A_SECOND = 8
 
 
-def following(stream: IO[str], known: Run | None = None) -> AbstractContextManager[OnChange]:
+class Follower(Protocol):
+    def update(self, run: Run) -> None:
+        """It has changed."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something else that a person who watches should know."""
+        ...
+
+
+def following(stream: IO[str], known: Run | None = None) -> AbstractContextManager[Follower]:
     """``known``: a run that is continued, as it was: what it had told then is not told again."""
     return _picture(stream) if stream.isatty() else _lines(stream, known)
 
@@ -45,19 +54,25 @@ class _Lines:
     stream: IO[str]
     known: Run | None
 
-    def __call__(self, run: Run) -> None:
-        self.stream.writelines(f"{line}\n" for line in news(self.known, run))
-        self.stream.flush()
+    def update(self, run: Run) -> None:
+        self._write(*news(self.known, run))
         self.known = run
+
+    def note(self, text: str) -> None:
+        self._write(text)
+
+    def _write(self, *lines: str) -> None:
+        self.stream.writelines(f"{line}\n" for line in lines)
+        self.stream.flush()
 
 
 @contextmanager
-def _lines(stream: IO[str], known: Run | None) -> Iterator[OnChange]:
+def _lines(stream: IO[str], known: Run | None) -> Iterator[Follower]:
     yield _Lines(stream, known)
 
 
 @contextmanager
-def _picture(stream: IO[str]) -> Iterator[OnChange]:
+def _picture(stream: IO[str]) -> Iterator[Follower]:
     from rich.console import Console
     from rich.live import Live
 
@@ -66,7 +81,7 @@ def _picture(stream: IO[str]) -> Iterator[OnChange]:
     picture = Picture(time.time)
     console = Console(file=stream)
     with Live(get_renderable=picture.draw, console=console, refresh_per_second=REFRESH_A_SECOND):
-        yield picture.update
+        yield picture
 
 
 def _head(run: Run) -> str:

@@ -53,6 +53,7 @@ class Picture:
     clock: Callable[[], float]
     _run: Run | None = None
     _rates: dict[str, Rate] = field(default_factory=dict)
+    _notes: tuple[str, ...] = ()
 
     def update(self, run: Run) -> None:
         for node in run.nodes:
@@ -60,11 +61,15 @@ class Picture:
                 self._rates.setdefault(node.name, Rate()).note(self.clock(), progress[0])
         self._run = run
 
+    def note(self, text: str) -> None:
+        self._notes = (*self._notes, text)
+
     def draw(self) -> RenderableType:
         if self._run is None:
             return Text("")
         rates = {name: rate.a_second() for name, rate in dict(self._rates).items()}
-        return draw(self._run, self.clock(), rates)
+        notes = (Text(note, "yellow") for note in self._notes)
+        return Group(draw(self._run, self.clock(), rates), *notes)
 
 
 def draw(run: Run, now: float, rates: dict[str, float | None]) -> RenderableType:

@@ -31,16 +31,23 @@ def serves(account: Account) -> str:
     """What clients get now, and whether it is what they had."""
     if not account.record_known:
         return "what serves now could not be read"
-    if account.outcome == "rollback-failed":
+    if account.outcome == "rollback-failed" or account.unfinished:
         return f"what serves at {account.url or account.deployment} is not certain"
     if account.live is None:
         return f"nothing serves{', and what this run created is removed' if account.removed else ''}"
     where = f" at {account.url}" if account.url else ""
+    if _about_live(account) and account.outcome in ("refused", "failed"):
+        return f"{account.live} is what should serve{where}: see that it answers"
     return f"{_who(account)} serves{where}{_tail(account)}"
 
 
 def advice(account: Account) -> tuple[str, ...]:
     """What to do next, the first thing first; each a command or a sentence."""
+    if account.outcome == "rollback-failed" or account.unfinished:
+        return (
+            f"see what serves: {_command(account, 'status')}",
+            "then run the same promotion again, which first of all brings back what served",
+        )
     match account.outcome:
         case "promoted":
             return _after_promotion(account)
@@ -48,11 +55,6 @@ def advice(account: Account) -> tuple[str, ...]:
             return ()
         case "refused":
             return ("mend what the sentence names, and run the same command again",)
-        case "rollback-failed":
-            return (
-                f"see what serves: {_command(account, 'status')}",
-                "then run the same promotion again, which first of all brings back what served",
-            )
     if account.refused and account.release:
         allow = _command(account, "allow", f"--release {account.release.release_id}")
         return (f"the same release is not tried again until you allow it: {allow}",)
@@ -63,9 +65,13 @@ def _why(account: Account) -> str:
     return f": {account.failure.rstrip('. ')}" if account.failure else ""
 
 
+def _about_live(account: Account) -> bool:
+    """The run was to repair what is live."""
+    return account.release is not None and account.release == account.live
+
+
 def _who(account: Account) -> str:
-    other = account.release is None or account.release != account.live
-    if other and account.outcome in ("refused", "failed", "rolled-back"):
+    if account.outcome in ("refused", "failed", "rolled-back"):
         return f"the previous model ({account.live})"
     return str(account.live)
 

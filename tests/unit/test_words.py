@@ -97,3 +97,9 @@ def test_seconds_are_said_as_people_say_them(amount, text):
 )
 def test_sizes_are_said_in_binary_units(amount, text):
     assert size(amount) == text
+
+
+def test_a_repair_that_failed_does_not_claim_that_its_release_serves():
+    assert summary(draw_up(CORRUPT, NEW_LIVE)).endswith(
+        f"org/chat at 0123456789ab is what should serve at {URL}: see that it answers"
+    )

@@ -1,0 +1,94 @@
+"""The process boundary of the commands: typer around a function, its exit code, and every failure as one sentence."""
+
+import functools
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, Literal
+
+import typer
+
+from steps.entry import one_line, redact
+from steps.errors import BadInput, StepError
+
+FAILED_EXIT = 1
+USAGE_EXIT = 2
+NOT_SUBMITTED_EXIT = 3
+
+Output = Literal["text", "json"]
+LocalFlag = Annotated[bool, typer.Option("--local", help="On this machine, with everything under .local/.")]
+DeploymentOption = Annotated[str | None, typer.Option(metavar="NAME", help="The name that clients know.")]
+OutputOption = Annotated[Output, typer.Option("-o", "--output", help="For people, or for programs.")]
+
+
+class Usage(Exception):
+    """What is wrong can be told without asking anyone."""
+
+
+class NotSubmitted(Exception):
+    """Nothing was begun: what would have to carry it out cannot be reached."""
+
+
+def run(name: str, verb: Callable[..., int], argv: Sequence[str] | None = None) -> int:
+    """``python -m workflows.NAME``: parse ``argv``, call ``verb``, return the exit code."""
+    logging.basicConfig(level=os.environ.get("LOG_LEVEL", "WARNING"), format="%(levelname)s %(name)s: %(message)s")
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command()(_bounded(verb))
+    try:
+        app(args=argv, prog_name=f"python -m workflows.{name}")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else FAILED_EXIT
+    return 0
+
+
+@contextmanager
+def usage() -> Iterator[None]:
+    """What fails in here was asked for wrongly."""
+    try:
+        yield
+    except BadInput as err:
+        raise Usage(str(err)) from err
+
+
+@contextmanager
+def submitting() -> Iterator[None]:
+    """What fails in here keeps the run from being begun."""
+    try:
+        yield
+    except StepError as err:
+        raise NotSubmitted(f"could not submit: {err}") from err
+
+
+def require_local(*, local: bool, what: str) -> None:
+    """Until the cluster is served as well. Raises NotSubmitted."""
+    if not local:
+        raise NotSubmitted(f"could not {what}: Kubernetes is not built yet; add --local to use this machine")
+
+
+def say(text: str) -> None:
+    """To the person, or the program, that called."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _bounded(verb: Callable[..., int]) -> Callable[..., None]:
+    @functools.wraps(verb)  # typer reads its parameters and its docstring
+    def call(**options: Any) -> None:
+        raise typer.Exit(_exit_code(functools.partial(verb, **options)))
+
+    return call
+
+
+def _exit_code(call: Callable[[], int]) -> int:
+    try:
+        return call()
+    except Usage as err:
+        code, failure = USAGE_EXIT, str(err)
+    except NotSubmitted as err:
+        code, failure = NOT_SUBMITTED_EXIT, str(err)
+    except StepError as err:
+        code, failure = FAILED_EXIT, str(err)
+    sys.stderr.write(f"Error: {one_line(redact(failure, os.environ))}\n")
+    return code

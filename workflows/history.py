@@ -1,0 +1,92 @@
+"""Show what was promoted, refused and rolled back: python -m workflows.history."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from steps.core.amounts import seconds
+from steps.core.names import Layout, check_deployment
+from steps.ports import Store
+from workflows import command
+from workflows.command import DeploymentOption, LocalFlag, OutputOption
+
+if TYPE_CHECKING:
+    from workflows.config import Config
+
+Entry = dict[str, Any]
+"""As ``core.account.Account.history`` wrote it; of an older program, perhaps with fewer keys."""
+
+log = logging.getLogger(__name__)
+
+
+def history(
+    *,
+    deployment: DeploymentOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="So many, the newest first.")] = 50,
+    local: LocalFlag = False,
+    output: OutputOption = "text",
+) -> int:
+    """Show how the runs of a deployment, or of all, ended; newest first."""
+    from workflows import config
+
+    with command.usage():
+        settings = config.load(local=local)
+        if deployment is not None:
+            check_deployment(deployment)
+    command.require_local(local=local, what="ask")
+    entries = _local(settings, deployment, limit)
+    if output == "json":
+        command.say(json.dumps(entries, indent=1))
+    else:
+        command.say("\n".join(map(line, entries)) or "no run is on record")
+    return 0
+
+
+def read(store: Store, layout: Layout, deployments: Iterable[str], limit: int) -> list[Entry]:
+    """Newest first. An entry that is damaged is left out, and said so."""
+    keys = {key.rpartition("/")[2]: key for d in deployments for key in store.list(layout.history_prefix(d))}
+    newest = (keys[name] for name in sorted(keys, reverse=True)[:limit])
+    return [entry for key in newest if (entry := _entry(key, store.get(key))) is not None]
+
+
+def line(entry: Entry) -> str:
+    """One run."""
+    what = f"{entry.get('model')} at {(entry.get('commit') or '?')[:12]}  release {entry.get('release_id')}"
+    outage = entry.get("outage_seconds")
+    cost = f"  outage {seconds(outage)}" if outage else ""
+    why = f"\n    {entry['message']}" if entry.get("message") else ""
+    return f"{entry.get('at')}  {entry.get('deployment')}  {entry.get('outcome'):<15}  {what}{cost}{why}"
+
+
+def _entry(key: str, body: bytes | None) -> Entry | None:
+    try:
+        value = json.loads(body or b"")
+    except ValueError:
+        log.warning("the entry %s is not JSON and is left out", key)
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _local(config: "Config", deployment: str | None, limit: int) -> list[Entry]:
+    from steps.clients import store
+    from steps.clients.local.serving import deployments
+    from workflows.local import session
+
+    with command.submitting():
+        begun = session.begin(config, os.environ)
+    session.become(begun)
+    wanted = [deployment] if deployment else deployments(config.home)
+    return read(store.connect(begun.settings), Layout(config.prefix), wanted, limit)
+
+
+def main() -> int:
+    return command.run("history", history)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""What a promotion would do, as a person approves it. A plan is a value; ``workflows.local.survey`` draws one up."""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from steps.core.account import Named
+from steps.core.amounts import seconds, size
+from steps.core.release import Release
+
+State = Literal["new", "live", "repair"]
+"""``live``: it serves already, nothing would be done. ``repair``: it should serve, and is not healthy."""
+SHOWN = 6
+"""Files left behind that are named."""
+LABEL_WIDTH = 17
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Bytes of one hop."""
+
+    move: int
+    reuse: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """``basis`` says where the number comes from; 0 seconds for none."""
+
+    seconds: float
+    basis: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """``live`` is what serves now, and so the rollback target; None for a first promotion."""
+
+    release: Release
+    revision: str
+    state: State
+    files: int
+    left_behind: tuple[str, ...]
+    to_store: Transfer
+    to_volume: Transfer
+    free_bytes: int
+    """On the volume, now."""
+    live: Named | None
+    url: str
+    """Empty before the first promotion."""
+    outage: Outage
+
+
+def text(plan: Plan) -> str:
+    """A line for each thing that one would want to know."""
+    lines = (f"  {label:<{LABEL_WIDTH}}{value}" for label, value in _rows(plan))
+    return "\n".join((f"Plan for deployment {plan.release.deployment}: {_verdict(plan)}", *lines))
+
+
+def _verdict(plan: Plan) -> str:
+    match plan.state:
+        case "live":
+            return "already live, nothing would be done"
+        case "repair":
+            return "it is live but not healthy, and would be started again"
+    return "nothing was changed yet"
+
+
+def _rows(plan: Plan) -> Iterator[tuple[str, str]]:
+    release, serving = plan.release, plan.release.serving
+    yield "model", release.model
+    yield "commit", f"{release.commit} ({plan.revision})" if plan.revision != release.commit else release.commit
+    yield "release", release.release_id
+    yield "files", f"{plan.files}, {size(release.total_bytes)}"
+    yield "left behind", _left_behind(plan.left_behind)
+    yield "Hub to store", _transfer(plan.to_store)
+    yield "store to volume", _transfer(plan.to_volume)
+    yield "volume", f"{size(plan.free_bytes)} free now, {size(plan.free_bytes - plan.to_volume.move)} afterwards"
+    yield "serves now", str(plan.live) if plan.live else "nothing: this is the first promotion"
+    yield "rollback target", _rollback_target(plan)
+    yield "strategy", f"{release.strategy}, {release.replicas} replica{'s' if release.replicas > 1 else ''}"
+    yield "expected outage", _outage(plan.outage)
+    yield "served as", f"{serving.served_name} on {serving.gpus or ''} {serving.device}".replace("  ", " ")
+    yield "endpoint", plan.url or "chosen by the first promotion"
+    yield "arguments", shlex.join(serving.args) or "none"
+
+
+def _left_behind(files: tuple[str, ...]) -> str:
+    if not files:
+        return "none"
+    more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+    return f"{len(files)}: {', '.join(files[:SHOWN])}{more}"
+
+
+def _transfer(transfer: Transfer) -> str:
+    return f"{size(transfer.move)} to copy, {size(transfer.reuse)} there already"
+
+
+def _rollback_target(plan: Plan) -> str:
+    if plan.state != "new":
+        return "not needed: nothing else would take its place"
+    return str(plan.live) if plan.live else "none: after a failure nothing serves, as now"
+
+
+def _outage(outage: Outage) -> str:
+    return f"{seconds(outage.seconds)}, {outage.basis}" if outage.seconds else f"none, {outage.basis}"

@@ -1,0 +1,165 @@
+"""Show what serves, and what is under way: python -m workflows.status."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from steps.core.account import Named
+from steps.core.names import check_deployment
+from steps.core.record import Phase
+from workflows import command
+from workflows.command import DeploymentOption, LocalFlag, OutputOption
+
+if TYPE_CHECKING:
+    from steps.ports import Serving
+    from workflows.config import Config
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Status:
+    """One deployment. ``url`` is empty where nobody has tried to serve it yet."""
+
+    deployment: str
+    url: str
+    phase: Phase
+    live: Named | None
+    previous: Named | None
+    candidate: Named | None
+    refused: tuple[str, ...]
+    owner: str | None
+    owner_alive: bool
+    ready: int
+    """Pods of the live release that answer."""
+    pods: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The keys are fixed by design section 9."""
+        return {
+            "deployment": self.deployment,
+            "url": self.url or None,
+            "phase": self.phase,
+            "live": _named(self.live),
+            "previous": _named(self.previous),
+            "candidate": _named(self.candidate),
+            "refused": list(self.refused),
+        }
+
+
+def status(*, deployment: DeploymentOption = None, local: LocalFlag = False, output: OutputOption = "text") -> int:
+    """Show what serves under each name, what it can go back to, and what is under way."""
+    from workflows import config
+
+    with command.usage():
+        settings = config.load(local=local)
+        if deployment is not None:
+            check_deployment(deployment)
+    command.require_local(local=local, what="ask")
+    found = _local(settings, deployment)
+    if output == "json":
+        command.say(json.dumps([s.to_json() for s in found], indent=1))
+    else:
+        command.say("\n\n".join(text(s) for s in found) or "nothing was ever promoted here")
+    return 0
+
+
+def read(deployment: str, serving: "Serving") -> Status:
+    """As it is now."""
+    from steps.report import name
+
+    held = serving.read()
+    record = held.record
+    pods = serving.pods(record.live) if record.live else ()
+    live, previous, candidate = (
+        name(serving, release) if release else None for release in (record.live, record.previous, record.candidate)
+    )
+    return Status(
+        deployment=deployment,
+        url=serving.url,
+        phase=record.phase,
+        live=live,
+        previous=previous,
+        candidate=candidate,
+        refused=record.refused,
+        owner=record.owner,
+        owner_alive=record.owner is not None and serving.owner_alive(record.owner),
+        ready=sum(pod.ready for pod in pods),
+        pods=len(pods),
+    )
+
+
+def never_promoted(deployment: str) -> Status:
+    """Of a name that nothing was ever promoted to."""
+    return Status(
+        deployment=deployment,
+        url="",
+        phase="idle",
+        live=None,
+        previous=None,
+        candidate=None,
+        refused=(),
+        owner=None,
+        owner_alive=False,
+        ready=0,
+        pods=0,
+    )
+
+
+def text(status: Status) -> str:
+    """For people: what is wrong comes with what to do about it."""
+    return "\n".join(
+        (f"{status.deployment}  {status.url}", *(f"  {label:<10}{value}" for label, value in _rows(status)))
+    )
+
+
+def _rows(status: Status) -> Iterator[tuple[str, str]]:
+    yield "live", f"{_shown(status.live)}{_health(status)}"
+    yield "previous", _shown(status.previous)
+    if status.candidate:
+        yield "candidate", _shown(status.candidate)
+    if status.phase != "idle":
+        yield "phase", f"{status.phase}, by run {status.owner}{_owner(status)}"
+    for release in status.refused:
+        yield "refused", f"{release}  (python -m workflows.allow --deployment {status.deployment} --release {release})"
+
+
+def _shown(named: Named | None) -> str:
+    return f"{named.model} at {named.commit}  (release {named.release_id})" if named else "none"
+
+
+def _health(status: Status) -> str:
+    if status.live is None:
+        return ""
+    if status.ready:
+        return f", {status.ready} of {status.pods} pods ready"
+    return ", NOT READY: the next promotion of the same model starts it again"
+
+
+def _owner(status: Status) -> str:
+    if status.owner_alive:
+        return ""
+    return ", which is DEAD: the next promotion of this deployment first brings back what served"
+
+
+def _named(named: Named | None) -> dict[str, Any] | None:
+    return {"release_id": named.release_id, "model": named.model, "commit": named.commit} if named else None
+
+
+def _local(config: "Config", deployment: str | None) -> list[Status]:
+    from steps.clients import serving
+    from steps.clients.local.serving import deployments
+    from workflows.local import session
+
+    settings, known = session.settings(config), deployments(config.home)
+    if deployment is not None and deployment not in known:
+        return [never_promoted(deployment)]
+    return [read(d, serving.connect(settings, d)) for d in ([deployment] if deployment else known)]
+
+
+def main() -> int:
+    return command.run("status", status)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
