@@ -114,12 +114,17 @@ def serve(place: Place, release: Release, *, target: bool = True, **stub: Any) -
     return pod
 
 
-def request(url: str, path: str = "/v1/chat/completions", **body: Any) -> http.client.HTTPResponse:
+@contextmanager
+def request(url: str, path: str = "/v1/chat/completions", **body: Any) -> Iterator[http.client.HTTPResponse]:
     """The response's head has been read, its body not yet; a body makes it a POST."""
     address = urlsplit(url)
     connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=10)
-    connection.request("POST" if body else "GET", path, json.dumps(body) if body else None)
-    return connection.getresponse()
+    try:
+        connection.request("POST" if body else "GET", path, json.dumps(body) if body else None)
+        with connection.getresponse() as response:
+            yield response
+    finally:
+        connection.close()
 
 
 def commit_served(url: str) -> str:
