@@ -36,7 +36,7 @@ def begin(home):
     started: list[tuple[Engine, threading.Thread]] = []
 
     def begin(built: Mapping[str, Any], name: str) -> Begun:
-        engine = Engine(built, home, NOTHING, grace_seconds=1)
+        engine = Engine(built, home, NOTHING)
         begun = Begun(engine)
         thread = threading.Thread(target=lambda: begun.ended.append(engine.run({"p": "v"}, name)))
         started.append((engine, thread))
@@ -63,7 +63,7 @@ class Begun:
 
 
 def run(home: Path, built: Mapping[str, Any], sources: Sources = NOTHING, **parameters: str) -> Run:
-    return Engine(built, home, sources, grace_seconds=1).run({"p": "v"} | parameters, "r1")
+    return Engine(built, home, sources).run({"p": "v"} | parameters, "r1")
 
 
 def phases(ended: Run) -> dict[str, str]:
@@ -183,8 +183,8 @@ def test_a_transient_failure_is_tried_again_after_a_growing_wait(home):
 
     assert ended.phase == "Succeeded"
     assert [first.exit_code, second.exit_code, third.exit_code] == [75, 75, 0]
-    assert 0.1 <= second.started - (first.finished or 0) < 1
-    assert 0.2 <= third.started - (second.finished or 0) < 1
+    assert 0.1 <= second.started - (first.finished or 0) < 5
+    assert 0.2 <= third.started - (second.finished or 0) < 5
 
 
 def test_no_more_is_tried_than_the_limit(home):
@@ -227,14 +227,16 @@ def test_a_bug_is_told_by_the_last_line_of_its_log(home):
 
 
 def test_a_step_at_its_deadline_is_ended_and_tried_again(home):
-    ended = run(home, manifest({"a": task("forever | 0", activeDeadlineSeconds=1, retryStrategy=retry())}))
+    ended = run(home, manifest({"a": task("forever | 0", activeDeadlineSeconds=2, retryStrategy=retry())}))
 
     assert codes(ended, "a") == [143, 0]
-    assert "at its deadline of 1 s" in attempts(ended, "a")[0].message
+    assert "at its deadline of 2 s" in attempts(ended, "a")[0].message
 
 
 def test_a_step_that_ignores_sigterm_is_killed_after_the_grace(home, tmp_path):
-    ended = run(home, manifest({"a": task("deaf forever", activeDeadlineSeconds=1)}))
+    built = manifest({"a": task("deaf forever", activeDeadlineSeconds=1)})
+
+    ended = Engine(built, home, NOTHING, grace_seconds=0.5).run({"p": "v"}, "r1")
 
     assert codes(ended, "a") == [137]
 
