@@ -93,5 +93,9 @@ def take_down(home: Path) -> int:
     return 0
 
 
+def main() -> int:
+    return command.run("demo", demo)
+
+
 if __name__ == "__main__":
-    sys.exit(command.run("demo", demo))
+    sys.exit(main())

@@ -18,11 +18,10 @@ from workflows.config import CHECKOUT
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Serving:
-    """A deployment as `status` tells it; None where there is none."""
+    """A deployment that serves, as `status` tells it. ``refused`` are release ids."""
 
     url: str
-    commit: str | None
-    previous: str | None
+    commit: str
     refused: tuple[str, ...]
 
 
@@ -82,17 +81,12 @@ class Shell:
         return json.loads(done.stdout)
 
     def serving(self, deployment: str) -> Serving:
-        """Raises Failed when there is no such deployment."""
+        """Raises Failed when nothing serves under that name."""
         found = self.read("workflows.status", "--local", "--deployment", deployment)
-        if not found:
-            raise Failed(f"there is no deployment {deployment}; run `make demo` first")
+        if not found or not found[0]["live"]:
+            raise Failed(f"nothing serves as {deployment}; run `make demo` first")
         entry = found[0]
-        return Serving(
-            url=entry["url"],
-            commit=(entry["live"] or {}).get("commit"),
-            previous=(entry["previous"] or {}).get("commit"),
-            refused=tuple(refused["release_id"] for refused in entry["refused"]),
-        )
+        return Serving(url=entry["url"], commit=entry["live"]["commit"], refused=tuple(entry["refused"]))
 
     def newest_report(self) -> Report:
         """Of the run that ended last. Raises Failed when none has left one."""
