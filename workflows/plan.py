@@ -7,7 +7,7 @@ from typing import Literal
 
 from steps.core.account import Named
 from steps.core.amounts import seconds, size
-from steps.core.release import Release
+from steps.core.release import Release, Serving
 
 State = Literal["new", "live", "repair"]
 """``live``: it serves already, nothing would be done. ``repair``: it should serve, and is not healthy."""
@@ -63,7 +63,7 @@ def _verdict(plan: Plan) -> str:
             return "already live, nothing would be done"
         case "repair":
             return "it is live but not healthy, and would be started again"
-    return "nothing was changed yet"
+    return "nothing was changed"
 
 
 def _rows(plan: Plan) -> Iterator[tuple[str, str]]:
@@ -80,7 +80,7 @@ def _rows(plan: Plan) -> Iterator[tuple[str, str]]:
     yield "rollback target", _rollback_target(plan)
     yield "strategy", f"{release.strategy}, {release.replicas} replica{'s' if release.replicas > 1 else ''}"
     yield "expected outage", _outage(plan.outage)
-    yield "served as", f"{serving.served_name} on {serving.gpus or ''} {serving.device}".replace("  ", " ")
+    yield "served as", f"{serving.served_name} on {_device(serving)}"
     yield "endpoint", plan.url or "chosen by the first promotion"
     yield "arguments", shlex.join(serving.args) or "none"
 
@@ -100,6 +100,12 @@ def _rollback_target(plan: Plan) -> str:
     if plan.state != "new":
         return "not needed: nothing else would take its place"
     return str(plan.live) if plan.live else "none: after a failure nothing serves, as now"
+
+
+def _device(serving: Serving) -> str:
+    if serving.device == "cpu":
+        return "the CPU"
+    return f"{serving.gpus} GPU{'s' if serving.gpus > 1 else ''} for each replica"
 
 
 def _outage(outage: Outage) -> str:
