@@ -1,0 +1,84 @@
+"""Ctrl-C, a killed engine, two engines at once: whatever dies, one of the two models serves, and a run goes on."""
+
+import os
+import signal
+
+import pytest
+
+from steps.contracts import ALL
+from tests.stubs.machine import served_root
+from tests.stubs.world import World
+
+FLOW = [step.name for step in ALL if step.name not in ("rollback", "report")]
+STARTS_SLOWLY = "slow-start:1.5"
+"""Long enough for deploy to be caught at it."""
+
+
+@pytest.mark.parametrize("step", FLOW)
+def test_ctrl_c_in_the_middle_of_a_step_leaves_the_previous_model_serving(served: World, step: str):
+    good = served.status()["live"]
+    served.publish(branch=f"stopped-{step}", seed=20 + FLOW.index(step), fault=STARTS_SLOWLY)
+    promotion = served.start_promotion(f"stopped-{step}")
+    served.machine.wait_for_step(promotion, step)
+
+    os.killpg(promotion.pid, signal.SIGINT)
+    ended = served.machine.end(promotion)
+
+    status = served.status()
+    if step == "promote" and status["live"] != good:  # the pointer had moved: then the promotion is completed
+        assert served.machine.run("rollback", "--local", "--deployment", served.deployment).code == 0
+        status = served.status()
+    else:
+        assert ended.code == 130, ended.text
+    assert (status["phase"], status["live"], status["candidate"]) == ("idle", good, None)
+    assert served_root(status["url"]).endswith(good["commit"])
+    assert len(served.server_pids()) == 1
+
+
+@pytest.mark.parametrize("step", ["mirror", "populate", "deploy", "smoke", "promote"])
+def test_a_killed_engine_leaves_what_the_next_run_repairs(served: World, step: str):
+    commit = served.publish(branch=f"killed-{step}", seed=40 + FLOW.index(step), fault=STARTS_SLOWLY)
+    promotion = served.start_promotion(f"killed-{step}")
+    served.machine.wait_for_step(promotion, step)
+
+    promotion.send_signal(signal.SIGKILL)
+    served.machine.end(promotion)
+    ended = served.promote(f"killed-{step}")
+
+    assert ended.code == 0, ended.text
+    status = served.status()
+    assert (status["phase"], status["live"]["commit"]) == ("idle", commit)
+    assert served_root(status["url"]).endswith(commit)
+    assert len(served.server_pids()) == 1
+
+
+def test_a_killed_run_is_continued_without_doing_again_what_is_done(served: World):
+    commit = served.publish(branch="continued", seed=60, fault=STARTS_SLOWLY)
+    promotion = served.start_promotion("continued")
+    served.machine.wait_for_step(promotion, "deploy")
+    promotion.send_signal(signal.SIGKILL)
+    served.machine.end(promotion)
+    before = served.machine.run_state()
+
+    ended = served.machine.promote("--retry", before["name"])
+
+    assert ended.code == 0, ended.text
+    assert served.status()["live"]["commit"] == commit
+    after = {n["name"]: n for n in served.machine.run_state()["nodes"]}
+    done = [n for n in before["nodes"] if n["phase"] == "Succeeded"]
+    assert {n["name"] for n in done} == {"resolve", "preflight", "mirror", "populate", "checksum"}
+    assert [after[n["name"]]["attempts"] for n in done] == [n["attempts"] for n in done]
+
+
+def test_a_run_that_was_rolled_back_is_continued_from_where_it_failed(served: World):
+    served.publish(branch="again", seed=70, fault=STARTS_SLOWLY)
+    failed = served.promote("again", VLLM_PROMOTE_STARTUP_BUDGET_SECONDS="0.5")
+    assert failed.code == 1, failed.text
+    release = served.status()["refused"][-1]
+    allowed = served.machine.run("allow", "--local", "--deployment", served.deployment, "--release", release)
+    assert allowed.code == 0, allowed.text
+
+    ended = served.machine.promote("--retry", served.machine.run_state()["name"])
+
+    assert ended.code == 0, ended.text
+    assert served.status()["live"]["release_id"] == release
