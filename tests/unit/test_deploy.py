@@ -1,0 +1,228 @@
+import logging
+from dataclasses import replace
+
+import pytest
+
+from steps.errors import Conflict, Corrupt, Failed, Missing, Refused
+from tests.stubs.scene import Scene, make_release
+from tests.stubs.serving import Manner
+
+OLD, NEW, THIRD = (make_release(mark) for mark in "123")
+BUDGET = 900.0
+
+
+@pytest.fixture
+def scene():
+    scene = Scene()
+    scene.serving.owners.add("run")
+    scene.publish(NEW, THIRD)
+    scene.live(OLD)
+    return scene
+
+
+def test_recreate_makes_room_before_it_starts_the_candidate(scene):
+    scene.deploy(NEW)
+    assert scene.serving.calls == [
+        ("swap", "swapping"),
+        ("stop", OLD.release_id),
+        ("ensure", NEW.release_id),
+        ("swap", "testing"),
+    ]
+    record = scene.record
+    assert (record.phase, record.live, record.candidate, record.owner) == (
+        "testing",
+        OLD.release_id,
+        NEW.release_id,
+        "run",
+    )
+
+
+def test_blue_green_leaves_the_live_release_alone(scene):
+    new = make_release("2", strategy="blue-green")
+    scene.publish(new)
+    scene.deploy(new)
+    assert ("stop", OLD.release_id) not in scene.serving.calls
+    assert scene.serving.pods(OLD.release_id)[0].ready
+
+
+def test_the_record_remembers_how_many_replicas_were_live(scene):
+    scene.serving.held = replace(scene.serving.held, record=replace(scene.record, owner="human"))
+    scene.serving.ensure(OLD, 3, "human")
+    scene.with_record(owner=None)
+    scene.deploy(NEW)
+    assert scene.record.replicas == 3
+
+
+def test_it_waits_until_every_replica_is_ready_and_says_how_long_it_took(scene):
+    new = make_release("2", replicas=2)
+    scene.publish(new)
+    scene.serving.manners[new.release_id] = Manner(ready_after=10)
+    assert scene.deploy(new) == pytest.approx(3.0)
+
+
+def test_what_it_waits_for_is_said_at_once_and_then_now_and_then(scene, caplog):
+    scene.serving.manners[NEW.release_id] = Manner(waiting="no node has a free GPU")
+    with caplog.at_level(logging.INFO), pytest.raises(Failed):
+        scene.deploy(NEW)
+    said = [r.getMessage() for r in caplog.records if "no node has a free GPU" in r.getMessage()]
+    assert said[0].endswith("0 s: no node has a free GPU")
+    assert 10 <= len(said) <= 20
+
+
+def test_a_crash_on_start_is_refused_with_its_last_words(scene, caplog):
+    scene.serving.manners[NEW.release_id] = Manner(failure="ended", log="loading\nValueError: bad header\nbye")
+    with (
+        caplog.at_level(logging.INFO),
+        pytest.raises(Failed, match=r"ended while it started \(ended\): ValueError: bad h"),
+    ):
+        scene.deploy(NEW)
+    assert scene.record.refused == (NEW.release_id,)
+    assert scene.record.phase == "swapping"
+    assert any(r.getMessage().endswith("| loading") for r in caplog.records)
+
+
+def test_a_candidate_that_is_never_ready_fails_when_its_time_is_over(scene):
+    scene.serving.manners[NEW.release_id] = Manner(waiting="loading")
+    began = scene.clock.time
+    with pytest.raises(Failed, match=r"was not ready in time \(loading\)"):
+        scene.deploy(NEW)
+    assert scene.clock.time - began == pytest.approx(BUDGET, abs=1)
+    assert scene.record.refused == (NEW.release_id,)
+
+
+def test_a_second_attempt_goes_on_with_the_first_ones_deadline(scene):
+    scene.deploy(NEW)
+    record = scene.record
+    scene.clock.time += 500
+    scene.serving.crash(NEW.release_id)
+    scene.deploy(NEW)
+    assert scene.record == record
+    assert scene.serving.pods(NEW.release_id)[0].ready
+
+
+def test_a_retry_after_its_deadline_gets_a_new_one_and_keeps_the_outage_honest(scene):
+    scene.deploy(NEW)
+    since = scene.record.since
+    scene.clock.time += 100_000
+    scene.deploy(NEW)
+    assert scene.record.since == since
+    assert scene.record.deadline == scene.clock.time + BUDGET + 100
+    assert scene.record.phase == "testing"
+
+
+def test_a_release_that_failed_in_this_run_is_not_tried_twice(scene):
+    scene.serving.manners[NEW.release_id] = Manner(failure="ended")
+    for sentence in ("ended while it started", "has failed in this run already"):
+        with pytest.raises(Failed, match=sentence):
+            scene.deploy(NEW)
+
+
+def test_a_refused_release_is_not_started_before_it_is_allowed(scene):
+    scene.with_record(refused=(NEW.release_id,))
+    with pytest.raises(Refused, match=r"workflows\.allow"):
+        scene.deploy(NEW)
+    assert scene.serving.calls == []
+    assert scene.serves(OLD)
+
+
+def test_another_run_in_flight_is_named_and_left_alone(scene):
+    scene.deploy(NEW)
+    before = scene.serving.held
+    with pytest.raises(Conflict, match=f"run run is testing release {NEW.release_id} of chat"):
+        scene.deploy(THIRD, "second")
+    assert scene.serving.held == before
+
+
+def test_a_dead_runs_work_is_rolled_back_first(scene):
+    scene.deploy(NEW)
+    scene.serving.owners.clear()
+    scene.deploy(THIRD, "second")
+    record = scene.record
+    assert (record.phase, record.live, record.candidate, record.owner) == (
+        "testing",
+        OLD.release_id,
+        THIRD.release_id,
+        "second",
+    )
+    assert record.refused == ()
+
+
+def test_a_run_past_its_deadline_counts_as_dead(scene):
+    scene.deploy(NEW)
+    scene.clock.time += 100_000
+    scene.deploy(THIRD, "second")
+    assert scene.record.owner == "second"
+
+
+def test_a_run_that_is_replaced_while_it_waits_changes_nothing_more(scene):
+    scene.serving.manners[NEW.release_id] = Manner(waiting="loading")
+    sleep = scene.clock.sleep
+
+    def replaced(seconds: float) -> None:
+        sleep(seconds)
+        if scene.record.owner != "other":
+            scene.with_record(owner="other", phase="rolling-back")
+
+    scene.clock.sleep = replaced
+    with pytest.raises(Conflict, match="changed to rolling-back of other while this step worked on it"):
+        scene.deploy(NEW)
+    assert scene.record.refused == ()
+
+
+def test_a_pointer_moved_by_hand_is_not_overwritten(scene):
+    scene.serving.held = replace(scene.serving.held, target=THIRD.release_id)
+    with pytest.raises(Conflict, match="moved it by hand"):
+        scene.deploy(NEW)
+
+
+def test_no_room_is_made_without_a_way_back(scene):
+    scene.serving._specs.clear()
+    with pytest.raises(Corrupt, match="refusing: no verified rollback target"):
+        scene.deploy(NEW)
+    assert scene.serving.calls == []
+
+
+def test_a_live_release_that_ended_is_started_again_in_its_place(scene):
+    scene.serving.crash(OLD.release_id)
+    scene.deploy(OLD)
+    assert scene.record.phase == "repairing"
+    assert scene.serving.pods(OLD.release_id)[0].ready
+    assert scene.serving.held.target == OLD.release_id
+
+
+def test_a_live_release_with_a_good_pod_left_keeps_it_while_it_is_repaired(scene):
+    two = make_release("1", replicas=2)
+    scene.publish(two)
+    kept = scene.serving.pods(OLD.release_id)[0].uid
+    scene.deploy(two)
+    assert kept in [p.uid for p in scene.serving.pods(OLD.release_id)]
+    assert len(scene.serving.pods(OLD.release_id)) == 2
+
+
+def test_a_live_release_with_other_weights_is_started_afresh(scene):
+    scene.faults[OLD.release_id] = "wrong-root"
+    old = scene.serving.pods(OLD.release_id)[0].uid
+    scene.deploy(OLD)
+    assert [p.uid for p in scene.serving.pods(OLD.release_id)] != [old]
+
+
+def test_a_repair_that_fails_is_no_refusal(scene):
+    scene.serving.crash(OLD.release_id)
+    scene.serving.manners[OLD.release_id] = Manner(failure="ended")
+    with pytest.raises(Failed):
+        scene.deploy(OLD)
+    assert (scene.record.phase, scene.record.refused) == ("repairing", ())
+
+
+def test_a_live_and_healthy_release_is_left_alone(scene):
+    assert scene.deploy(OLD) == 0.0
+    assert scene.serving.calls == []
+
+
+def test_without_the_store_a_release_is_started_as_it_was_before(scene):
+    scene.run(NEW)
+    scene.store.bucket_exists = False
+    scene.deploy(OLD)
+    assert scene.serving.pods(OLD.release_id)[0].ready
+    with pytest.raises(Missing):
+        scene.deploy(THIRD)

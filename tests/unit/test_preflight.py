@@ -1,0 +1,152 @@
+from dataclasses import replace
+
+import pytest
+
+from steps.contracts import PreflightInputs, PreflightOutputs
+from steps.core.record import Record
+from steps.core.release import Document
+from steps.errors import Conflict, Corrupt, Missing, NoSpace, Refused
+from steps.ports import Held
+from steps.preflight import preflight
+from tests.stubs.scene import Scene, make_manifest, make_release
+
+OLD, NEW = make_release("1"), make_release("2")
+
+
+@pytest.fixture
+def scene():
+    scene = Scene()
+    scene.serving.owners.add("run")
+    scene.live(OLD)
+    return scene
+
+
+def check(scene: Scene, release=NEW, owner: str = "run") -> PreflightOutputs:
+    inputs = PreflightInputs(deployment="chat", release_id=release.release_id, run=owner, owner=owner)
+    document = Document(release=release, manifest=make_manifest(release.commit[0]))
+    return preflight(inputs, scene.stage, scene.store, scene.volume, document)
+
+
+def test_a_new_release_is_new_and_the_live_one_is_its_rollback_target(scene):
+    assert check(scene) == PreflightOutputs(
+        state="new",
+        previous_model="org/tiny",
+        previous_commit=OLD.commit,
+        previous_manifest_sha256=OLD.manifest_sha256,
+    )
+    assert scene.serving.calls == []
+
+
+def test_a_first_deployment_has_no_rollback_target():
+    outputs = check(Scene())
+    assert (outputs.state, outputs.previous_model) == ("new", "")
+
+
+def test_what_serves_and_is_healthy_is_live_and_nothing_is_written(scene):
+    scene.store.writable = False
+    held = scene.serving.held
+    assert check(scene, OLD).state == "live"
+    assert (scene.serving.held, scene.serving.calls) == (held, [])
+
+
+def test_what_is_live_and_ended_is_to_be_repaired(scene):
+    scene.serving.crash(OLD.release_id)
+    outputs = check(scene, OLD)
+    assert (outputs.state, outputs.previous_model) == ("new", "")
+
+
+def test_what_is_live_with_other_weights_is_to_be_repaired(scene):
+    scene.faults[OLD.release_id] = "wrong-root"
+    assert check(scene, OLD).state == "new"
+
+
+def test_a_live_release_that_wants_more_replicas_now_is_not_done(scene):
+    assert check(scene, make_release("1", replicas=2)).state == "new"
+
+
+def test_a_live_server_that_was_too_busy_once_is_not_restarted(scene):
+    looks = []
+    models = scene.chat.models
+
+    def busy_once(url: str):
+        looks.append(url)
+        return models(url) if len(looks) > 1 else {}
+
+    scene.chat.models = busy_once
+    assert check(scene, OLD).state == "live"
+
+
+def test_a_refused_release_ends_here_with_the_way_to_allow_it(scene):
+    scene.with_record(refused=(NEW.release_id,))
+    sentence = f"python -m workflows.allow --deployment chat --release {NEW.release_id}"
+    with pytest.raises(Refused, match=sentence):
+        check(scene)
+
+
+def test_another_promotion_is_named(scene):
+    scene.publish(NEW)
+    scene.deploy(NEW)
+    with pytest.raises(Conflict, match="run run is testing"):
+        check(scene, make_release("3"), "second")
+
+
+def test_a_dead_promotion_is_rolled_back_first(scene):
+    scene.publish(NEW)
+    scene.deploy(NEW, "dead")
+    assert check(scene).state == "new"
+    assert scene.record == Record(live=OLD.release_id)
+    assert scene.serves(OLD)
+
+
+def test_a_pointer_moved_by_hand_is_named(scene):
+    scene.serving.held = Held(scene.record, "9", NEW.release_id)
+    with pytest.raises(Conflict, match="moved it by hand"):
+        check(scene)
+
+
+def test_a_bucket_that_cannot_be_written_is_found_now(scene):
+    scene.store.writable = False
+    with pytest.raises(Missing):
+        check(scene)
+
+
+def test_what_has_no_room_on_the_accelerator_is_found_now(scene):
+    scene.serving.room = NoSpace("no GPU is free")
+    with pytest.raises(NoSpace, match="no GPU is free"):
+        check(scene)
+
+
+def test_a_volume_that_is_too_small_is_named_with_both_numbers(scene):
+    scene.volume.free = 1049
+    with pytest.raises(NoSpace, match="1,049 bytes free and org/tiny needs 1,050"):
+        check(scene)
+    scene.volume.free = 1050
+    check(scene)
+
+
+def test_what_is_published_needs_no_space(scene):
+    scene.publish(NEW)
+    scene.volume.free = 0
+    assert check(scene).state == "new"
+
+
+@pytest.mark.parametrize("damage", ["gone", "other", "size", "unknown"])
+def test_no_promotion_begins_without_a_way_back(scene, damage):
+    match damage:
+        case "gone":
+            scene.volume.manifests.clear()
+        case "other":
+            scene.volume.manifests[OLD.commit] = replace(make_manifest("4"), commit=OLD.commit)
+        case "size":
+            scene.volume.broken.add(OLD.commit)
+        case "unknown":
+            scene.serving._specs.clear()
+    with pytest.raises(Corrupt, match="refusing: no verified rollback target"):
+        check(scene)
+
+
+def test_a_retry_of_ones_own_work_may_go_on(scene):
+    scene.publish(NEW)
+    scene.deploy(NEW)
+    assert check(scene).state == "new"
+    assert scene.record.phase == "testing"

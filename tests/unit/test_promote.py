@@ -1,0 +1,167 @@
+import pytest
+
+from steps.core.record import Record
+from steps.errors import Conflict, Failed, Missing, Refused
+from tests.stubs.scene import Scene, make_release
+
+OLD, NEW, THIRD = (make_release(mark) for mark in "123")
+
+
+@pytest.fixture
+def scene():
+    scene = Scene()
+    scene.serving.owners.add("run")
+    scene.publish(NEW, THIRD)
+    scene.live(OLD)
+    return scene
+
+
+def test_a_promotion_makes_room_tests_points_and_drains_in_this_order(scene):
+    scene.deploy(NEW)
+    proof = scene.smoke(NEW).proof
+    scene.serving.calls.clear()
+    scene.promote(NEW, proof=proof)
+    assert scene.serving.calls == [
+        ("stop", OLD.release_id),
+        ("ensure", NEW.release_id),
+        ("point", NEW.release_id),
+        ("stop", OLD.release_id),
+        ("swap", "idle"),
+    ]
+    assert scene.record == Record(live=NEW.release_id, previous=OLD.release_id)
+    assert scene.serves(NEW)
+    assert scene.serving.release(OLD.release_id) == OLD
+
+
+def test_clients_stay_where_they_are_until_the_candidate_is_proved(scene):
+    scene.deploy(NEW)
+    scene.smoke(NEW)
+    assert scene.serving.held.target == OLD.release_id
+
+
+def test_the_outage_is_from_making_room_to_pointing(scene):
+    scene.deploy(NEW)
+    scene.clock.time += 40
+    proof = scene.smoke(NEW).proof
+    scene.clock.time += 2
+    assert scene.promote(NEW, proof=proof) == pytest.approx(42, abs=1)
+
+
+def test_blue_green_has_no_outage_and_stops_the_old_release_after_the_move(scene):
+    new = make_release("2", strategy="blue-green")
+    scene.publish(new)
+    scene.deploy(new)
+    assert scene.serving.replicas(OLD.release_id) == 1
+    assert scene.promote(new, proof=scene.smoke(new).proof) == 0.0
+    verbs = [c for c in scene.serving.calls if c[0] in ("point", "stop")]
+    assert verbs == [("point", new.release_id), ("stop", OLD.release_id)]
+    assert scene.serves(new)
+
+
+def test_a_first_promotion_has_no_outage_and_no_rollback_target():
+    scene = Scene()
+    scene.publish(NEW)
+    scene.clock.time += 100
+    assert scene.run(NEW) == 0.0
+    assert scene.record == Record(live=NEW.release_id)
+    assert scene.serves(NEW)
+
+
+def test_a_proof_of_these_pods_is_believed(scene):
+    scene.deploy(NEW)
+    proof = scene.smoke(NEW).proof
+    scene.chat.asked.clear()
+    scene.promote(NEW, proof=proof)
+    assert scene.chat.asked == []
+
+
+def test_pods_that_the_proof_does_not_name_are_proved_again(scene):
+    scene.deploy(NEW)
+    proof = scene.smoke(NEW).proof
+    scene.serving.crash(NEW.release_id)
+    scene.chat.asked.clear()
+    scene.promote(NEW, proof=proof)
+    assert len(scene.chat.asked) == 1
+    assert scene.serves(NEW)
+
+
+def test_what_fails_that_proof_is_refused_and_gets_no_client(scene):
+    scene.deploy(NEW)
+    scene.faults[NEW.release_id] = "empty-text"
+    with pytest.raises(Failed, match="its answer is empty"):
+        scene.promote(NEW)
+    assert scene.record.refused == (NEW.release_id,)
+    assert scene.serving.held.target == OLD.release_id
+
+
+def test_promote_alone_brings_the_candidate_up_again_after_a_rollback(scene):
+    scene.deploy(NEW)
+    scene.rollback()
+    assert scene.serves(OLD)
+    scene.promote(NEW)
+    assert scene.serves(NEW)
+
+
+def test_promote_cannot_start_what_it_never_saw(scene):
+    with pytest.raises(Missing, match=f"chat does not know release {NEW.release_id}"):
+        scene.promote(NEW)
+    assert scene.serves(OLD)
+
+
+def test_what_nothing_names_is_removed_and_the_rollback_target_is_kept(scene):
+    scene.run(NEW)
+    scene.run(THIRD)
+    assert scene.serving.releases() == tuple(sorted((NEW.release_id, THIRD.release_id)))
+    assert scene.record == Record(live=THIRD.release_id, previous=NEW.release_id)
+
+
+def test_a_rollback_by_hand_is_a_promotion_of_the_previous_release(scene):
+    scene.run(NEW)
+    scene.deploy(OLD, "by-hand")
+    scene.promote(OLD, "by-hand", refuse_previous=True)
+    assert scene.record == Record(live=OLD.release_id, previous=NEW.release_id, refused=(NEW.release_id,))
+    assert scene.serves(OLD)
+    with pytest.raises(Refused, match="was rolled back by hand"):
+        scene.deploy(NEW, "cron")
+
+
+def test_doing_it_again_changes_nothing(scene):
+    scene.run(NEW)
+    calls, held = list(scene.serving.calls), scene.serving.held
+    assert scene.promote(NEW) == 0.0
+    assert (scene.serving.calls, scene.serving.held) == (calls, held)
+
+
+def test_a_run_that_was_replaced_moves_no_pointer(scene):
+    scene.deploy(NEW)
+    proof = scene.smoke(NEW).proof
+    scene.serving.owners.add("other")
+    scene.with_record(owner="other")
+    with pytest.raises(Conflict, match="run other is testing release"):
+        scene.promote(NEW, proof=proof)
+    assert scene.serving.held.target == OLD.release_id
+
+
+def test_a_run_that_is_replaced_in_the_middle_moves_no_pointer(scene):
+    scene.deploy(NEW)
+    proof = scene.smoke(NEW).proof
+
+    def replace(moment: str) -> None:
+        if moment == "before:point":
+            scene.serving.disturb = lambda _moment: None
+            scene.with_record(owner="other")
+
+    scene.serving.disturb = replace
+    with pytest.raises(Conflict):
+        scene.promote(NEW, proof=proof)
+    assert scene.serving.held.target == OLD.release_id
+    assert scene.record.live == OLD.release_id
+
+
+def test_a_repaired_release_is_proved_and_nothing_moves(scene):
+    scene.serving.crash(OLD.release_id)
+    scene.deploy(OLD)
+    assert scene.record.phase == "repairing"
+    assert scene.promote(OLD, proof=scene.smoke(OLD).proof) == 0.0
+    assert scene.record == Record(live=OLD.release_id)
+    assert scene.serves(OLD)

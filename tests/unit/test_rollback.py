@@ -1,0 +1,270 @@
+from dataclasses import replace
+
+import pytest
+
+from steps.contracts import RollbackOutputs
+from steps.core.record import Record
+from steps.core.release import Smoke
+from steps.errors import Conflict, Failed, RollbackFailed, Transient
+from tests.stubs.scene import Scene, make_release
+from tests.stubs.serving import Manner
+
+OLD, NEW, THIRD = (make_release(mark) for mark in "123")
+NOTHING = RollbackOutputs(outcome="nothing", outage_seconds=0.0)
+
+
+@pytest.fixture
+def scene():
+    scene = Scene()
+    scene.serving.owners.add("run")
+    scene.publish(NEW, THIRD)
+    scene.live(OLD)
+    return scene
+
+
+def failing(times: int, error: Exception, at: str):
+    """A disturbance that happens so many times."""
+    left = [times]
+
+    def disturb(moment: str) -> None:
+        if moment == at and left[0]:
+            left[0] -= 1
+            raise error
+
+    return disturb
+
+
+def test_nothing_in_flight_is_nothing_to_do(scene):
+    assert scene.rollback() == NOTHING
+    assert scene.serving.calls == []
+
+
+def test_a_run_that_was_stopped_while_it_waited_touches_nobody_elses_work(scene):
+    scene.deploy(NEW)
+    before = scene.serving.held
+    assert scene.rollback("waiting") == NOTHING
+    assert scene.serving.held == before
+
+
+def test_the_old_release_serves_again_and_has_answered(scene):
+    scene.deploy(NEW)
+    scene.clock.time += 30
+    scene.chat.asked.clear()
+    outputs = scene.rollback()
+    assert outputs.outcome == "rolled-back"
+    assert outputs.outage_seconds == pytest.approx(30, abs=1)
+    assert scene.record == Record(live=OLD.release_id)
+    assert scene.serves(OLD)
+    assert scene.chat.asked == [p.url for p in scene.serving.pods(OLD.release_id)]
+
+
+def test_as_many_replicas_come_back_as_there_were(scene):
+    scene.with_record(owner="human")
+    scene.serving.ensure(OLD, 3, "human")
+    scene.with_record(owner=None)
+    scene.deploy(NEW)
+    scene.rollback()
+    assert len(scene.serving.pods(OLD.release_id)) == 3
+
+
+def test_a_failed_candidate_is_removed_an_interrupted_one_waits_for_a_retry(scene):
+    scene.deploy(NEW)
+    scene.rollback()
+    assert scene.serving.release(NEW.release_id) == NEW
+    scene.deploy(NEW)
+    scene.faults[NEW.release_id] = "empty-text"
+    with pytest.raises(Failed):
+        scene.smoke(NEW)
+    scene.rollback()
+    assert scene.serving.release(NEW.release_id) is None
+    assert scene.record == Record(live=OLD.release_id, refused=(NEW.release_id,))
+    assert scene.serves(OLD)
+
+
+def test_a_failed_rollback_by_hand_keeps_its_target(scene):
+    scene.run(NEW)
+    scene.deploy(OLD, "by-hand")
+    scene.faults[OLD.release_id] = "empty-text"
+    with pytest.raises(Failed):
+        scene.smoke(OLD, "by-hand")
+    scene.rollback("by-hand")
+    assert scene.serves(NEW)
+    assert scene.record.previous == OLD.release_id
+    assert scene.serving.release(OLD.release_id) == OLD
+
+
+def test_what_a_dead_candidate_said_is_kept(scene, caplog):
+    caplog.set_level("INFO")
+    scene.serving.manners[NEW.release_id] = Manner(failure="ended", log="its last words")
+    with pytest.raises(Failed):
+        scene.deploy(NEW)
+    caplog.clear()
+    scene.rollback()
+    assert "its last words" in caplog.text
+
+
+def test_a_first_deployment_is_removed_whole():
+    scene = Scene()
+    scene.publish(NEW)
+    scene.deploy(NEW)
+    assert scene.rollback() == RollbackOutputs(outcome="removed", outage_seconds=0.0)
+    assert scene.record == Record()
+    assert scene.serving.releases() == ()
+    assert scene.serving.held.target is None
+
+
+def test_blue_green_was_never_out(scene):
+    new = make_release("2", strategy="blue-green")
+    scene.publish(new)
+    scene.deploy(new)
+    scene.clock.time += 30
+    pods = scene.serving.pods(OLD.release_id)
+    assert scene.rollback() == RollbackOutputs(outcome="rolled-back", outage_seconds=0.0)
+    assert scene.serving.pods(OLD.release_id) == pods
+
+
+def test_once_clients_are_there_the_promotion_is_completed(scene):
+    scene.deploy(NEW)
+    scene.clock.time += 20
+    proof = scene.smoke(NEW).proof
+    scene.serving.disturb = failing(1, Transient("away"), "after:point")
+    with pytest.raises(Transient):
+        scene.promote(NEW, proof=proof)
+    scene.clock.time += 50
+    outputs = scene.rollback()
+    assert outputs.outcome == "completed"
+    assert outputs.outage_seconds == pytest.approx(20, abs=1)
+    assert scene.record == Record(live=NEW.release_id, previous=OLD.release_id)
+    assert scene.serves(NEW)
+
+
+def test_an_unfinished_repair_is_left_as_it_is(scene, caplog):
+    scene.serving.crash(OLD.release_id)
+    scene.serving.manners[OLD.release_id] = Manner(failure="ended")
+    with pytest.raises(Failed):
+        scene.deploy(OLD)
+    calls = len(scene.serving.calls)
+    assert scene.rollback() == NOTHING
+    assert scene.record == Record(live=OLD.release_id)
+    assert scene.serving.calls[calls:] == [("swap", "idle")]
+    assert "nothing is put in its place" in caplog.text
+
+
+def test_how_fast_the_old_release_answers_is_no_reason_to_stay_away(scene):
+    slow = make_release("1", smoke=Smoke(min_tokens_per_second=1000.0))
+    scene.live(slow)
+    scene.deploy(NEW)
+    assert scene.rollback().outcome == "rolled-back"
+
+
+# It tries again by itself: after a stop nobody else would.
+
+
+def test_what_lets_it_down_for_a_while_is_waited_for_ever_longer(scene):
+    scene.deploy(NEW)
+    scene.serving.disturb = failing(4, Transient("away"), "before:ensure")
+    scene.clock.slept.clear()
+    assert scene.rollback().outcome == "rolled-back"
+    assert scene.clock.slept[:4] == [1.0, 2.0, 4.0, 8.0]
+    assert scene.serves(OLD)
+
+
+def test_after_ten_minutes_a_person_is_called_and_the_record_still_tells(scene):
+    scene.deploy(NEW)
+    scene.serving.disturb = failing(10_000, Transient("the cluster is away"), "before:ensure")
+    began = scene.clock.time
+    with pytest.raises(RollbackFailed, match="could not be brought back: the cluster is away"):
+        scene.rollback()
+    assert 600 < scene.clock.time - began < 700
+    assert scene.record.phase == "rolling-back"
+    scene.serving.disturb = lambda _moment: None
+    assert scene.rollback().outcome == "rolled-back"
+    assert scene.serves(OLD)
+
+
+def test_an_old_release_that_does_not_come_up_is_started_afresh_twice(scene):
+    scene.deploy(NEW)
+    scene.serving.manners[OLD.release_id] = Manner(failure="ended", log="CUDA error: out of memory")
+    with pytest.raises(RollbackFailed, match="CUDA error: out of memory"):
+        scene.rollback()
+    assert scene.serving.calls.count(("ensure", OLD.release_id)) == 3
+    assert scene.record.phase == "rolling-back"
+    assert scene.record.refused == ()
+
+
+def test_an_old_release_that_comes_up_the_second_time_serves(scene):
+    scene.deploy(NEW)
+    scene.faults[OLD.release_id] = "http-500"
+    sleep = scene.clock.sleep
+
+    def mended(seconds: float) -> None:
+        sleep(seconds)
+        scene.faults.clear()
+
+    scene.clock.sleep = mended
+    assert scene.rollback().outcome == "rolled-back"
+
+
+def test_an_old_release_that_answers_nonsense_is_not_said_to_be_back(scene):
+    scene.deploy(NEW)
+    scene.faults[OLD.release_id] = "degenerate"
+    with pytest.raises(RollbackFailed, match="nonsense"):
+        scene.rollback()
+
+
+def test_an_old_release_that_nobody_knows_any_longer_needs_a_person(scene):
+    scene.deploy(NEW)
+    scene.serving._specs.pop(OLD.release_id)
+    with pytest.raises(RollbackFailed, match=f"no longer knows how its live release {OLD.release_id} is started"):
+        scene.rollback()
+
+
+def test_a_rollback_that_is_overtaken_leaves_it_to_the_other(scene):
+    scene.deploy(NEW)
+
+    def overtake(moment: str) -> None:
+        if moment == "before:ensure":
+            scene.serving.disturb = lambda _moment: None
+            scene.with_record(owner="other")
+
+    scene.serving.disturb = overtake
+    assert scene.rollback() == NOTHING
+    assert scene.record.owner == "other"
+
+
+def test_a_record_that_was_touched_and_is_still_ours_is_read_again(scene):
+    scene.deploy(NEW)
+    scene.serving.disturb = failing(1, Conflict("somebody labelled the Service"), "before:swap")
+    assert scene.rollback().outcome == "rolled-back"
+
+
+# The work of the dead.
+
+
+@pytest.mark.parametrize("phase", ["swapping", "testing", "rolling-back"])
+def test_a_dead_runs_unfinished_work_is_undone_by_the_next_run(scene, phase):
+    scene.deploy(NEW, "dead")
+    scene.with_record(phase=phase)
+    scene.deploy(THIRD)
+    scene.rollback()
+    assert scene.record == replace(scene.record, phase="idle", live=OLD.release_id, owner=None, candidate=None)
+    assert scene.serves(OLD)
+
+
+def test_a_dead_runs_moved_pointer_stays_where_it_is(scene):
+    scene.deploy(NEW, "dead")
+    scene.with_record(phase="draining", live=NEW.release_id, previous=OLD.release_id)
+    scene.serving.held = replace(scene.serving.held, target=NEW.release_id)
+    scene.deploy(THIRD)
+    scene.rollback()
+    assert scene.serves(NEW)
+    assert scene.record.previous == OLD.release_id
+
+
+def test_a_dead_runs_repair_is_begun_anew(scene):
+    scene.serving.crash(OLD.release_id)
+    scene.deploy(OLD, "dead")
+    scene.serving.crash(OLD.release_id)
+    scene.run(OLD)
+    assert scene.serves(OLD)
+    assert scene.record == Record(live=OLD.release_id)
