@@ -80,7 +80,7 @@ def tell(shell: Shell, serving: Serving) -> None:
 
 def take_down(home: Path) -> int:
     """Stop all that runs, and remove what is ours in the local directory."""
-    if code := Shell(home).show("workflows.stop", "--local"):
+    if code := Shell(home).show("workflows.stop", "--local", "--force"):
         return code
     for path in (home / name for name in OURS):
         if path.is_dir():
