@@ -15,7 +15,7 @@ import stat
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from steps.clients import place as places
 from steps.clients.place import Place, open_fresh
@@ -71,6 +71,7 @@ class Staging(StagingPort):
         final = places.below(self._directory, file.path)
         aside = self._directory / f".partial-{next(self._numbers)}-{uuid.uuid4().hex}"
         with self.guarded(final):
+            _make_folders(self._directory, file.path)
             fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         draft = FileDraft(self, fd, aside, final)
         try:
@@ -112,7 +113,7 @@ class Staging(StagingPort):
         """A hard link, and not a rename: whoever made the file may be alive and need it."""
         ours = places.below(self._directory, file.path)
         with self.guarded(ours):
-            ours.parent.mkdir(parents=True, exist_ok=True)
+            _make_folders(self._directory, file.path)
             try:
                 os.link(places.below(other, file.path), ours, follow_symlinks=False)
             except OSError:  # it has no such file, or may not share it: then it is fetched
@@ -157,7 +158,6 @@ class FileDraft(Draft):
             os.fsync(self._fd)
             fd, self._fd = self._fd, -1
             os.close(fd)
-            self._final.parent.mkdir(parents=True, exist_ok=True)
             self._aside.rename(self._final)
 
     def end(self) -> None:
@@ -192,6 +192,13 @@ def _own(directory: Path) -> None:
         directory.mkdir()
     if not stat.S_ISDIR(directory.lstat().st_mode):
         raise Corrupt(f"{directory} is not a directory, so this program did not make it; move it away and run again")
+
+
+def _make_folders(top: Path, path: str) -> None:
+    """Those above a file, and never ``top`` itself: once it was swept, it must not come back."""
+    for folder in reversed(PurePath(path).parents):
+        if folder != PurePath():
+            (top / folder).mkdir(exist_ok=True)
 
 
 def _holds(path: Path, file: File) -> bool:

@@ -12,6 +12,8 @@ from steps.ports import Object, Store, Upload
 class FakeStore(Store):
     """``objects`` and ``digests`` are open to the test that wants to look, or to do damage."""
 
+    upload_type: "type[FakeUpload]"
+
     def __init__(self, *, bucket_exists: bool = True, writable: bool = True) -> None:
         self.bucket_exists = bucket_exists
         self.writable = writable
@@ -53,7 +55,7 @@ class FakeStore(Store):
     @contextmanager
     def upload(self, key: str, size: int, sha256: str) -> Iterator[Upload]:
         self._for("write")
-        upload = FakeUpload(self, key, sha256)
+        upload = self.upload_type(self, key, sha256)
         self.uploads.append(upload)
         try:
             yield upload
@@ -102,6 +104,9 @@ class FakeUpload:
     def _must_be_open(self) -> None:
         if not any(u is self for u in self.store.uploads):
             raise Conflict(f"the upload of {self.key} was ended by another run")
+
+
+FakeStore.upload_type = FakeUpload
 
 
 def digest(body: bytes) -> str:

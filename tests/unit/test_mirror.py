@@ -1,0 +1,212 @@
+import hashlib
+from dataclasses import replace
+
+import pytest
+
+from steps import copying
+from steps.contracts import MirrorInputs, MirrorOutputs
+from steps.core import parts
+from steps.core.names import Layout
+from steps.errors import Corrupt, Missing, Transient
+from steps.mirror import mirror, survey
+from tests.stubs.hub import FakeHub
+from tests.stubs.released import Released, weights
+from tests.stubs.store import FakeStore, FakeUpload
+
+LAYOUT = Layout("some/prefix")
+BIG = bytes(range(251)) * (3 * parts.PREFERRED // 251) + b"the end"
+"""Four parts, no two alike."""
+INDEX = "model.safetensors.index.json"
+
+
+class World:
+    """A model on the Hub, resolved, and a store that has nothing else of it."""
+
+    def __init__(self, content=None):
+        self.hub = FakeHub()
+        self.store = FakeStore()
+        content = content or weights()
+        commit = self.hub.publish("org/stub", content)
+        self.model = Released(content, commit=commit, layout=LAYOUT)
+        self.model.resolve_into(self.store)
+
+    def mirror(self, **parts_of_it):
+        inputs = MirrorInputs(deployment="chat", release_id=self.model.release_id)
+        ports = {"hub": self.hub, "store": self.store, "layout": LAYOUT, **parts_of_it}
+        return mirror(inputs, **ports)
+
+    def mirrored(self):
+        return {p: self.store.objects.get(self.model.key(p)) for p in self.model.content}
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def test_everything_is_copied_and_the_manifest_says_so(world):
+    done = world.mirror()
+    assert done == MirrorOutputs(copied_bytes=world.model.manifest.total_bytes, reused_bytes=0)
+    assert world.mirrored() == world.model.content
+    assert world.store.get(world.model.manifest_key) == world.model.manifest.dump()
+
+
+def test_a_large_file_arrives_part_by_part_with_its_digest():
+    world = World({"model.safetensors": BIG})
+    world.mirror()
+    assert world.mirrored() == {"model.safetensors": BIG}
+    assert world.store.digests[world.model.key("model.safetensors")] == hashlib.sha256(BIG).hexdigest()
+
+
+def test_a_second_run_copies_nothing_and_changes_nothing(world):
+    world.mirror()
+    before, world.hub.down = dict(world.store.objects), True
+    assert world.mirror() == MirrorOutputs(copied_bytes=0, reused_bytes=world.model.manifest.total_bytes)
+    assert world.store.objects == before
+
+
+def test_what_an_interrupted_run_proved_is_not_copied_again(world):
+    world.mirror()
+    world.store.delete(world.model.manifest_key)
+    world.store.delete(world.model.key(INDEX))
+    size = len(world.model.content[INDEX])
+    assert world.mirror() == MirrorOutputs(copied_bytes=size, reused_bytes=world.model.manifest.total_bytes - size)
+
+
+def test_an_object_of_which_nobody_said_what_it_is_is_copied_again(world):
+    world.store.put(world.model.key(INDEX), bytes(len(world.model.content[INDEX])))
+    world.mirror()
+    assert world.mirrored() == world.model.content
+
+
+def test_a_deleted_object_is_healed_although_the_manifest_is_there(world):
+    world.mirror()
+    world.store.delete(world.model.key("config.json"))
+    assert world.mirror().copied_bytes == 2
+    assert world.mirrored() == world.model.content
+
+
+def test_the_plan_of_a_dry_run_writes_nothing(world):
+    before = dict(world.store.objects)
+    plan = survey(world.store, LAYOUT, world.model.manifest)
+    assert plan.copy_bytes == world.model.manifest.total_bytes
+    assert world.store.objects == before
+    assert world.hub.calls["open"] == 0
+
+
+def test_bytes_that_stay_wrong_are_corrupt_and_never_become_an_object():
+    world = World({"model.safetensors": BIG, "config.json": b"{}"})
+    wrong = b"!" + BIG[1:]
+    world.hub.damage("org/stub", world.model.commit, "model.safetensors", wrong)
+    with pytest.raises(Corrupt) as failure:
+        world.mirror()
+    for part_of_the_message in (
+        "model.safetensors",
+        hashlib.sha256(wrong).hexdigest(),
+        hashlib.sha256(BIG).hexdigest(),
+    ):
+        assert part_of_the_message in str(failure.value)
+    assert world.store.stat(world.model.key("model.safetensors")) is None
+    assert world.store.stat(world.model.manifest_key) is None
+    assert world.store.uploads == []
+
+
+def test_a_bit_that_flips_once_costs_one_more_fetch(world):
+    class Flips(FakeHub):
+        left = 1
+
+        def open(self, model, commit, file):
+            good = super().open(model, commit, file)
+            if file.path == "config.json" and self.left:
+                self.left = 0
+                return type("Wrong", (), {"read": lambda _, start, end: b"[}"[start:end]})()
+            return good
+
+    hub = Flips()
+    hub.publish("org/stub", world.model.content)
+    world.mirror(hub=hub)
+    assert hub.left == 0
+    assert world.mirrored() == world.model.content
+
+
+def test_a_file_is_fetched_a_bounded_number_of_times(world):
+    world.hub.damage("org/stub", world.model.commit, "config.json", b"[}")
+    with pytest.raises(Corrupt, match=f"{copying.FETCHES} times over"):
+        world.mirror()
+
+
+def test_another_manifest_for_the_same_commit_is_corrupt_before_a_byte_moves(world):
+    world.store.put(world.model.manifest_key, replace(world.model.manifest, files=()).dump())
+    with pytest.raises(Corrupt, match=world.model.manifest_key):
+        world.mirror()
+    assert world.hub.calls["open"] == 0
+
+
+def test_another_manifest_that_appears_meanwhile_is_corrupt_and_stays(world):
+    other = replace(world.model.manifest, files=()).dump()
+
+    class Meddled(FakeStore):
+        def create(self, key, body):
+            self.objects[key] = other
+            return super().create(key, body)
+
+    store = Meddled()
+    world.model.resolve_into(store)
+    with pytest.raises(Corrupt):
+        world.mirror(store=store)
+    assert store.get(world.model.manifest_key) == other
+
+
+def test_a_faster_run_of_the_same_commit_is_no_failure():
+    world = World({"model.safetensors": BIG})
+
+    class Overtaken(FakeUpload):
+        """Before ours is completed, another run completes its own."""
+
+        def complete(self):
+            other = FakeUpload(self.store, self.key, self.sha256, dict(self.parts))
+            self.store.uploads.append(other)
+            other.complete()
+            super().complete()
+
+    store = FakeStore()
+    store.upload_type = Overtaken
+    world.model.resolve_into(store)
+    world.mirror(store=store)
+    assert store.objects[world.model.key("model.safetensors")] == BIG
+
+
+def test_an_upload_that_somebody_ended_without_leaving_the_object_is_tried_again_later():
+    world = World({"model.safetensors": BIG})
+
+    class Ended(FakeUpload):
+        def complete(self):
+            self.end()
+            super().complete()
+
+    store = FakeStore()
+    store.upload_type = Ended
+    world.model.resolve_into(store)
+    with pytest.raises(Transient, match="another run"):
+        world.mirror(store=store)
+    assert store.stat(world.model.manifest_key) is None
+
+
+def test_a_hub_that_goes_away_is_transient_and_leaves_no_upload(world):
+    world.hub.down = True
+    with pytest.raises(Transient):
+        world.mirror()
+    assert world.store.uploads == []
+    assert world.store.stat(world.model.manifest_key) is None
+
+
+def test_a_store_that_may_only_be_read_is_missing(world):
+    world.store.writable = False
+    with pytest.raises(Missing):
+        world.mirror()
+
+
+def test_progress_is_told_in_bytes(world, tmp_path):
+    world.mirror(progress_file=tmp_path / "progress")
+    total = world.model.manifest.total_bytes
+    assert (tmp_path / "progress").read_text() == f"{total}/{total}\n"

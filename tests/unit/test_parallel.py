@@ -1,0 +1,61 @@
+import threading
+import time
+
+import pytest
+
+from steps import parallel
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_results_are_taken_in_order_whichever_is_ready_first(workers):
+    taken: list[int] = []
+
+    def work(n):
+        time.sleep(0 if n % 2 else 0.01)
+        return n
+
+    parallel.in_order(work, range(9), workers, taken.append)
+    assert taken == list(range(9))
+
+
+def test_there_are_never_more_results_than_workers():
+    lock = threading.Lock()
+    untaken = peak = 0
+
+    def work(_item):
+        nonlocal untaken, peak
+        with lock:
+            untaken += 1
+            peak = max(peak, untaken)
+
+    def take(_result):
+        nonlocal untaken
+        time.sleep(0.001)
+        with lock:
+            untaken -= 1
+
+    parallel.in_order(work, range(40), 4, take)
+    assert 1 < peak <= 4
+
+
+def test_work_goes_on_side_by_side():
+    both = threading.Barrier(2, timeout=10)
+    parallel.in_order(lambda _: both.wait(), range(2), 2, parallel.nothing)
+
+
+def test_a_failure_is_raised_after_all_that_had_begun_is_over():
+    over: list[int] = []
+
+    def work(n):
+        if n == 0:
+            raise ZeroDivisionError
+        time.sleep(0.05)
+        over.append(n)
+
+    with pytest.raises(ZeroDivisionError):
+        parallel.in_order(work, range(10), 3, parallel.nothing)
+    assert over == [1, 2]
+
+
+def test_nothing_to_do_is_done():
+    parallel.in_order(lambda n: n, [], 4, parallel.nothing)
