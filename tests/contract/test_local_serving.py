@@ -336,7 +336,8 @@ def test_reading_writes_nothing(place):
     ],
     ids=["volume", "quotes", "blank", "no vLLM"],
 )
-def test_what_would_keep_a_server_from_starting_is_said_beforehand(place, change, error, sentence):
+def test_what_would_keep_a_server_from_starting_is_said_beforehand(place, monkeypatch, change, error, sentence):
+    monkeypatch.setitem(sys.modules, "vllm", None)  # Python's word for: cannot be imported
     change(place)
     with pytest.raises(error, match=sentence):
         place.connect().check_room(a_release(1))

@@ -4,10 +4,11 @@ serving/DEPLOYMENT/endpoint.json   {"port"}: where clients find it, for ever
 serving/DEPLOYMENT/servers.json    {"ports"}: its model servers', taken in this order while they are free
 """
 
+import contextlib
 import json
-import os
 import random
 import socket
+import tempfile
 from collections.abc import Collection
 from pathlib import Path
 from typing import TypeVar
@@ -26,14 +27,11 @@ def endpoint_port(directory: Path) -> int:
     path = directory / "endpoint.json"
     if not path.exists():
         directory.mkdir(parents=True, exist_ok=True)
-        aside = directory / f"endpoint.{os.getpid()}.aside"
-        aside.write_text(json.dumps({"port": _choose(set())}))
-        try:
-            path.hardlink_to(aside)  # unlike a rename, it leaves what another wrote meanwhile
-        except FileExistsError:
-            pass
-        finally:
-            aside.unlink()
+        with tempfile.NamedTemporaryFile("w", dir=directory, prefix="endpoint.", suffix=".aside") as aside:
+            json.dump({"port": _choose(set())}, aside)
+            aside.flush()
+            with contextlib.suppress(FileExistsError):
+                path.hardlink_to(aside.name)  # unlike a rename, it leaves what another wrote meanwhile
     return _read(path, "port", int)
 
 
@@ -52,15 +50,6 @@ def server_port(directory: Path, busy: Collection[int]) -> int:
     aside.write_text(json.dumps({"ports": [*kept, port]}))
     aside.rename(path)
     return port
-
-
-def accepts(port: int) -> bool:
-    """Whether anybody listens there."""
-    try:
-        with socket.create_connection((HOST, port), timeout=1.0):
-            return True
-    except OSError:
-        return False
 
 
 def _choose(taken: Collection[int]) -> int:

@@ -15,8 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from steps.clients.local import daemon
-from steps.clients.local.addresses import HOST, accepts, endpoint_port
+from steps.clients.local.addresses import HOST, endpoint_port
 from steps.clients.local.daemon import Daemon
 from steps.clients.local.record import RecordFile
 from steps.clients.local.replica import listening
@@ -56,11 +58,19 @@ class Endpoint:
         argv = [sys.executable, "-m", MODULE, "--record", str(self.record.path.absolute())]
         daemon.start(self.daemon, argv, {}, ROOT)  # no environment: it needs none, and learns no secret
         deadline = time.monotonic() + START_SECONDS
-        while not accepts(port):
+        while not self._listens(port):
             if daemon.running(self.daemon) is None or time.monotonic() > deadline:
                 why = daemon.tail(self.daemon, 1) or "it said nothing"
                 raise Failed(f"the endpoint {self.url} cannot be opened: {why}; end what holds its port")
             time.sleep(POLL_SECONDS)
+
+    def _listens(self, port: int) -> bool:
+        """Itself, and not a stranger who took its port."""
+        try:
+            connections = psutil.Process(daemon.running(self.daemon) or 0).net_connections("tcp4")
+        except psutil.Error:
+            return False
+        return any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in connections)
 
 
 @dataclass(frozen=True)
