@@ -1,9 +1,11 @@
 """Fixtures that more than one test module needs."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.stubs.hub import LocalHub, local_hub
 from tests.stubs.s3 import S3, clear, server
 
 
@@ -20,6 +22,16 @@ def s3(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
         monkeypatch.setenv(name, value)
     yield s3_server
     clear(s3_server)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
+    """A Hub for the real client, with no model yet; the environment leads to it, with no token."""
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    with local_hub(tmp_path / "hub") as running:
+        for name, value in running.environ().items():
+            monkeypatch.setenv(name, value)
+        yield running
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

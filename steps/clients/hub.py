@@ -16,6 +16,7 @@ import httpx2
 import stamina
 from huggingface_hub import (
     HfApi,
+    constants,
     get_hf_file_metadata,
     get_session,
     hf_hub_url,
@@ -48,16 +49,25 @@ def connect(settings: Settings) -> "HuggingFace":
     """A client of ``settings.hub_endpoint``; the token is HF_TOKEN's, never one that a login left on the machine."""
     token = os.environ.get("HF_TOKEN", "").strip() or None
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # it would log signed addresses
+    stamina.instrumentation.set_on_retry_hooks([])  # its line says neither what nor why; ours do
     return HuggingFace(settings.hub_endpoint, token, settings.stall_seconds)
 
 
 def _worth_waiting(err: Exception) -> bool | float:
     """Whether a failure may pass within seconds; a number is how many the Hub asks for."""
     if isinstance(err, HfHubHTTPError):
-        told = told_to_wait(err.response)
-        log.warning("the Hub answered %d%s", err.response.status_code, "" if told is None else f": waiting {told:g} s")
-        return err.response.status_code in _PASSING and (True if told is None else told)
-    return isinstance(err, httpx2.TransportError) and not isinstance(err, httpx2.ReadTimeout)
+        return err.response.status_code in _PASSING and _announced(err.response)
+    if isinstance(err, httpx2.ReadTimeout) or not isinstance(err, httpx2.TransportError):
+        return False  # a stall has taken long enough already
+    log.warning("the Hub was not heard (%s); asking again in a moment", err)
+    return True
+
+
+def _announced(response: httpx2.Response) -> bool | float:
+    told = told_to_wait(response)
+    when = "in a moment" if told is None else f"in {told:g} s, as it wishes"
+    log.warning("the Hub answered %d; asking again %s", response.status_code, when)
+    return True if told is None else told
 
 
 _ASK = stamina.RetryingCaller(attempts=3, timeout=None, wait_initial=0.2, wait_max=1, wait_jitter=0.1)
@@ -97,6 +107,8 @@ class HuggingFace:
         self._asked = Asked(
             endpoint=endpoint, model="", revision="", with_token=token is not None, stall_seconds=stall_seconds
         )
+        # Or building headers fetches a list of AI tools from huggingface.co, and writes it into the home directory.
+        constants.HF_HUB_DISABLE_TELEMETRY = True
         self._token = token or False  # None would be a login's
         self._api = HfApi(endpoint=endpoint, token=self._token, library_name="vllm-promote")
         self._headers = build_hf_headers(token=self._token, library_name="vllm-promote")

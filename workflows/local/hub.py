@@ -8,6 +8,7 @@ Below a home directory, ``start`` keeps one running:
 """
 
 import argparse
+import contextlib
 import json
 import os
 import secrets
@@ -76,6 +77,7 @@ class HubServer:
         for listener in (self._api, self._downloads):
             listener.shutdown()
             listener.server_close()
+            listener.hang_up()
 
 
 class _Listener(ThreadingHTTPServer):
@@ -83,6 +85,16 @@ class _Listener(ThreadingHTTPServer):
     block_on_close = False  # a stalled answer must not hold up the end
     request_queue_size = 128
     respond: Callable[[Request], Answer]
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(address, handler)
+        self.connections: set[socket.socket] = set()
+
+    def hang_up(self) -> None:
+        """On clients that would go on asking over the connections they have."""
+        for connection in list(self.connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hangs up is no news; a bug is."""
@@ -94,6 +106,14 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: _Listener
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.connections.add(self.connection)
+
+    def finish(self) -> None:
+        self.server.connections.discard(self.connection)
+        super().finish()
 
     def _serve(self) -> None:
         length = int(self.headers.get("Content-Length", 0))
