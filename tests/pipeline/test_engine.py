@@ -234,7 +234,7 @@ def test_a_step_at_its_deadline_is_ended_and_tried_again(home):
 
 
 def test_a_step_that_ignores_sigterm_is_killed_after_the_grace(home, tmp_path):
-    built = manifest({"a": task("deaf forever", activeDeadlineSeconds=1)})
+    built = manifest({"a": task("deaf forever", activeDeadlineSeconds=2)})
 
     ended = Engine(built, home, NOTHING, grace_seconds=0.5).run({"p": "v"}, "r1")
 

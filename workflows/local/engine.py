@@ -6,20 +6,20 @@ killed can be taken up again.
 """
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from steps.clients.local.journal import LocalJournal
 from steps.core.names import check_run
-from steps.core.run import Attempt, Node, Phase, Run
-from steps.errors import BadInput, Conflict
-from workflows.local import spec, substitute
+from steps.core.run import Phase, Run
+from steps.errors import Conflict
+from workflows.local import prepare, spec, substitute
 from workflows.local.control import Control, Wish
 from workflows.local.environment import Sources, compose
-from workflows.local.ledger import Ledger, write
+from workflows.local.ledger import Ledger
 from workflows.local.locks import Lock
 from workflows.local.spec import Dag
 from workflows.local.walk import GRACE_SECONDS, POLL_SECONDS, Place, Walk
@@ -57,36 +57,22 @@ class Engine:
 
         Raises BadInput for a parameter that is missing, unknown or no text, Conflict for a name that is taken.
         """
-        given = self._checked(parameters)
-        directory = self._journal.directory(check_run(name))
+        run = prepare.new(self._workflow, parameters, check_run(name), time.time())
         try:
-            directory.mkdir(parents=True)
+            self._journal.directory(name).mkdir(parents=True)
         except FileExistsError as err:
             raise Conflict(f"there is a run {name} already; take another name, or --retry {name}") from err
-        nodes = tuple(
-            Node(name=task, on_exit=dag is self._workflow.on_exit) for dag in self._dags() for task in dag.tasks
-        )
-        run = Run(
-            name=name,
-            uid=name,
-            template=self._workflow.name,
-            parameters=given,
-            phase="Pending",
-            started=time.time(),
-            nodes=nodes,
-        )
-        return self._held(run)
+        with self._alive(name) as alive:
+            return self._carried_out(run, alive)
 
     def retry(self, run: Run) -> Run:
         """The same run again: what succeeded is kept, all else and the exit handler is done anew.
 
         Raises BadInput for a run that succeeded or is of another template, Conflict for one that still lives.
         """
-        if run.template != self._workflow.name or run.phase == "Succeeded":
-            raise BadInput(
-                f"run {run.name} of {run.template} is {run.phase}: there is nothing to retry; start a new one"
-            )
-        return self._held(replace(run, parameters=self._checked(run.parameters)))
+        with self._alive(run.name) as alive:
+            latest = self._journal.run(run.name) or run  # nobody else changes it from here on
+            return self._carried_out(prepare.again(self._workflow, latest, time.time()), alive)
 
     def stop(self) -> None:
         """End the running steps, then run the exit handler; may be called from a signal handler."""
@@ -99,54 +85,21 @@ class Engine:
     def _dags(self) -> tuple[Dag, ...]:
         return tuple(filter(None, (self._workflow.main, self._workflow.on_exit)))
 
-    def _checked(self, parameters: Mapping[str, str]) -> dict[str, str]:
-        known = self._workflow.parameters
-        if unknown := sorted(set(parameters) - set(known)):
-            raise BadInput(f"{self._workflow.name} has no parameter {unknown[0]}; it has {', '.join(known)}")
-        values = {name: parameters.get(name, value) for name, value in known.items()}
-        bad = [name for name, value in values.items() if not isinstance(value, str) or "\0" in value]
-        if bad:
-            raise BadInput(f"parameter {bad[0]} of {self._workflow.name} needs a text; give it one")
-        return {name: value for name, value in values.items() if value is not None}
-
-    def _held(self, run: Run) -> Run:
-        """Carry out the run while everybody can see that it is alive."""
-        alive = Lock(self._journal.alive_lock(run.name))
-        if not self._taken(alive, run.name):
-            raise Conflict(f"run {run.name} is still at work; wait for its end, or stop it")
-        try:
-            return self._carried_out(self._again(run), alive)
-        finally:
-            alive.let_go()
-
-    def _taken(self, lock: Lock, name: str) -> bool:
-        deadline = time.monotonic() + LINGER_SECONDS
+    @contextmanager
+    def _alive(self, name: str) -> Iterator[Lock]:
+        """Everybody can see that the run is at work. The steps of a killed engine get time to end."""
+        lock, deadline = Lock(self._journal.alive_lock(name)), time.monotonic() + LINGER_SECONDS
         while not lock.take(name):
             if time.monotonic() > deadline:
-                return False
+                raise Conflict(f"run {name} is still at work; wait for its end, or stop it")
             time.sleep(POLL_SECONDS)
-        return True
+        try:
+            yield lock
+        finally:
+            lock.let_go()
 
-    def _again(self, run: Run) -> Ledger:
-        """The run with every node that has to be done (again) pending; for a new one that is all of them."""
-        main, on_exit = self._workflow.main, self._workflow.on_exit
-        before = {node.name: node for node in run.nodes}
-        kept = {name for name in main.tasks if name in before and before[name].phase in ("Succeeded", "Skipped")}
-        redone = main.graph.below(set(main.tasks) - kept)
-        nodes = [
-            _pending(before.get(name, Node(name=name)), on_exit=dag is on_exit)
-            if dag is on_exit or name in redone
-            else before[name]
-            for dag in self._dags()
-            for name in dag.tasks
-        ]
-        fresh = replace(run, phase="Pending", started=time.time(), finished=None, message="", nodes=tuple(nodes))
-        write(self._journal.file(run.name), fresh.dump())
-        self._on_change(fresh)
-        return Ledger(fresh, self._journal.file(run.name), self._on_change)
-
-    def _carried_out(self, ledger: Ledger, alive: Lock) -> Run:
-        scope = _scope(ledger.run)
+    def _carried_out(self, run: Run, alive: Lock) -> Run:
+        ledger, scope = Ledger(run, self._journal.file(run.name), self._on_change), _scope(run)
         mutexes = [Lock(self._mutex_file(substitute.fill(name, scope))) for name in self._workflow.mutexes]
         try:
             if all(self._awaited(mutex, ledger) for mutex in mutexes):
@@ -201,15 +154,3 @@ class Engine:
 def _scope(run: Run) -> dict[str, str | None]:
     parameters = {f"workflow.parameters.{name}": value for name, value in run.parameters.items()}
     return {"workflow.name": run.name, "workflow.uid": run.uid, **parameters}
-
-
-def _pending(node: Node, *, on_exit: bool) -> Node:
-    """The node before it is done again. Its attempts stay: their logs do too, and numbers go on."""
-    return Node(name=node.name, attempts=tuple(_over(a) for a in node.attempts), on_exit=on_exit)
-
-
-def _over(attempt: Attempt) -> Attempt:
-    """An attempt that ran when its engine was killed was lost with it."""
-    if attempt.phase != "Running":
-        return attempt
-    return replace(attempt, phase="Error", message="the engine was killed while this attempt ran; it ended unseen")

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,13 @@ from steps.core.run import Attempt, Node, Phase, Run
 class Ledger:
     """Holds one run and changes it. One thread uses it."""
 
+    run: Run
+
     def __init__(self, run: Run, path: Path, on_change: Callable[[Run], None]) -> None:
-        self.run = run
+        """Writes and tells the run as it is given."""
         self._path = path
         self._on_change = on_change
+        self._put(run)
 
     def node(self, name: str) -> Node:
         """Raises KeyError for a node that the run does not have."""
@@ -25,16 +28,13 @@ class Ledger:
             raise KeyError(name)
         return node
 
-    def phases(self) -> Mapping[str, Phase]:
-        return {node.name: node.phase for node in self.run.nodes}
-
     def change(self, **changes: Any) -> None:
         """Of the run itself."""
-        self._put(replace(self.run, **changes))
+        self._change(replace(self.run, **changes))
 
     def change_node(self, name: str, **changes: Any) -> None:
         nodes = tuple(replace(n, **changes) if n.name == name else n for n in self.run.nodes)
-        self._put(replace(self.run, nodes=nodes))
+        self._change(replace(self.run, nodes=nodes))
 
     def begin_attempt(self, name: str) -> Attempt:
         """A new attempt, numbered on from all there were."""
@@ -50,9 +50,11 @@ class Ledger:
         ended = replace(last, phase=phase, exit_code=exit_code, message=message, finished=time.time())
         self.change_node(name, attempts=(*earlier, ended))
 
+    def _change(self, run: Run) -> None:
+        if run != self.run:
+            self._put(run)
+
     def _put(self, run: Run) -> None:
-        if run == self.run:
-            return
         self.run = run
         write(self._path, run.dump())
         self._on_change(run)
