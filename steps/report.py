@@ -150,7 +150,7 @@ def deliver(account: Account, outside: Outside, store: Store | None, troubles: T
         for file_name, body in documents.items():
             store.put(outside.layout.report(account.run, file_name), body)
         key = outside.layout.history(check_deployment(account.deployment), sortable(account.at), account.run)
-        store.create(key, canonical.dump(account.history()))
+        store.create(key, account.history().dump())
 
 
 def _deployment(run: Run) -> str:

@@ -5,21 +5,20 @@ import logging
 import os
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from steps.core.amounts import seconds
+from steps.core.history import Entry, parse
 from steps.core.names import Layout, check_deployment
+from steps.errors import Corrupt
 from steps.ports import Store
 from workflows import command
 from workflows.command import DeploymentOption, LocalFlag, OutputOption
 
 if TYPE_CHECKING:
     from workflows.config import Config
-
-Entry = dict[str, Any]
-"""As ``core.account.Account.history`` wrote it; of an older program, perhaps with fewer keys."""
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +40,7 @@ def history(
     command.require_local(local=local, what="ask")
     entries = _local(settings, deployment, limit)
     if output == "json":
-        command.say(json.dumps(entries, indent=1))
+        command.say(json.dumps([entry.to_json() for entry in entries], indent=1))
     else:
         command.say("\n".join(map(line, entries)) or "no run is on record")
     return 0
@@ -55,21 +54,19 @@ def read(store: Store, layout: Layout, deployments: Iterable[str], limit: int) -
 
 
 def line(entry: Entry) -> str:
-    """One run."""
-    what = f"{entry.get('model')} at {(entry.get('commit') or '?')[:12]}  release {entry.get('release_id')}"
-    outage = entry.get("outage_seconds")
-    cost = f"  outage {seconds(outage)}" if outage else ""
-    why = f"\n    {entry['message']}" if entry.get("message") else ""
-    return f"{entry.get('at')}  {entry.get('deployment')}  {entry.get('outcome'):<15}  {what}{cost}{why}"
+    """One run; why it did not end well stands below."""
+    what = f"{entry.model} at {(entry.commit or 'no commit')[:12]}  release {entry.release_id or 'unknown'}"
+    cost = f"  outage {seconds(entry.outage_seconds)}" if entry.outage_seconds else ""
+    why = f"\n    {entry.message}" if entry.message else ""
+    return f"{entry.at}  {entry.deployment}  {entry.outcome:<15}  {what}{cost}{why}"
 
 
 def _entry(key: str, body: bytes | None) -> Entry | None:
     try:
-        value = json.loads(body or b"")
-    except ValueError:
-        log.warning("the entry %s is not JSON and is left out", key)
+        return parse(body or b"", key)
+    except Corrupt as err:
+        log.warning("left out: %s", err)
         return None
-    return value if isinstance(value, dict) else None
 
 
 def _local(config: "Config", deployment: str | None, limit: int) -> list[Entry]:

@@ -125,7 +125,10 @@ def _rows(status: Status) -> Iterator[tuple[str, str]]:
 
 
 def _shown(named: Named | None) -> str:
-    return f"{named.model} at {named.commit}  (release {named.release_id})" if named else "none"
+    if named is None:
+        return "none"
+    what = f"{named.model} at {named.commit}" if named.model else "files unknown"
+    return f"{what}  (release {named.release_id})"
 
 
 def _health(status: Status) -> str:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from steps.contracts import REPORT, decode
+from steps.core.history import Entry
 from steps.core.outcome import GOOD, Outcome, decide, release_id
 from steps.core.record import Record
 from steps.core.run import FINISHED, Run
@@ -100,7 +101,7 @@ class Account:
             "run": self.run,
             "deployment": self.deployment,
             "release_id": self.release.release_id if self.release else None,
-            "model": self.release.model if self.release else self.model,
+            "model": (self.release and self.release.model) or self.model,
             "commit": self.release.commit if self.release else None,
             "outcome": self.outcome,
             "outage_seconds": self.outage_seconds,
@@ -108,17 +109,21 @@ class Account:
             "evidence": self.evidence,
         }
 
-    def history(self) -> dict[str, Any]:
+    def history(self) -> Entry:
         """The entry of this run in the deployment's history."""
-        report = self.to_json()
-        return {
-            **{key: report[key] for key in ("run", "deployment", "release_id", "model", "commit", "outcome")},
-            "at": iso(self.at),
-            "outage_seconds": self.outage_seconds,
-            "startup_seconds": self.startup_seconds,
-            "message": self.failure,
-            "previous": self.previous.release_id if self.previous else None,
-        }
+        return Entry(
+            run=self.run,
+            deployment=self.deployment,
+            release_id=self.release.release_id if self.release else None,
+            model=(self.release and self.release.model) or self.model,
+            commit=self.release.commit if self.release else None,
+            outcome=self.outcome,
+            at=iso(self.at),
+            outage_seconds=self.outage_seconds,
+            startup_seconds=self.startup_seconds,
+            message=self.failure,
+            previous=self.previous.release_id if self.previous else None,
+        )
 
 
 def draw_up(run: Run, around: Surroundings) -> Account:

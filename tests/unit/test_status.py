@@ -1,0 +1,85 @@
+import json
+from dataclasses import replace
+
+from steps.core.account import Named
+from steps.core.record import Record
+from steps.ports import Held
+from tests.stubs.scene import Scene, make_release
+from tests.stubs.serving import FakeServing
+from workflows.status import never_promoted, read, text
+
+OLD, NEW = make_release("a"), make_release("b")
+
+
+def named(release):
+    return {"release_id": release.release_id, "model": release.model, "commit": release.commit}
+
+
+def serving(**record):
+    scene = Scene()
+    scene.live(OLD)
+    scene.with_record(**record)
+    return scene.serving
+
+
+def row(status, label):
+    return [line.split(None, 1)[1] for line in text(status).splitlines() if line.strip().startswith(label)]
+
+
+def test_a_status_has_the_keys_of_the_design_and_no_others():
+    status = read("chat", serving(refused=("c" * 12,)))
+    assert json.loads(json.dumps(status.to_json())) == {
+        "deployment": "chat",
+        "url": "http://endpoint",
+        "phase": "idle",
+        "live": named(OLD),
+        "previous": None,
+        "candidate": None,
+        "refused": ["c" * 12],
+    }
+
+
+def test_a_deployment_that_was_never_promoted_is_all_null():
+    assert never_promoted("chat").to_json() == {
+        "deployment": "chat",
+        "url": None,
+        "phase": "idle",
+        "live": None,
+        "previous": None,
+        "candidate": None,
+        "refused": [],
+    }
+
+
+def test_a_release_that_serving_has_lost_keeps_its_id():
+    lost = FakeServing(held=Held(Record(live="c" * 12), "1", None))
+    assert read("chat", lost).to_json()["live"] == {"release_id": "c" * 12, "model": None, "commit": None}
+
+
+def test_people_see_the_health_of_what_is_live():
+    place = serving()
+    assert row(read("chat", place), "live")[0].endswith(f"(release {OLD.release_id}), 1 of 1 pods ready")
+    place.crash(OLD.release_id)
+    assert "NOT READY: the next promotion of the same model starts it again" in row(read("chat", place), "live")[0]
+
+
+def test_people_see_who_is_at_work_and_whether_they_live():
+    place = serving(phase="testing", candidate=NEW.release_id, owner="promote-x")
+    place.owners.add("promote-x")
+    assert row(read("chat", place), "phase") == ["testing, by run promote-x"]
+    place.owners.clear()
+    assert (
+        "which is DEAD: the next promotion of this deployment first brings back" in row(read("chat", place), "phase")[0]
+    )
+    assert row(read("chat", place), "candidate") == [f"files unknown  (release {NEW.release_id})"]
+
+
+def test_people_see_how_to_allow_what_is_refused():
+    refused = "c" * 12
+    assert f"workflows.allow --deployment chat --release {refused}" in text(read("chat", serving(refused=(refused,))))
+
+
+def test_nothing_live_is_said_plainly():
+    status = replace(never_promoted("chat"), previous=Named(release_id="d" * 12, model="org/x", commit="e" * 40))
+    assert row(status, "live") == ["none"]
+    assert row(status, "previous") == [f"org/x at {'e' * 40}  (release {'d' * 12})"]

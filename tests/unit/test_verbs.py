@@ -1,0 +1,123 @@
+"""What history, allow, rollback and stop decide."""
+
+import dataclasses
+import json
+
+import pytest
+
+from steps.core.history import Entry
+from steps.core.names import Layout
+from steps.core.record import Record
+from steps.errors import Conflict, Missing
+from steps.ports import Held
+from tests.stubs.scene import Scene, make_release
+from tests.stubs.store import FakeStore
+from workflows.allow import lift
+from workflows.history import line, read
+from workflows.rollback import parameters, target
+
+LAYOUT = Layout("team")
+GONE, KEPT = "c" * 12, "d" * 12
+
+
+def entry(run, **fields):
+    nothing = dict.fromkeys(f.name for f in dataclasses.fields(Entry))
+    return Entry(**{**nothing, "run": run, "deployment": "chat", "model": "org/chat", **fields})
+
+
+def recorded(**runs):
+    store = FakeStore()
+    for time, run in runs.items():
+        deployment = "chat" if "chat" in run else "code"
+        store.put(LAYOUT.history(deployment, time, run), entry(run).dump())
+    return store
+
+
+def test_the_history_of_all_deployments_is_one_with_the_newest_first():
+    store = recorded(t1="chat-1", t3="chat-3", t2="code-2")
+    assert [e.run for e in read(store, LAYOUT, ["chat", "code"], 10)] == ["chat-3", "code-2", "chat-1"]
+    assert [e.run for e in read(store, LAYOUT, ["chat"], 1)] == ["chat-3"]
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"{}"])
+def test_a_damaged_entry_is_left_out(body):
+    store = recorded(t1="chat-1")
+    store.put(LAYOUT.history("chat", "t2", "chat-2"), body)
+    assert [e.run for e in read(store, LAYOUT, ["chat"], 10)] == ["chat-1"]
+
+
+def test_what_a_later_program_adds_to_an_entry_is_passed_over():
+    store = FakeStore()
+    body = json.dumps({**entry("chat-1").to_json(), "new": 1}).encode()
+    store.put(LAYOUT.history("chat", "t", "chat-1"), body)
+    assert read(store, LAYOUT, ["chat"], 1) == [entry("chat-1")]
+
+
+def test_an_entry_is_told_in_a_line_with_its_reason_below():
+    ended = {"at": "2026-11-22T03:04:05Z", "outcome": "rolled-back", "message": "Failed: banana"}
+    told = line(entry("x", **ended, commit="a" * 40, release_id=GONE, outage_seconds=42.0))
+    assert told == (
+        f"2026-11-22T03:04:05Z  chat  rolled-back      org/chat at aaaaaaaaaaaa  release {GONE}  outage 42 s\n"
+        "    Failed: banana"
+    )
+
+
+def test_a_run_that_ended_before_anything_was_known_is_told_as_such():
+    told = line(entry("x", at="2026-11-22T03:04:05Z", outcome="refused"))
+    assert told == "2026-11-22T03:04:05Z  chat  refused          org/chat at no commit  release unknown"
+
+
+def held(**record):
+    scene = Scene()
+    scene.live(make_release("a"))
+    scene.with_record(**record)
+    return scene
+
+
+def test_allowing_takes_one_release_off_the_list_and_changes_nothing_else():
+    scene = held(refused=(GONE, KEPT))
+    before = scene.record
+    lift(scene.serving, "chat", GONE)
+    assert scene.record.refused == (KEPT,)
+    assert scene.record == Record(**{**before.to_json(), "refused": (KEPT,)})
+
+
+def test_allowing_what_is_not_refused_is_told_with_what_is():
+    with pytest.raises(Missing, match=f"nothing to allow; refused: {KEPT}"):
+        lift(held(refused=(KEPT,)).serving, "chat", GONE)
+    with pytest.raises(Missing, match="refused: none is"):
+        lift(held().serving, "chat", GONE)
+
+
+def test_allowing_never_overwrites_what_somebody_else_just_wrote():
+    scene = held(refused=(GONE,))
+    scene.serving.disturb = lambda moment: scene.with_record(refused=(GONE, KEPT)) if "before" in moment else None
+    with pytest.raises(Conflict):
+        lift(scene.serving, "chat", GONE)
+    assert scene.record.refused == (GONE, KEPT)
+
+
+def test_a_rollback_goes_to_the_previous_release_or_to_the_one_that_is_named():
+    at = Held(Record(live="a" * 12, previous=GONE), "1", "a" * 12)
+    assert target(at, "chat", None) == GONE
+    assert target(at, "chat", KEPT) == KEPT
+
+
+def test_a_rollback_to_what_is_live_has_nothing_to_do():
+    assert target(Held(Record(live=GONE), "1", GONE), "chat", GONE) is None
+
+
+def test_a_rollback_without_a_previous_release_says_where_to_find_one():
+    with pytest.raises(Missing, match="chat has no previous release; say which with --to"):
+        target(Held(Record(), "0", None), "chat", None)
+
+
+def test_a_rollback_is_given_what_identifies_the_bytes():
+    release = make_release("a")
+    assert parameters(release) == {
+        "model": "org/tiny",
+        "commit": "a" * 40,
+        "manifest_sha256": release.manifest_sha256,
+        "release_id": release.release_id,
+        "deployment": "chat",
+    }
