@@ -67,20 +67,17 @@ def ensure(stage: Stage, held: Held, release: Release, owner: str) -> Up:
             raise Conflict(f"the work in flight on {stage.deployment} changed just now; run again")
 
 
-def refuse(stage: Stage, held: Held, owner: str) -> None:
-    """Add the candidate of the work in flight to ``refused``; a live release is never refused by its own test."""
-    if held.record.phase in ("swapping", "testing"):
-        stage.serving.swap(held, rollout.refuse(held.record, owner))
-
-
 @contextmanager
 def refused_when_failed(stage: Stage, held: Held, owner: str) -> Iterator[None]:
-    """A candidate that fails in here is refused before the error goes on its way."""
+    """A candidate that fails in here is refused before the error goes on its way; a live release never is."""
     try:
         yield
-    except Failed:
-        refuse(stage, held, owner)
-        raise
+    except Failed as err:
+        if held.record.phase not in ("swapping", "testing"):
+            raise
+        stage.serving.swap(held, rollout.refuse(held.record, owner))
+        hint = rollout.how_to_allow(stage.deployment, held.record.candidate or "")
+        raise Failed(f"{err}; it is not tried again by itself: {hint}") from err
 
 
 def complete(stage: Stage, held: Held, owner: str) -> None:
@@ -131,7 +128,8 @@ def _renew(stage: Stage, held: Held, release: Release, owner: str) -> Held:
 def _start(stage: Stage, held: Held, release: Release, owner: str) -> Up:
     live = held.record.live
     if live is not None and release.strategy == "recreate":
-        log.info("making room: release %s stops; nothing serves until the candidate does", live)
+        if stage.serving.replicas(live):
+            log.info("making room: release %s stops; nothing serves until the candidate does", live)
         stage.serving.stop(live, owner)
     with refused_when_failed(stage, held, owner):
         pods = _run(stage, held, release, owner)

@@ -27,12 +27,15 @@ def wait_ready(stage: Stage, held: Held, release_id: str, replicas: int, until: 
         if len(ready) >= replicas:
             return ready
         if failure := next((p.failure for p in pods if p.failure), None):
-            raise Failed(f"{_died(stage, release_id, failure)}; its last lines are in this step's log")
+            raise Failed(
+                f"release {release_id} of {stage.deployment} ended while it started ({failure}): "
+                f"{_last_words(stage, release_id)}; its last lines are in this step's log"
+            )
         waiting = next((p.waiting for p in pods if p.waiting), None) or f"{len(ready)} of {replicas} pods are ready"
         if stage.clock.now() >= until:
             raise Failed(
                 f"release {release_id} of {stage.deployment} was not ready in time ({waiting}); last it said: "
-                f"{_tail(stage, release_id)}; set startup_budget_seconds in the catalog if it needs longer"
+                f"{_last_words(stage, release_id)}; set startup_budget_seconds in the catalog if it needs longer"
             )
         require_unchanged(stage, held)
         teller.say(waiting)
@@ -55,11 +58,7 @@ def keep_log(stage: Stage, release_id: str) -> None:
         log.info("%s | %s", release_id, line)
 
 
-def _died(stage: Stage, release_id: str, failure: str) -> str:
-    return f"release {release_id} of {stage.deployment} ended while it started ({failure}): {_tail(stage, release_id)}"
-
-
-def _tail(stage: Stage, release_id: str) -> str:
+def _last_words(stage: Stage, release_id: str) -> str:
     keep_log(stage, release_id)
     return last_words(stage.serving.log_tail(release_id, LOG_LINES))
 

@@ -11,6 +11,7 @@ from steps.core import rollout
 from steps.core.budget import ROLLBACK_PATIENCE, backoff, budget
 from steps.core.record import Record
 from steps.core.release import Release
+from steps.core.rollout import Course
 from steps.entry import run_step
 from steps.errors import Conflict, Failed, RollbackFailed, StepError, Transient
 from steps.pods import keep_log, wait_ready
@@ -37,12 +38,19 @@ def settle(stage: Stage, release_id: str, owner: str) -> Held:
     Raises Conflict naming a living owner, Refused for a release that is not to be tried, RollbackFailed.
     """
     held = stage.serving.read()
-    abandoned = is_abandoned(stage, held.record)
-    if rollout.course(stage.deployment, held.record, release_id, owner, abandoned=abandoned) != "recover":
+    if _course(stage, held.record, release_id, owner) != "recover":
         return held
     log.warning("run %s left %s %s: that is put right first", held.record.owner, stage.deployment, held.record.phase)
     recover(stage, owner, take_over=True)
     return stage.serving.read()
+
+
+def _course(stage: Stage, record: Record, release_id: str, owner: str) -> Course:
+    try:
+        return rollout.course(stage.deployment, record, release_id, owner, abandoned=is_abandoned(stage, record))
+    except Conflict as err:
+        theirs = stage.serving.release(record.candidate or "")
+        raise Conflict(f"{err} ({theirs.model} at {theirs.commit})" if theirs else str(err)) from err
 
 
 def is_abandoned(stage: Stage, record: Record) -> bool:

@@ -73,7 +73,9 @@ def _course_of_own_work(deployment: str, record: Record, release_id: str) -> Cou
             return "repair"
         case "swapping" | "testing" if record.candidate == release_id:
             if release_id in record.refused:
-                raise Failed(f"release {release_id} has failed in this run already; {_allow(deployment, release_id)}")
+                raise Failed(
+                    f"release {release_id} has failed in this run already; {how_to_allow(deployment, release_id)}"
+                )
             return "continue"
         case _:
             return "recover"
@@ -90,7 +92,7 @@ def check_allowed(deployment: str, record: Record, release_id: str) -> None:
     if release_id in record.refused:
         raise Refused(
             f"release {release_id} of {deployment} failed before or was rolled back by hand, "
-            f"so it is not tried again by itself; {_allow(deployment, release_id)}"
+            f"so it is not tried again by itself; {how_to_allow(deployment, release_id)}"
         )
 
 
@@ -181,6 +183,11 @@ def allow(record: Record, release_id: str) -> Record:
     return replace(record, refused=tuple(r for r in record.refused if r != release_id))
 
 
+def how_to_allow(deployment: str, release_id: str) -> str:
+    """The end of a sentence that says no."""
+    return f"if it should be, run `python -m workflows.allow --deployment {deployment} --release {release_id}`"
+
+
 def unnamed(record: Record, release_ids: Iterable[str]) -> tuple[str, ...]:
     """Those that nothing needs any longer, and that may be removed."""
     return tuple(r for r in release_ids if r not in (record.live, record.previous, record.candidate))
@@ -230,7 +237,3 @@ def _in_flight(deployment: str, record: Record) -> str:
         f"run {record.owner} is {record.phase} release {record.candidate or record.live} of {deployment}; "
         "wait until it has ended, or stop it"
     )
-
-
-def _allow(deployment: str, release_id: str) -> str:
-    return f"if it should be, run `python -m workflows.allow --deployment {deployment} --release {release_id}`"

@@ -68,8 +68,9 @@ class Verdict:
 
     @property
     def sentence(self) -> str:
-        """The first finding that decided."""
-        return next(f.sentence for f in self.findings if f.result == self.result)
+        """The first finding that decided; of a pass, what it answered."""
+        decisive = (f for f in self.findings if f.result == self.result)
+        return next(f.sentence for f in decisive if self.result != "pass" or f.check == "answer")
 
     @property
     def first_token_seconds(self) -> float | None:
@@ -150,7 +151,8 @@ def _improper(check: str, answer: Answer) -> Finding | None:
         hint = "as a model without a chat template does"
         return _bad(check, f"it refuses a chat completion with HTTP {answer.status}, {hint}: {_shown(answer.text)}")
     if answer.problem or not answer.done:
-        return _bad(check, f"its {check} {answer.problem or 'was cut off'}, after {_shown(answer.text)}")
+        after = f", after {_shown(answer.text)}" if answer.text else ""
+        return _bad(check, f"its {check} {answer.problem or 'was cut off'}{after}")
     return _bad_text(check, answer)
 
 
