@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import pytest
 import yaml
@@ -18,7 +19,14 @@ from workflows.rollback import rollback
 from workflows.status import status
 from workflows.stop import stop
 
-VERBS = {"promote": promote, "status": status, "history": history, "allow": allow, "rollback": rollback, "stop": stop}
+VERBS: dict[str, Callable[..., int]] = {
+    "promote": promote,
+    "status": status,
+    "history": history,
+    "allow": allow,
+    "rollback": rollback,
+    "stop": stop,
+}
 CATALOG = """
 deployments:
   chat: {model: org/chat, revision: v2}

@@ -42,14 +42,19 @@ class Journal:
         return self._run
 
 
+class FullShelf(Shelf):
+    def put(self, run, name, body):
+        raise NoSpace("the disk is full")
+
+
 class World:
     """A run, a record, a store and a shelf; ``serving`` and ``store`` raise when they hold an error."""
 
-    def __init__(self, run, record):
+    def __init__(self, run, record, store=None, serving=None, shelf=None):
         self.journal = Journal(run)
-        self.store = FakeStore()
-        self.serving = FakeServing(held=Held(record, "1", record.live))
-        self.shelf = Shelf()
+        self.store = store or FakeStore()
+        self.serving = serving or FakeServing(held=Held(record, "1", record.live))
+        self.shelf = shelf or Shelf()
 
     def report(self):
         outside = Outside(
@@ -88,8 +93,7 @@ def test_a_promotion_is_reported_to_the_machine_the_store_and_the_history():
 
 
 def test_a_run_that_found_its_release_live_leaves_the_store_alone():
-    world = World(live_run(), Record(live=NEW.release_id))
-    world.store = AssertionError("the store was asked for")
+    world = World(live_run(), Record(live=NEW.release_id), store=AssertionError("the store was asked for"))
     assert world.report().outcome == "live"
     assert world.on_shelf()["outcome"] == "live"
 
@@ -111,8 +115,8 @@ def test_missing_or_damaged_evidence_does_not_keep_the_report_from_being_written
 
 
 def test_a_store_that_cannot_be_reached_is_noted_and_the_local_report_is_written():
-    world = World(run(failed("resolve", 12, "Missing: no bucket"), phase="Failed"), Record())
-    world.store = Missing("bucket models is not there; create it")
+    gone = Missing("bucket models is not there; create it")
+    world = World(run(failed("resolve", 12, "Missing: no bucket"), phase="Failed"), Record(), store=gone)
     outputs = world.report()
     assert outputs.outcome == "failed"
     assert "the report lacks something: bucket models is not there; create it" in outputs.summary
@@ -120,25 +124,20 @@ def test_a_store_that_cannot_be_reached_is_noted_and_the_local_report_is_written
 
 
 def test_a_read_only_store_is_noted():
-    world = World(run(failed("preflight", 12, "Missing: read-only"), phase="Failed"), Record())
-    world.store = FakeStore(writable=False)
+    closed = FakeStore(writable=False)
+    world = World(run(failed("preflight", 12, "Missing: read-only"), phase="Failed"), Record(), store=closed)
     assert "closed to write" in world.report().summary
 
 
 def test_a_full_disk_is_noted_and_the_store_still_gets_its_report():
-    world = World(promoted(), Record(live=NEW.release_id))
-
-    def full(run, name, body):
-        raise NoSpace("the disk is full")
-
-    world.shelf.put = full
+    world = World(promoted(), Record(live=NEW.release_id), shelf=FullShelf())
     assert "the disk is full" in world.report().summary
     assert LAYOUT.report(INPUTS.run, "report.html") in world.store.objects
 
 
 def test_a_record_that_is_not_ours_is_noted_and_not_guessed_at():
-    world = World(run(failed("resolve", 12, "Missing: x"), phase="Failed"), Record())
-    world.serving = Conflict("Service chat is not ours")
+    not_ours = Conflict("Service chat is not ours")
+    world = World(run(failed("resolve", 12, "Missing: x"), phase="Failed"), Record(), serving=not_ours)
     assert (
         "what serves now could not be read; the report lacks something: Service chat is not ours"
         in world.report().summary

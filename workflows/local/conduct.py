@@ -82,7 +82,7 @@ def detach(config: Config, parameters: Mapping[str, str], name: str) -> Path:
     """Start the same command as a process of its own, which nobody follows; returns its log."""
     options = [word for key, value in parameters.items() for word in (f"--{key}", value)]
     argv = [sys.executable, "-m", "workflows.promote", FLAG, "--run", name, *options]
-    process = Daemon(config.home / "detached", name)
+    process = Daemon(config.home / "runs" / ".detached", name)
     with submitting():
         daemon.start(process, argv, os.environ, CHECKOUT)
     return process.file("log")
