@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -66,3 +67,19 @@ def open_fresh(path: Path) -> FileIO:
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
     return FileIO(fd, "rb")
+
+
+def entries(directory: Path) -> dict[str, int | None]:
+    """Everything in it but folders, by relative path: the size of a regular file, None for anything else."""
+    with translated("read", directory):
+        return {path: s.st_size if stat.S_ISREG(s.st_mode) else None for path, s in _walk(directory)}
+
+
+def _walk(top: Path, below: str = "") -> Iterator[tuple[str, os.stat_result]]:
+    with os.scandir(top / below) as found:
+        for entry in found:
+            path = below + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(top, f"{path}/")
+            else:
+                yield path, entry.stat(follow_symlinks=False)

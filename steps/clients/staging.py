@@ -21,9 +21,12 @@ from steps.clients import place as places
 from steps.clients.place import Place, open_fresh
 from steps.clients.volume_errors import translated
 from steps.core.manifest import File, Manifest
+from steps.core.transfer import differences
 from steps.errors import Conflict, Corrupt, Transient
 from steps.ports import Draft
 from steps.ports import Staging as StagingPort
+
+SHOWN = 3
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +86,8 @@ class Staging(StagingPort):
         """Everything is on the disk before the name is: the order of the lines is the point of this function."""
         place = self._place
         with self.guarded(self._directory):
+            if wrong := differences(self._manifest, places.entries(self._directory)):
+                raise Conflict(f"somebody changed {self._directory}: {'; '.join(wrong[:SHOWN])}")
             for directory, _, _ in os.walk(self._directory, topdown=False):
                 sync(Path(directory))
             self._write_manifest()
@@ -219,11 +224,20 @@ def _write(fd: int, piece: bytes, offset: int) -> None:
 
 
 def _remove(path: Path) -> None:
-    """What cannot be removed now (NFS keeps the names of open files) is left to the next run."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
+    """First by name, at once, so that who still uses it meets a missing directory and never half of one.
+
+    What cannot be removed now (NFS keeps the names of open files) the next run removes.
+    """
+    swept = path.with_name(f"{path.name.partition('.')[0]}.swept-{uuid.uuid4().hex}")
+    try:
+        path.rename(swept)
+    except OSError as err:
+        if path.exists():
+            log.warning("%s cannot be removed: %s", path, err)
+        return
+    if swept.is_dir() and not swept.is_symlink():
+        shutil.rmtree(swept, ignore_errors=True)
     else:
-        with suppress(OSError):
-            path.unlink()
-    if path.exists():
-        log.warning("%s could not be removed", path)
+        swept.unlink(missing_ok=True)
+    if swept.exists():
+        log.warning("%s cannot be removed whole", swept)

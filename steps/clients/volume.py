@@ -8,12 +8,12 @@ No locks: they do not hold on every NFS, and nothing here needs them. Links are 
 """
 
 import os
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from io import FileIO
 from pathlib import Path
 
+from steps.clients import place as places
 from steps.clients import staging
 from steps.clients.place import Place, open_fresh
 from steps.clients.volume_errors import translated
@@ -47,10 +47,7 @@ class Directory(ReadableVolume, WritableVolume):
 
     def entries(self, model: str, commit: str) -> Mapping[str, int | None]:
         place = Place.of(self._root, model, commit)
-        if not place.is_published():
-            return {}
-        with translated("read", place.published):
-            return {path: s.st_size if stat.S_ISREG(s.st_mode) else None for path, s in _walk(place.published)}
+        return places.entries(place.published) if place.is_published() else {}
 
     def free_bytes(self) -> int:
         try:
@@ -75,14 +72,3 @@ class Directory(ReadableVolume, WritableVolume):
 
     def sweep(self, model: str, commit: str) -> None:
         staging.sweep(Place.of(self._root, model, commit))
-
-
-def _walk(top: Path, below: str = "") -> Iterator[tuple[str, os.stat_result]]:
-    """Everything but the directories themselves, by path relative to ``top``."""
-    with os.scandir(top / below) as entries:
-        for entry in entries:
-            path = below + entry.name
-            if entry.is_dir(follow_symlinks=False):
-                yield from _walk(top, f"{path}/")
-            else:
-                yield path, entry.stat(follow_symlinks=False)

@@ -202,7 +202,7 @@ def test_a_staging_directory_that_vanishes_without_a_winner_is_transient(world):
     class Vanishes(FakeStore):
         def read(self, key, start, end):
             for attempt in (world.root / ".staging" / "org--stub").iterdir():
-                shutil.rmtree(attempt)
+                shutil.rmtree(attempt, ignore_errors=True)
             return super().read(key, start, end)
 
     store = Vanishes()
