@@ -32,16 +32,22 @@ def preflight(
     """Where the answer is ``live``, nothing at all was written. Raises everything but Failed."""
     held = settle(stage, inputs.release_id, inputs.owner)
     rollout.check_pointer(stage.deployment, held.record, held.target)
-    if _serves(stage, held, document.release):
+    if serves(stage, held, document.release):
         return _outputs("live", None)
-    target = _rollback_target(stage, held.record, inputs.release_id, volume)
+    return _outputs("new", check(stage, held.record, store, volume, document))
+
+
+def check(stage: Stage, record: Record, store: Store, volume: Volume, document: Document) -> Release | None:
+    """What must hold before a byte moves; the rollback target. Writes nothing, so that a dry run asks the same."""
+    target = _rollback_target(stage, record, document.release.release_id, volume)
     stage.serving.check_room(document.release)
     store.check_writable()
     _check_space(volume, document.manifest)
-    return _outputs("new", target)
+    return target
 
 
-def _serves(stage: Stage, held: Held, release: Release) -> bool:
+def serves(stage: Stage, held: Held, release: Release) -> bool:
+    """Whether nothing is left to do."""
     return (held.record.phase, held.record.live) == ("idle", release.release_id) and healthy(stage, release)
 
 
