@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -15,7 +14,7 @@ import pytest
 from steps.clients.local import daemon, launch
 from steps.clients.local.daemon import Daemon
 from steps.errors import Failed, Transient
-from tests.stubs.leftovers import processes_of
+from tests.stubs.leftovers import arguments, processes_of
 
 ENVIRON = {"PATH": os.environ["PATH"]}
 SLEEP = ("sleep", "600")
@@ -254,13 +253,7 @@ def test_a_starter_killed_at_any_moment_leaves_nothing_or_a_daemon_that_is_found
         assert starter.stdout.readline() == b"go\n"
         time.sleep(milliseconds / 1000)
         starter.kill()
-    until(lambda: all("launch.py" not in " ".join(cmdline(pid)) for pid in group(place)))
+    until(lambda: not any("launch.py" in " ".join(arguments(p)) for p in processes_of(place.directory)))
     assert group(place) == [pid for pid in [daemon.running(place)] if pid is not None]
     daemon.start(place, SLEEP, ENVIRON)
     assert group(place) == [pid_of(place)]
-
-
-def cmdline(pid: int) -> list[str]:
-    with suppress(psutil.Error):
-        return psutil.Process(pid).cmdline()
-    return []

@@ -12,7 +12,7 @@ from steps.clients.local import daemon
 from steps.clients.local.forwarder import Endpoint
 from steps.core.record import Record
 from steps.errors import Failed
-from tests.stubs.leftovers import processes_of
+from tests.stubs.leftovers import arguments, processes_of
 from tests.stubs.local import Place, a_release, commit_served, place_at, ready_pods, request, serve, take, until
 
 OWNER = "run-1"
@@ -183,7 +183,7 @@ def test_there_is_one_forwarder_whoever_asks(place, serving):
 
 
 def forwarders(place: Place) -> list[psutil.Process]:
-    return [p for p in processes_of(place.home) if "steps.clients.local.forwarder" in p.cmdline()]
+    return [p for p in processes_of(place.home) if "steps.clients.local.forwarder" in arguments(p)]
 
 
 def test_two_who_choose_a_port_at_once_choose_the_same(place):

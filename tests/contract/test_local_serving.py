@@ -21,7 +21,7 @@ from steps.clients.local.process import LOGS_KEPT
 from steps.core.record import Record
 from steps.errors import BadInput, Conflict, Corrupt, Failed, Missing, NoSpace
 from steps.settings import from_environment
-from tests.stubs.leftovers import processes_of
+from tests.stubs.leftovers import arguments, processes_of
 from tests.stubs.local import (
     Place,
     a_release,
@@ -67,7 +67,7 @@ def pid(pod):
 
 
 def servers(place: Place) -> list[psutil.Process]:
-    return [p for p in processes_of(place.home) if "--served-model-name" in p.cmdline()]
+    return [p for p in processes_of(place.home) if "--served-model-name" in arguments(p)]
 
 
 def test_the_server_gets_model_name_address_and_the_catalogs_arguments(place, serving):
@@ -280,7 +280,7 @@ def test_children_of_a_killed_server_end_before_the_next_start(place, serving):
     serving = place.connect()
     release = a_release(1)
     pod = serve(place, release, target=False)
-    child = next(p for p in processes_of(place.home) if "600" in p.cmdline())
+    child = next(p for p in processes_of(place.home) if "600" in arguments(p))
     os.kill(pid(pod), signal.SIGKILL)
     until(lambda: serving.pods(release.release_id)[0].failure)
     assert child.is_running()

@@ -12,6 +12,14 @@ def processes_of(directory: Path) -> list[psutil.Process]:
     return [p for p in psutil.process_iter() if p.pid != os.getpid() and _lives(p) and _is_about(p, str(directory))]
 
 
+def arguments(process: psutil.Process) -> list[str]:
+    """None for one that has just died."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
 def _lives(process: psutil.Process) -> bool:
     try:
         return process.status() != psutil.STATUS_ZOMBIE
@@ -20,9 +28,8 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def _is_about(process: psutil.Process, directory: str) -> bool:
-    with contextlib.suppress(psutil.Error):
-        if any(directory in word for word in process.cmdline()):
-            return True
+    if any(directory in word for word in arguments(process)):
+        return True
     with contextlib.suppress(OSError):
         for link in Path(f"/proc/{process.pid}/fd").iterdir():
             with contextlib.suppress(OSError):
