@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from steps.errors import Conflict, Corrupt, Failed, Missing, Refused
+from steps.ports import Pod
 from tests.stubs.scene import Scene, make_release
 from tests.stubs.serving import Manner
 
@@ -46,7 +47,7 @@ def test_blue_green_leaves_the_live_release_alone(scene):
 
 
 def test_the_record_remembers_how_many_replicas_were_live(scene):
-    scene.serving.held = replace(scene.serving.held, record=replace(scene.record, owner="human"))
+    scene.with_record(owner="human")
     scene.serving.ensure(OLD, 3, "human")
     scene.with_record(owner=None)
     scene.deploy(NEW)
@@ -58,6 +59,21 @@ def test_it_waits_until_every_replica_is_ready_and_says_how_long_it_took(scene):
     scene.publish(new)
     scene.serving.manners[new.release_id] = Manner(ready_after=10)
     assert scene.deploy(new) == pytest.approx(3.0)
+
+
+def test_one_replica_that_is_ready_is_not_two(scene):
+    new = make_release("2", replicas=2)
+    scene.publish(new)
+    pods = scene.serving.pods
+
+    def one_by_one(release_id: str) -> tuple[Pod, ...]:
+        ready_after = (10_000.0, 10_005.0)
+        return tuple(
+            replace(p, ready=scene.clock.time >= at) for p, at in zip(pods(release_id), ready_after, strict=False)
+        )
+
+    scene.serving.pods = one_by_one
+    assert scene.deploy(new) == pytest.approx(5.0, abs=0.3)
 
 
 def test_what_it_waits_for_is_said_at_once_and_then_now_and_then(scene, caplog):
@@ -197,6 +213,15 @@ def test_a_live_release_with_a_good_pod_left_keeps_it_while_it_is_repaired(scene
     scene.deploy(two)
     assert kept in [p.uid for p in scene.serving.pods(OLD.release_id)]
     assert len(scene.serving.pods(OLD.release_id)) == 2
+
+
+def test_a_repair_brings_back_as_many_as_somebody_had_scaled_it_to(scene):
+    scene.with_record(owner="human")
+    scene.serving.ensure(OLD, 3, "human")
+    scene.with_record(owner=None)
+    scene.serving.crash(OLD.release_id)
+    scene.deploy(OLD)
+    assert [p.ready for p in scene.serving.pods(OLD.release_id)] == [True] * 3
 
 
 def test_a_live_release_with_other_weights_is_started_afresh(scene):

@@ -165,3 +165,12 @@ def test_a_repaired_release_is_proved_and_nothing_moves(scene):
     assert scene.promote(OLD, proof=scene.smoke(OLD).proof) == 0.0
     assert scene.record == Record(live=OLD.release_id)
     assert scene.serves(OLD)
+
+
+def test_a_repaired_release_that_nobody_proved_is_proved_here(scene):
+    scene.serving.crash(OLD.release_id)
+    scene.deploy(OLD)
+    scene.faults[OLD.release_id] = "empty-text"
+    with pytest.raises(Failed, match="its answer is empty"):
+        scene.promote(OLD)
+    assert (scene.record.phase, scene.record.refused) == ("repairing", ())

@@ -192,8 +192,9 @@ def test_an_old_release_that_does_not_come_up_is_started_afresh_twice(scene):
     assert scene.record.refused == ()
 
 
-def test_an_old_release_that_comes_up_the_second_time_serves(scene):
+def test_an_old_release_that_comes_up_the_second_time_serves_and_the_outage_is_the_whole(scene):
     scene.deploy(NEW)
+    scene.clock.time += 30
     scene.faults[OLD.release_id] = "http-500"
     sleep = scene.clock.sleep
 
@@ -202,7 +203,11 @@ def test_an_old_release_that_comes_up_the_second_time_serves(scene):
         scene.faults.clear()
 
     scene.clock.sleep = mended
-    assert scene.rollback().outcome == "rolled-back"
+    outputs = scene.rollback()
+    assert outputs.outcome == "rolled-back"
+    assert outputs.outage_seconds > 30
+    afresh = [c for c in scene.serving.calls if c in (("stop", OLD.release_id), ("ensure", OLD.release_id))]
+    assert [verb for verb, _ in afresh] == ["stop", "ensure", "stop", "ensure"]  # for room, back, and once more
 
 
 def test_an_old_release_that_answers_nonsense_is_not_said_to_be_back(scene):
