@@ -163,6 +163,7 @@ class FakeHub:
 
     def __init__(self) -> None:
         self.down = False
+        self.lfs_suffixes: tuple[str, ...] = LFS_SUFFIXES
         self.calls: Counter[str] = Counter()
         self._branches: dict[tuple[str, str], str] = {}
         self._files: dict[tuple[str, str], dict[str, bytes]] = {}
@@ -205,7 +206,9 @@ class FakeHub:
     def tree(self, model: str, commit: str) -> Tree:
         self._answer("tree", model)
         listed = {f.path: f for f in self._listed.get(model, ())}
-        files = [_hub_file(path, body) for path, body in self._content(model, commit).items() if path not in listed]
+        files = [
+            self._hub_file(path, body) for path, body in self._content(model, commit).items() if path not in listed
+        ]
         return Tree(model=model, commit=commit, files=tuple(sorted([*files, *listed.values()], key=lambda f: f.path)))
 
     def small_file(self, model: str, commit: str, file: HubFile) -> bytes:
@@ -235,6 +238,10 @@ class FakeHub:
             raise Missing(f"{path} of {model} does not exist")
         return content[path]
 
+    def _hub_file(self, path: str, body: bytes) -> HubFile:
+        sha256 = hashlib.sha256(body).hexdigest() if path.endswith(self.lfs_suffixes) else None
+        return HubFile(path=path, size=len(body), blob_id=_blob_id(body), sha256=sha256)
+
     def _content(self, model: str, commit: str) -> dict[str, bytes]:
         if (model, commit) not in self._files:
             raise Missing(f"{model} has no {commit}")
@@ -247,11 +254,6 @@ class _Bytes:
 
     def read(self, start: int, end: int) -> bytes:
         return self.body()[start:end]
-
-
-def _hub_file(path: str, body: bytes) -> HubFile:
-    sha256 = hashlib.sha256(body).hexdigest() if path.endswith(LFS_SUFFIXES) else None
-    return HubFile(path=path, size=len(body), blob_id=_blob_id(body), sha256=sha256)
 
 
 def _blob_id(body: bytes) -> str:
