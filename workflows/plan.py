@@ -17,7 +17,7 @@ LABEL_WIDTH = 17
 
 
 @dataclass(frozen=True, slots=True)
-class Transfer:
+class Hop:
     """Bytes of one hop."""
 
     move: int
@@ -41,14 +41,16 @@ class Plan:
     state: State
     files: int
     left_behind: tuple[str, ...]
-    to_store: Transfer
-    to_volume: Transfer
+    to_store: Hop
+    to_volume: Hop
     free_bytes: int
     """On the volume, now."""
     live: Named | None
     url: str
     """Empty before the first promotion."""
     outage: Outage
+    unfinished: str = ""
+    """The dead run whose work would be put right before anything else."""
 
 
 def text(plan: Plan) -> str:
@@ -68,13 +70,15 @@ def _verdict(plan: Plan) -> str:
 
 def _rows(plan: Plan) -> Iterator[tuple[str, str]]:
     release, serving = plan.release, plan.release.serving
+    if plan.unfinished:
+        yield "first of all", f"what run {plan.unfinished} left unfinished is put right"
     yield "model", release.model
     yield "commit", f"{release.commit} ({plan.revision})" if plan.revision != release.commit else release.commit
     yield "release", release.release_id
     yield "files", f"{plan.files}, {size(release.total_bytes)}"
     yield "left behind", _left_behind(plan.left_behind)
-    yield "Hub to store", _transfer(plan.to_store)
-    yield "store to volume", _transfer(plan.to_volume)
+    yield "Hub to store", _hop(plan.to_store)
+    yield "store to volume", _hop(plan.to_volume)
     yield "volume", f"{size(plan.free_bytes)} free now, {size(plan.free_bytes - plan.to_volume.move)} afterwards"
     yield "serves now", str(plan.live) if plan.live else "nothing: this is the first promotion"
     yield "rollback target", _rollback_target(plan)
@@ -92,8 +96,8 @@ def _left_behind(files: tuple[str, ...]) -> str:
     return f"{len(files)}: {', '.join(files[:SHOWN])}{more}"
 
 
-def _transfer(transfer: Transfer) -> str:
-    return f"{size(transfer.move)} to copy, {size(transfer.reuse)} there already"
+def _hop(hop: Hop) -> str:
+    return f"{size(hop.move)} to copy, {size(hop.reuse)} there already"
 
 
 def _rollback_target(plan: Plan) -> str:

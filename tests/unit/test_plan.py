@@ -5,7 +5,7 @@ import pytest
 
 from steps.core.release import Release, Serving
 from tests.stubs.runs import COMMIT, OLD
-from workflows.plan import Outage, Plan, Transfer, text
+from workflows.plan import Hop, Outage, Plan, text
 
 GOLDEN = Path(__file__).parents[1] / "goldens" / "plan.txt"
 GIB = 2**30
@@ -25,8 +25,8 @@ PLAN = Plan(
     state="new",
     files=11,
     left_behind=("model.bin", "original/a.pth"),
-    to_store=Transfer(move=9 * GIB, reuse=4 * GIB),
-    to_volume=Transfer(move=13 * GIB, reuse=0),
+    to_store=Hop(move=9 * GIB, reuse=4 * GIB),
+    to_volume=Hop(move=13 * GIB, reuse=0),
     free_bytes=100 * GIB,
     live=OLD,
     url="http://127.0.0.1:20123",
