@@ -1,0 +1,147 @@
+"""The real S3 client against SeaweedFS behind a network that goes wrong."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from steps.clients import store as stores
+from steps.clients.volume import Directory
+from steps.contracts import PopulateInputs
+from steps.core import parts
+from steps.core.names import Layout
+from steps.errors import BadInput, Conflict, Missing, Transient
+from steps.populate import populate
+from steps.ports import Store
+from tests.stubs.proxy import Proxy, proxy, s3_error
+from tests.stubs.released import Released, weights
+from tests.stubs.s3 import S3
+from tests.stubs.store import digest
+
+MARKER = b"<a marker that no header holds>"
+SMALL = MARKER * 100
+BIG = os.urandom(parts.PREFERRED - len(SMALL) + 1) + SMALL
+"""Multipart; the marks are in both parts."""
+
+
+@pytest.fixture
+def network(s3: S3, monkeypatch) -> Iterator[Proxy]:
+    with proxy(s3.endpoint) as between:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", between.endpoint)
+        yield between
+
+
+def connect(s3: S3, **settings: str) -> Store:
+    return stores.connect(s3.settings(**settings))
+
+
+def upload(store: Store, body: bytes) -> None:
+    with store.upload("a", len(body), digest(body)) as making:
+        for part in parts.cut(len(body)).parts():
+            making.part(part.number, body[part.start : part.end])
+        making.complete()
+
+
+@pytest.mark.parametrize("body", [SMALL, BIG], ids=["small", "multipart"])
+@pytest.mark.parametrize("checksums", ["when_supported", "when_required"])
+def test_a_bit_that_flips_on_the_way_up_never_becomes_an_object(s3, network, checksums, body):
+    store = connect(s3, S3_CHECKSUMS=checksums)
+    network.up = network.flip(MARKER)
+    with pytest.raises(Transient):
+        upload(store, body)
+    assert network.hits == 1
+    assert store.stat("a") is None
+    upload(store, body)
+    assert b"".join(store.read("a", 0, len(body))) == body
+
+
+def test_a_bit_that_flips_on_the_way_down_costs_one_more_read(s3, network, tmp_path):
+    model = Released({**weights(), "tokenizer.json": SMALL}, layout=Layout())
+    store = connect(s3)
+    model.resolve_into(store)
+    model.mirror_into(store)
+    network.down = network.flip(MARKER)
+    populate(PopulateInputs(deployment="chat", release_id=model.release_id), store, Directory(tmp_path), Layout())
+    assert network.hits == 1
+    assert (tmp_path / "org--stub" / model.commit / "tokenizer.json").read_bytes() == SMALL
+
+
+def test_a_body_that_breaks_off_is_read_on_from_there(s3, network):
+    store = connect(s3)
+    upload(store, BIG)
+    network.down = network.cut_once(lambda data: MARKER in data)
+    assert b"".join(store.read("a", 0, len(BIG))) == BIG
+    assert network.hits == 1
+
+
+def test_a_store_that_is_busy_for_a_moment_is_asked_again(s3, network):
+    store = connect(s3)
+    store.check_writable()
+    network.answers.append(s3_error(503, "SlowDown"))
+    store.put("a", b"1")
+    assert network.hits == 1
+    assert store.get("a") == b"1"
+
+
+def test_who_created_is_told_so_although_the_reply_was_lost(s3, network):
+    store = connect(s3)
+    store.check_writable()
+    network.down = network.cut_once(lambda data: data.startswith(b"HTTP/1.1 200"))
+    assert store.create("a", b"mine")
+    assert network.hits == 1
+    assert store.get("a") == b"mine"
+
+
+def test_a_completed_upload_is_told_so_although_the_reply_was_lost(s3, network):
+    store = connect(s3)
+    network.down = network.cut_once(lambda data: b"CompleteMultipartUploadResult" in data)
+    upload(store, BIG)
+    assert network.hits == 1
+    stat = store.stat("a")
+    assert stat
+    assert stat.sha256 == digest(BIG)
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, "InvalidArgument"), (501, "NotImplemented")])
+def test_a_store_that_knows_no_checksums_leads_to_the_setting(s3, network, status, code):
+    store = connect(s3)
+    store.check_writable()
+    network.answers.extend([s3_error(status, code)] * stores.ATTEMPTS)
+    with pytest.raises(BadInput, match="VLLM_PROMOTE_S3_CHECKSUMS=when_required"):
+        store.put("a", b"1")
+
+
+def test_an_upload_that_another_run_ended_meets_a_conflict(s3, network):
+    store = connect(s3)
+    with pytest.raises(Conflict), store.upload("a", len(BIG), digest(BIG)) as making:  # noqa: PT012  # as said
+        network.answers.append(s3_error(404, "NoSuchUpload"))
+        making.part(1, BIG[: parts.PREFERRED])
+
+
+@pytest.mark.parametrize("key", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+def test_a_wrong_key_is_missing_and_its_value_is_not_told(s3, monkeypatch, key):
+    monkeypatch.setenv(key, "canary-of-a-wrong-key")
+    with pytest.raises(Missing, match="check the S3 credentials") as failure:
+        connect(s3).get("a")
+    assert "canary" not in str(failure.value)
+
+
+def test_no_credentials_at_all_are_missing(s3, monkeypatch, tmp_path):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "nothing"))
+    with pytest.raises(Missing, match="AWS_ACCESS_KEY_ID"):
+        connect(s3).get("a")
+
+
+def test_an_endpoint_that_cannot_be_is_bad_input(s3, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "no endpoint")
+    with pytest.raises(BadInput, match="AWS_"):
+        connect(s3)
+
+
+def test_a_bucket_that_is_missing_is_named_with_what_to_do(s3):
+    with pytest.raises(Missing, match=r"cannot reach bucket no-such-bucket.*VLLM_PROMOTE_BUCKET"):
+        connect(replace(s3, bucket="no-such-bucket")).put("a", b"1")

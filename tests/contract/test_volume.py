@@ -1,0 +1,258 @@
+"""What every Volume does, and what only a real directory can do wrong."""
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from steps.clients.volume import Directory
+from steps.clients.volume_errors import translated
+from steps.errors import BadInput, Conflict, Corrupt, Missing, NoSpace, Refused, Transient
+from steps.ports import Volume
+from tests.stubs.released import Released, weights
+from tests.stubs.scene import FakeVolume
+
+MODEL = Released(weights())
+NAMES = (MODEL.model, MODEL.commit)
+
+
+def fill(volume: Directory, model: Released = MODEL) -> None:
+    with volume.stage(model.manifest) as staging:
+        for file in model.manifest.files:
+            with staging.write(file) as draft:
+                draft.write(0, [model.content[file.path]])
+                draft.keep()
+        staging.publish()
+
+
+@pytest.fixture(params=["memory", "directory"])
+def volumes(request, tmp_path) -> tuple[Volume, Volume]:
+    """One with nothing on it, one with a model."""
+    if request.param == "memory":
+        return FakeVolume(), FakeVolume(manifests={MODEL.commit: MODEL.manifest})
+    for name in ("empty", "filled"):
+        (tmp_path / name).mkdir()
+    filled = Directory(tmp_path / "filled")
+    fill(filled)
+    return Directory(tmp_path / "empty"), filled
+
+
+def test_what_is_not_published_is_none_and_has_no_sizes(volumes):
+    empty, _ = volumes
+    assert empty.manifest(*NAMES) is None
+    assert dict(empty.sizes(*NAMES)) == {}
+
+
+def test_what_is_published_has_its_manifest_and_its_sizes(volumes):
+    _, filled = volumes
+    assert filled.manifest(*NAMES) == MODEL.manifest
+    assert dict(filled.sizes(*NAMES)) == {path: len(body) for path, body in MODEL.content.items()}
+
+
+def test_there_is_room(volumes):
+    assert all(volume.free_bytes() > 0 for volume in volumes)
+
+
+@pytest.fixture
+def directory(tmp_path) -> Directory:
+    return Directory(tmp_path)
+
+
+def test_a_file_is_opened_as_it_was_written(directory):
+    fill(directory)
+    with directory.open(*NAMES, "config.json") as f:
+        assert f.read() == MODEL.content["config.json"]
+
+
+def test_a_file_that_is_gone_is_corrupt(directory, tmp_path):
+    fill(directory)
+    (tmp_path / "org--stub" / MODEL.commit / "config.json").unlink()
+    with pytest.raises(Corrupt, match=r"config\.json is gone"), directory.open(*NAMES, "config.json"):
+        pass
+
+
+def test_a_directory_without_its_manifest_is_corrupt(directory, tmp_path):
+    fill(directory)
+    (tmp_path / ".manifests" / "org--stub" / f"{MODEL.commit}.json").unlink()
+    with pytest.raises(Corrupt, match="nobody knows"):
+        directory.manifest(*NAMES)
+
+
+def test_a_manifest_that_somebody_wrote_by_hand_is_corrupt(directory, tmp_path):
+    fill(directory)
+    (tmp_path / ".manifests" / "org--stub" / f"{MODEL.commit}.json").write_text("{}")
+    with pytest.raises(Corrupt, match="is not a manifest"):
+        directory.manifest(*NAMES)
+
+
+def test_pieces_may_be_written_in_any_order(directory, tmp_path):
+    file = MODEL.manifest.files[-1]
+    body = MODEL.content[file.path]
+    with directory.stage(MODEL.manifest) as staging, staging.write(file) as draft:
+        draft.write(100, [body[100:200], body[200:]])
+        draft.write(0, [body[:100]])
+        draft.keep()
+        (found,) = (p for p in (tmp_path / ".staging").rglob(file.path))
+        assert found.read_bytes() == body
+
+
+def test_a_draft_that_is_not_kept_leaves_nothing(directory, tmp_path):
+    with directory.stage(MODEL.manifest) as staging:
+        with staging.write(MODEL.manifest.files[0]) as draft:
+            draft.write(0, [b"x"])
+        assert not [p for p in (tmp_path / ".staging").rglob("*") if p.is_file()]
+
+
+def test_an_incomplete_directory_is_never_published(directory, tmp_path):
+    with pytest.raises(Conflict, match=r"config\.json: missing"), directory.stage(MODEL.manifest) as staging:
+        staging.publish()
+    assert not (tmp_path / "org--stub").exists()
+
+
+def test_of_two_attempts_the_second_meets_a_conflict_and_the_first_ones_files_stay(directory, tmp_path):
+    published = tmp_path / "org--stub" / MODEL.commit
+    with pytest.raises(Conflict), directory.stage(MODEL.manifest) as staging:  # noqa: PT012  # both at once
+        for file in MODEL.manifest.files:
+            with staging.write(file) as draft:
+                draft.write(0, [MODEL.content[file.path]])
+                draft.keep()
+        fill(directory)
+        inode = published.stat().st_ino
+        staging.publish()
+    assert published.stat().st_ino == inode
+
+
+def test_an_adopted_file_is_shared_so_that_a_living_attempt_keeps_its_own(directory, tmp_path):
+    file = next(f for f in MODEL.manifest.files if f.path == "sub/notes.txt")
+    zombie = directory.stage(MODEL.manifest)
+    theirs = zombie.__enter__()
+    with theirs.write(file) as draft:
+        draft.keep()
+    with directory.stage(MODEL.manifest) as ours:
+        assert ours.adopt(file)
+        assert len({p.stat().st_ino for p in (tmp_path / ".staging").rglob("notes.txt")}) == 1
+    assert len(list((tmp_path / ".staging").rglob("notes.txt"))) == 1
+    zombie.__exit__(None, None, None)
+
+
+def test_a_living_attempt_that_is_swept_meets_a_conflict_and_does_not_come_back(directory, tmp_path):
+    file = MODEL.manifest.files[0]
+    with directory.stage(MODEL.manifest) as zombie, zombie.write(file) as draft:
+        fill(directory)
+        directory.sweep(*NAMES)
+        draft.write(0, [b"what a zombie writes"])
+        with pytest.raises(Conflict):
+            draft.keep()
+    assert not list((tmp_path / ".staging" / "org--stub").iterdir())
+
+
+@pytest.mark.parametrize("path", ["../evil", "/etc/evil", "a/../../evil", "a//b", "a\nb", "."])
+def test_a_name_that_leads_elsewhere_is_refused(directory, tmp_path, path):
+    evil = Released({path: b"x"})
+    with pytest.raises(Refused), directory.stage(evil.manifest) as staging, staging.write(evil.manifest.files[0]):
+        pass
+    assert not (tmp_path.parent / "evil").exists()
+
+
+@pytest.mark.parametrize("names", [("../x", MODEL.commit), (MODEL.model, "..")])
+def test_a_model_or_commit_that_leads_elsewhere_is_bad_input(directory, names):
+    with pytest.raises(BadInput):
+        directory.manifest(*names)
+
+
+@pytest.mark.parametrize("link", [".staging", ".staging/org--stub", ".manifests", "org--stub"])
+def test_a_link_in_place_of_a_directory_of_ours_is_not_followed(directory, tmp_path, tmp_path_factory, link):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (tmp_path / link).parent.mkdir(exist_ok=True)
+    (tmp_path / link).symlink_to(elsewhere)
+    with pytest.raises(Corrupt, match="is not a directory"):
+        fill(directory)
+    assert list(elsewhere.rglob("*")) == []
+
+
+def test_a_link_in_place_of_a_published_directory_is_corrupt(directory, tmp_path, tmp_path_factory):
+    (tmp_path / "org--stub").mkdir()
+    (tmp_path / "org--stub" / MODEL.commit).symlink_to(tmp_path_factory.mktemp("elsewhere"))
+    with pytest.raises(Corrupt, match="is not a directory"):
+        directory.manifest(*NAMES)
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Path]:
+    """A directory that the test may not write to, and no root, for whom that would mean nothing."""
+    uid = os.geteuid()
+    with tempfile.TemporaryDirectory() as name:
+        volume = Path(name) / "volume"
+        volume.mkdir()
+        volume.chmod(0o555)
+        Path(name).chmod(0o755)
+        if uid == 0:
+            os.seteuid(65534)
+        try:
+            yield volume
+        finally:
+            os.seteuid(uid)
+            volume.chmod(0o755)
+
+
+def test_a_volume_that_may_not_be_written_to_is_missing_with_the_uid(unprivileged):
+    with pytest.raises(Missing, match=f"uid {os.geteuid()} may write"), Directory(unprivileged).stage(MODEL.manifest):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("number", "ours"),
+    [
+        (errno.ENOSPC, NoSpace),
+        (errno.EDQUOT, NoSpace),
+        (errno.EFBIG, NoSpace),
+        (errno.EROFS, Missing),
+        (errno.EACCES, Missing),
+        (errno.EPERM, Missing),
+        (errno.EIO, Transient),
+        (errno.ESTALE, Transient),
+        (errno.ETIMEDOUT, Transient),
+        (errno.ELOOP, Corrupt),
+        (errno.ENOTDIR, Corrupt),
+    ],
+)
+def test_what_a_file_system_says_is_translated_by_errno(number, ours):
+    with pytest.raises(ours, match="cannot write /models/x: "), translated("write", Path("/models/x")):
+        raise OSError(number, os.strerror(number))
+
+
+def test_an_errno_that_is_not_foreseen_stays_what_it_was():
+    with pytest.raises(OSError, match="Bad file descriptor"), translated("write", Path("/models/x")):
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+
+@pytest.mark.parametrize(
+    ("number", "ours", "kept"), [(errno.ENOSPC, NoSpace, 0), (errno.EDQUOT, NoSpace, 0), (errno.EIO, Transient, 1)]
+)
+def test_a_disk_that_tells_at_the_sync_what_went_wrong_is_heard(tmp_path, monkeypatch, number, ours, kept):
+    """NFS does. What is finished stays for the next attempt if that has a chance; else the space is given back."""
+    first, second = MODEL.manifest.files[:2]
+    with pytest.raises(ours), Directory(tmp_path).stage(MODEL.manifest) as staging:  # noqa: PT012  # the second one fails
+        with staging.write(first) as draft:
+            draft.write(0, [MODEL.content[first.path]])
+            draft.keep()
+        monkeypatch.setattr(os, "fsync", lambda _fd: raise_os_error(number))
+        with staging.write(second) as draft:
+            draft.write(0, [MODEL.content[second.path]])
+            draft.keep()
+    assert len([p for p in (tmp_path / ".staging").rglob("*") if p.is_file()]) == kept
+
+
+def raise_os_error(number: int) -> None:
+    raise OSError(number, os.strerror(number))
+
+
+def test_a_draft_is_written_whole_although_the_kernel_takes_it_in_bits(tmp_path, monkeypatch, directory):
+    pwrite = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, offset: pwrite(fd, bytes(data[:100]), offset))
+    fill(directory)
+    for file in MODEL.manifest.files:
+        assert (tmp_path / "org--stub" / MODEL.commit / file.path).read_bytes() == MODEL.content[file.path]
