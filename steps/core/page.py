@@ -41,6 +41,9 @@ code,.mono{font-family:ui-monospace,"SF Mono",Menlo,"DejaVu Sans Mono",monospace
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1.2rem;margin:0}
 dt{color:var(--dim)}
 dd{margin:0;overflow-wrap:anywhere}
+.item+.item{margin-top:.8rem;padding-top:.8rem;border-top:1px solid var(--line)}
+td .mono{overflow-wrap:normal}
+td:last-child .mono{overflow-wrap:anywhere}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:.93rem}
 th{text-align:left;font-weight:600;color:var(--dim);font-size:.8rem}
@@ -150,12 +153,30 @@ def _evidence(evidence: Any) -> str:
 
 
 def _value(value: Any) -> str:
-    """JSON of any shape, as nested lists of names and values."""
+    """JSON of any shape: mappings as names with their values, a list of like mappings as a table."""
     if isinstance(value, Mapping):
-        return f"<dl>{''.join(f'<dt>{escape(str(k))}</dt><dd>{_value(v)}</dd>' for k, v in value.items())}</dl>"
+        return f"<dl>{''.join(f'<dt>{_label(k)}</dt><dd>{_value(v)}</dd>' for k, v in value.items())}</dl>"
     if isinstance(value, list):
-        return "".join(f"<div>{_value(v)}</div>" for v in value)
+        return _table(value) if _is_table(value) else "".join(f'<div class="item">{_value(v)}</div>' for v in value)
     return f'<span class="mono">{escape(_scalar(value))}</span>'
+
+
+def _is_table(items: list[Any]) -> bool:
+    return all(isinstance(i, Mapping) and list(i) == list(items[0]) and not _nested(i) for i in items) and bool(items)
+
+
+def _nested(item: Mapping[str, Any]) -> bool:
+    return any(isinstance(v, Mapping | list) for v in item.values())
+
+
+def _table(items: list[Any]) -> str:
+    head = "".join(f"<th>{_label(name)}</th>" for name in items[0])
+    rows = "".join(f"<tr>{''.join(f'<td>{_value(v)}</td>' for v in item.values())}</tr>" for item in items)
+    return f"<table><tr>{head}</tr>{rows}</table>"
+
+
+def _label(name: object) -> str:
+    return escape(str(name).replace("_", " "))
 
 
 def _scalar(value: Any) -> str:

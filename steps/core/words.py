@@ -2,7 +2,7 @@
 
 from steps.core.account import Account
 from steps.core.amounts import seconds
-from steps.core.outcome import Outcome
+from steps.core.outcome import GOOD, Outcome
 
 HEADLINES: dict[Outcome, str] = {
     "promoted": "promoted",
@@ -48,16 +48,13 @@ def advice(account: Account) -> tuple[str, ...]:
             f"see what serves: {_command(account, 'status')}",
             "then run the same promotion again, which first of all brings back what served",
         )
-    match account.outcome:
-        case "promoted":
-            return _after_promotion(account)
-        case "live":
-            return ()
-        case "refused":
-            return ("mend what the sentence names, and run the same command again",)
+    if account.outcome in GOOD:
+        return _after_promotion(account) if account.outcome == "promoted" else ()
     if account.refused and account.release:
         allow = _command(account, "allow", f"--release {account.release.release_id}")
         return (f"the same release is not tried again until you allow it: {allow}",)
+    if account.outcome == "refused":
+        return ("mend what the sentence names, and run the same command again",)
     return (f"go on where it ended: {_again(account)}",)
 
 

@@ -18,10 +18,11 @@ from steps.clients.local import daemon
 from steps.clients.local.daemon import Daemon
 from steps.clients.local.journal import LocalJournal
 from steps.core.account import ROLLBACK_TEMPLATE, Account, Surroundings, draw_up
+from steps.core.amounts import seconds
 from steps.core.names import check_deployment, check_run
 from steps.core.outcome import exit_code
 from steps.core.run import Run
-from steps.core.words import advice, summary
+from steps.core.words import advice, headline, serves
 from steps.errors import StepError
 from steps.settings import Settings
 from workflows import render
@@ -133,13 +134,21 @@ def surroundings(run: Run, settings: Settings) -> Surroundings:
 
 
 def last_words(account: Account, session: Session) -> str:
-    """What happened, where to look, what to do: the first line says it all."""
-    looks = (
-        ("report", session.home / "reports" / account.run / "report.html"),
-        ("logs", session.home / "runs" / account.run),
-    )
-    shown = (f"  {name + ':':8}{path}" for name, path in looks if path.exists())
-    return "\n".join((summary(account), *shown, *(f"  {item}" for item in advice(account))))
+    """What happened, why, what serves, where to look, what to do: the first line says the outcome."""
+    report, logs = session.home / "reports" / account.run / "report.html", session.home / "runs" / account.run
+    rows = [
+        *([("why", account.failure)] if account.failure else []),
+        ("serves", serves(account)),
+        *(
+            [("outage", f"clients had no answer for {seconds(account.outage_seconds)}")]
+            if account.outage_seconds
+            else []
+        ),
+        *(("look at", str(path)) for path in (report, logs) if path.exists()),
+        *(("next", item) for item in advice(account)),
+    ]
+    step = f" ({account.failed_step})" if account.failed_step else ""
+    return "\n".join((f"{headline(account)}{step}", *(f"  {label:<9}{text}" for label, text in rows)))
 
 
 @contextmanager
