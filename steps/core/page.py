@@ -46,7 +46,7 @@ td .mono{overflow-wrap:normal}
 td:last-child .mono{overflow-wrap:anywhere}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:.93rem}
-th{text-align:left;font-weight:600;color:var(--dim);font-size:.8rem}
+th{text-align:left;overflow-wrap:normal;font-weight:600;color:var(--dim);font-size:.8rem}
 th,td{padding:.35rem .8rem .35rem 0;border-top:1px solid var(--line);vertical-align:top}
 tr:first-child th{border-top:0}
 th.num,td.num{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}

@@ -117,9 +117,9 @@ def conduct(
         with _handled(interrupts), submitting():
             run = carry_out(engine)
     account = draw_up(run, surroundings(run, session.settings))
-    say(last_words(account, session))
-    stopped = interrupts.count > 0 and run.phase != "Succeeded"
-    return exit_code(account.outcome, interrupted=stopped)
+    interrupted = interrupts.count > 0 and run.phase != "Succeeded"
+    say(("interrupted: " if interrupted else "") + last_words(account, session.home))
+    return exit_code(account.outcome, interrupted=interrupted)
 
 
 def surroundings(run: Run, settings: Settings) -> Surroundings:
@@ -133,9 +133,9 @@ def surroundings(run: Run, settings: Settings) -> Surroundings:
         return Surroundings(flag=FLAG)
 
 
-def last_words(account: Account, session: Session) -> str:
+def last_words(account: Account, home: Path) -> str:
     """What happened, why, what serves, where to look, what to do: the first line says the outcome."""
-    report, logs = session.home / "reports" / account.run / "report.html", session.home / "runs" / account.run
+    report, logs = home / "reports" / account.run / "report.html", home / "runs" / account.run
     rows = [
         *([("why", account.failure)] if account.failure else []),
         ("serves", serves(account)),
