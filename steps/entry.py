@@ -1,29 +1,30 @@
 """The one place where a step meets its process: argv in, output files and an exit code out."""
 
 import argparse
+import contextlib
 import logging
 import os
 import re
 import signal
 import sys
 import threading
+import traceback
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from functools import partial
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
 from steps.contracts import Fields, I, O, Step, decode, encode
 from steps.errors import StepError
 from steps.settings import PREFIX, Settings, from_environment
 
-MESSAGE_LIMIT = 2000
-"""Characters; the kubelet cuts a termination message at 4096 bytes."""
+MESSAGE_LIMIT = 4000
+"""Bytes; the kubelet cuts a termination message at 4096."""
 LIFELINE = PREFIX + "STDIN_IS_LIFELINE"
 """Set by the local engine, which holds the other end of stdin: when the engine is killed, its steps end too."""
-SIGTERM_EXIT = 128 + signal.SIGTERM
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ def run_step(
         handler.addFilter(Redact(environ))
     termination_log = Path(environ.get(PREFIX + "TERMINATION_LOG") or "/dev/termination-log")
     end_on_sigterm(step.name, termination_log)
+    sys.excepthook = partial(end_on_bug, environ, termination_log)
     if environ.get(LIFELINE):
         end_with_stdin()
     try:
@@ -104,23 +106,43 @@ def report(termination_log: Path, sentence: str) -> None:
         termination_log.write_text(sentence, encoding="utf-8")
     except OSError as err:
         log.debug("no termination log at %s: %s", termination_log, err)
-    print(sentence, file=sys.stderr, flush=True)  # noqa: T201  # the contract: the last line of stderr
+    with contextlib.suppress(OSError):  # nobody listens any more: the exit code still tells
+        print(sentence, file=sys.stderr, flush=True)  # noqa: T201  # the contract: the last line of stderr
 
 
 def one_line(text: str) -> str:
     """Text without line breaks or other control characters, cut to what a termination message holds."""
-    return re.sub(r"[\x00-\x1f\x7f]+", " ", text).strip()[:MESSAGE_LIMIT]
+    line = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text).strip()
+    return line.encode(errors="backslashreplace")[:MESSAGE_LIMIT].decode(errors="ignore")
+
+
+def end_on_bug(
+    environ: Mapping[str, str],
+    termination_log: Path,
+    kind: type[BaseException],
+    err: BaseException,
+    trace: TracebackType | None,
+) -> None:
+    """Say what Python would have said, without secrets; Python's own exit code 1 follows."""
+    print(redact("".join(traceback.format_exception(kind, err, trace)), environ), file=sys.stderr)  # noqa: T201
+    report(termination_log, one_line(redact(f"Bug: {kind.__name__}: {err}; its traceback is in the log", environ)))
 
 
 def end_on_sigterm(name: str, termination_log: Path) -> None:
-    """End within a second of SIGTERM, as Argo's Stop asks: leave what the next run repairs, wait for nobody."""
+    """End within a second of SIGTERM, as Argo's Stop asks, or of a Ctrl-C: leave what the next run repairs, wait for nobody."""
 
-    def end(_signal: int, _frame: FrameType | None) -> NoReturn:
-        report(termination_log, f"Stopped: {name} was ended by SIGTERM; run it again to go on")
-        os._exit(SIGTERM_EXIT)  # threads in the middle of a transfer would keep sys.exit waiting
+    def end(number: int, _frame: FrameType | None) -> NoReturn:
+        try:
+            report(
+                termination_log, f"Stopped: {name} was ended by {signal.Signals(number).name}; run it again to go on"
+            )
+        finally:  # even when stderr was in the middle of another line, and refuses a second one
+            os._exit(128 + number)  # threads in the middle of a transfer would keep sys.exit waiting
 
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, end)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where a Ctrl-C is meant for others
+            signal.signal(signal.SIGINT, end)
 
 
 def end_with_stdin() -> None:
@@ -140,7 +162,7 @@ SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_S
 def redact(text: str, environ: Mapping[str, str]) -> str:
     """The text without the values of the secrets in the environment."""
     for name in (*SECRETS, PREFIX + "API_KEY"):
-        if len(secret := environ.get(name, "")) >= 4:  # a shorter one would blot out ordinary words
+        if len(secret := environ.get(name, "").strip()) >= 4:  # a shorter one would blot out ordinary words
             text = text.replace(secret, "[secret]")
     return text
 

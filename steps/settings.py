@@ -17,6 +17,7 @@ from steps.errors import BadInput
 PREFIX = "VLLM_PROMOTE_"
 Checksums = Literal["when_supported", "when_required"]
 
+_HUB = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(?:/[A-Za-z0-9._~/-]*)?")
 _SERVING = re.compile(r"(kube|local)://(.+)")
 
 
@@ -68,11 +69,11 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         serving=read.matching("SERVING", _SERVING, "kube://default"),
         device=cast("Device", read.one_of("DEVICE", get_args(Device), "cuda")),
         serve_command=read.text("SERVE_COMMAND", "") or None,
-        hub_endpoint=(environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/"),
-        retry_base_seconds=read.seconds("RETRY_BASE_SECONDS", 15.0),
+        hub_endpoint=_hub_endpoint(environ.get("HF_ENDPOINT") or "https://huggingface.co"),
+        retry_base_seconds=read.seconds("RETRY_BASE_SECONDS", 15.0, least=0.0),
         stall_seconds=read.seconds("STALL_SECONDS", 60.0),
         smoke_timeout_seconds=read.seconds("SMOKE_TIMEOUT_SECONDS", 120.0),
-        startup_budget_seconds=read.seconds("STARTUP_BUDGET_SECONDS", 0.0) or None,
+        startup_budget_seconds=read.seconds("STARTUP_BUDGET_SECONDS", 0.0, least=0.0) or None,
         output_dir=Path(read.text("OUTPUT_DIR", "/tmp/outputs")),  # noqa: S108  # fixed: Argo's templates name it
         termination_log=Path(read.text("TERMINATION_LOG", "/dev/termination-log")),
         progress_file=Path(p) if (p := environ.get("ARGO_PROGRESS_FILE")) else None,
@@ -98,12 +99,18 @@ class _Reader:
             raise BadInput(f"{PREFIX}{name} is {value!r}; it must look like {pattern.pattern}")
         return value
 
-    def seconds(self, name: str, default: float) -> float:
+    def seconds(self, name: str, default: float, least: float = 0.01) -> float:
         value = self.text(name, str(default))
         try:
             number = float(value)
         except ValueError:
             number = -1.0
-        if not 0 <= number < 1e9:
-            raise BadInput(f"{PREFIX}{name} is {value!r}; set it to a number of seconds")
+        if not least <= number < 1e9:
+            raise BadInput(f"{PREFIX}{name} is {value!r}; set it to a number of seconds, {least:g} or more")
         return number
+
+
+def _hub_endpoint(text: str) -> str:
+    if not _HUB.fullmatch(text):  # which is not repeated: it may hold a password
+        raise BadInput("HF_ENDPOINT is no address of a Hub; set it to one like https://huggingface.co")
+    return text.rstrip("/")
