@@ -129,7 +129,10 @@ def end_on_bug(
 
 
 def end_on_sigterm(name: str, termination_log: Path) -> None:
-    """End within a second of SIGTERM, as Argo's Stop asks, or of a Ctrl-C: leave what the next run repairs, wait for nobody."""
+    """End within a second of SIGTERM, as Argo's Stop asks, or of a Ctrl-C.
+
+    What is left is what the next run repairs; nobody is waited for.
+    """
 
     def end(number: int, _frame: FrameType | None) -> NoReturn:
         try:

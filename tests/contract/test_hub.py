@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -14,8 +15,11 @@ import pytest
 import stamina
 from huggingface_hub import HfApi, hf_hub_download
 
+from steps import releases
 from steps.clients import hub as client
+from steps.clients.store import connect
 from steps.core.manifest import File
+from steps.core.names import Layout
 from steps.errors import Corrupt, Missing, Transient
 from steps.ports import HubFile
 from tests.stubs.hub import FakeHub, LocalHub, endless, failing, flipped, local_hub, reset, short, too_many, whole
@@ -537,3 +541,55 @@ def _upload(tmp_path):
     directory.mkdir()
     (directory / "config.json").write_bytes(b"{}")
     return directory
+
+
+class TestTheStep:
+    """resolve as Argo runs it: a process, the real Hub client, a real S3."""
+
+    def resolve(self, hub, s3, tmp_path, revision="main", **more):
+        environ = {
+            "PATH": os.defpath,
+            **hub.environ(),
+            **s3.environ(),
+            "VLLM_PROMOTE_SERVING": f"local://{tmp_path}",
+            "VLLM_PROMOTE_CATALOG": str(tmp_path / "none.yaml"),
+            "VLLM_PROMOTE_OUTPUT_DIR": str(tmp_path / "outputs"),
+            "VLLM_PROMOTE_TERMINATION_LOG": str(tmp_path / "message"),
+            **more,
+        }
+        argv = ["-m", "steps.resolve", f"--model={MODEL}", f"--revision={revision}", "--deployment=chat"]
+        root = Path(__file__).parents[2]
+        done = subprocess.run(
+            [sys.executable, *argv], cwd=root, env=environ, capture_output=True, text=True, check=False
+        )
+        assert CANARY not in done.stderr
+        return done
+
+    def test_it_writes_the_release_and_then_finds_it_written(self, hub, s3, tmp_path):
+        commit = hub.publish(MODEL, FILES)
+        (hub.root / "tokens.json").write_text(json.dumps({CANARY: []}))
+        for _ in range(2):
+            done = self.resolve(hub, s3, tmp_path, HF_TOKEN=CANARY)
+            assert done.returncode == 0, done.stderr
+        release_id = (tmp_path / "outputs" / "release_id").read_text()
+        document = releases.read(connect(s3.settings()), Layout(), "chat", release_id)
+
+        assert document.release.commit == (tmp_path / "outputs" / "commit").read_text() == commit
+        assert {f.path for f in document.manifest.files} == set(FILES)
+        assert CANARY.encode() not in document.dump()
+
+    def test_a_gated_model_is_exit_12_before_a_weight_moves(self, hub, s3, tmp_path):
+        hub.publish(MODEL, FILES)
+        hub.configure(MODEL, gated=True)
+        done = self.resolve(hub, s3, tmp_path, HF_TOKEN=CANARY)
+
+        assert done.returncode == 12
+        assert "is gated, and the token in HF_TOKEN may not; accept its terms" in (tmp_path / "message").read_text()
+        assert not (tmp_path / "outputs").exists()
+        assert hub.count("download") == 0
+
+    def test_a_hub_that_is_not_there_is_exit_75(self, hub, s3, tmp_path):
+        done = self.resolve(hub, s3, tmp_path, HF_ENDPOINT="http://127.0.0.1:1")
+
+        assert done.returncode == 75
+        assert "cannot be reached" in (tmp_path / "message").read_text()

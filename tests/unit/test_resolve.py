@@ -3,6 +3,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
+from steps.clients.catalog import read
 from steps.contracts import ResolveInputs
 from steps.core.catalog import Catalog, parse
 from steps.core.manifest import parse as parse_manifest
@@ -286,3 +287,32 @@ class TestDamageOnTheWay:
         hub.damage(MODEL, commit, "config.json", b"[]")
         with pytest.raises(Corrupt, match=r"config\.json has sha256"):
             resolved(hub, store)
+
+
+class TestTheCatalogsFile:
+    def read(self, path, **environ):
+        return read(from_environment({"VLLM_PROMOTE_CATALOG": str(path), **environ}))
+
+    def test_it_is_read(self, tmp_path):
+        (tmp_path / "c.yaml").write_text("deployments: {chat: {model: org/name}}")
+        assert self.read(tmp_path / "c.yaml").entry("chat").model == MODEL
+
+    def test_its_errors_name_it(self, tmp_path):
+        (tmp_path / "c.yaml").write_text("deployments: {chat: {}}")
+        with pytest.raises(BadInput, match=rf"^{tmp_path}/c\.yaml: deployments\.chat\.model: must be given"):
+            self.read(tmp_path / "c.yaml")
+
+    def test_in_a_cluster_it_has_to_be_there(self, tmp_path):
+        with pytest.raises(BadInput, match=r"there is no catalog at .*/c\.yaml"):
+            self.read(tmp_path / "c.yaml")
+
+    def test_on_one_machine_or_where_nobody_named_one_none_is_an_empty_one(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert self.read(tmp_path / "c.yaml", VLLM_PROMOTE_SERVING="local:///x") == Catalog()
+        assert read(from_environment({})) == Catalog()
+
+    def test_what_cannot_be_read_is_said(self, tmp_path):
+        (tmp_path / "c.yaml").write_bytes(b"\xff")
+        for path in (tmp_path / "c.yaml", tmp_path):
+            with pytest.raises(BadInput, match="cannot be read"):
+                self.read(path)
