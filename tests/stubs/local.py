@@ -120,7 +120,8 @@ def request(url: str, path: str = "/v1/chat/completions", **body: Any) -> Iterat
     address = urlsplit(url)
     connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=10)
     try:
-        connection.request("POST" if body else "GET", path, json.dumps(body) if body else None)
+        headers = {"content-type": "application/json"}
+        connection.request("POST" if body else "GET", path, json.dumps(body) if body else None, headers)
         with connection.getresponse() as response:
             yield response
     finally:
