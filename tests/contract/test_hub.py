@@ -62,6 +62,13 @@ def real(hub):
     return client.connect(hub.settings(STALL_SECONDS="20"))
 
 
+@pytest.fixture
+def at_once():
+    """As many tries as ever, without the time between them."""
+    with stamina.set_testing(True, attempts=5, cap=True):
+        yield
+
+
 def opened(hub, port):
     return port.open(MODEL, hub.publish(MODEL, FILES), WEIGHTS_FILE)
 
@@ -245,6 +252,7 @@ class TestEveryFailureHasItsSentence:
         [failing(500), failing(502), failing(503), failing(408), reset(0), short(3)],
         ids=["failing-500", "failing-502", "failing-503", "failing-408", "reset-0", "short-3"],
     )
+    @pytest.mark.usefixtures("at_once")
     def test_what_passes_within_seconds_is_waited_out(self, hub, real, change):
         commit = hub.publish(MODEL, FILES)
         fault = hub.inject("info", change, times=2)
@@ -337,6 +345,7 @@ class TestEveryFailureHasItsSentence:
         assert fault.hit == 1
 
 
+@pytest.mark.usefixtures("at_once")
 class TestBytes:
     @pytest.mark.parametrize(
         "change",
@@ -356,10 +365,7 @@ class TestBytes:
         ranges = opened(hub, real)
         fault = hub.inject("download", change, times=99)
 
-        with (
-            stamina.set_testing(True, attempts=5),  # the same tries, without the time between them
-            pytest.raises(Transient, match=r"the connection to .* broke while model\.safetensors"),
-        ):
+        with pytest.raises(Transient, match=r"the connection to .* broke while model\.safetensors"):
             ranges.read(100, 900)
         assert fault.hit == 5
 
