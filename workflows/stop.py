@@ -11,6 +11,8 @@ from workflows import command
 
 PATIENCE_SECONDS = 600.0
 """For the exit handler of a run that is ended: it may have to load the previous model."""
+SETTLE_SECONDS = 2.0
+"""A run that was just killed lives on in its steps for a moment."""
 
 
 def stop(
@@ -50,6 +52,8 @@ def _end_runs(home: Path, *, force: bool) -> tuple[str, ...]:
 
     journal = LocalJournal(home)
     runs = living.living(journal)
+    if runs and not force:
+        runs = living.settled(journal, SETTLE_SECONDS)
     if runs and not force:
         at_work = ", ".join(f"{r.name} on {r.deployment or 'no deployment yet'}" for r in runs)
         raise Conflict(f"a run is at work: {at_work}; wait for its end, press Ctrl-C where it runs, or add --force")

@@ -92,7 +92,9 @@ def _outage(account: Account) -> str:
 
 def _after_promotion(account: Account) -> tuple[str, ...]:
     asked = f"ask it: curl {account.url}/v1/models" if account.url else ""
-    back = f"go back to {account.previous}: {_command(account, 'rollback')}" if account.previous else ""
+    back = ""
+    if account.previous and not account.by_hand:  # what was left by hand is refused, so there is no way back to it
+        back = f"go back to {account.previous}: {_command(account, 'rollback')}"
     return tuple(filter(None, (asked, back)))
 
 

@@ -27,6 +27,14 @@ def living(journal: LocalJournal) -> tuple[Living, ...]:
     return tuple(Living(name, _deployment(journal, name)) for name in names if journal.alive(name))
 
 
+def settled(journal: LocalJournal, patience_seconds: float) -> tuple[Living, ...]:
+    """Those that still live when they have had so long to end."""
+    deadline = time.monotonic() + patience_seconds
+    while (runs := living(journal)) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    return runs
+
+
 def end(journal: LocalJournal, name: str, patience_seconds: float) -> None:
     """As Ctrl-C does: its exit handler brings back what served. Raises Failed for one that takes too long."""
     for process in _engines(journal, name):
