@@ -21,7 +21,7 @@ def check_untouched(world: World, before: tuple[object, ...], ended: Ended, *wor
     new = set(objects) ^ set(before[0])  # type: ignore[call-overload]  # a dict of objects comes first
     assert not [key for key in new if "/models/" in key or "/manifests/" in key]
     assert rest == list(before[1:])
-    assert served_root(world.status()["url"]).endswith(world.status()["live"]["commit"])
+    assert served_root(world.url)
     for word in words:
         assert word in ended.text
     assert "Traceback" not in ended.text
@@ -189,7 +189,7 @@ def test_a_dry_run_tells_the_plan_and_changes_nothing(served: World):
     assert ended.code == 0, ended.text
     assert state(served) == before
     assert sorted((served.machine.home / "runs").iterdir()) == runs
-    for words in (commit, served.status()["live"]["commit"], "model-00001-of-00002.safetensors"):
+    for words in (commit, served.live().release_id, "model-00001-of-00002.safetensors"):
         assert words in ended.text
 
 

@@ -81,7 +81,8 @@ class Machine:
         ended = self.run("status", "--local", "--deployment", deployment, "-o", "json")
         assert ended.code == 0, ended.text
         (entry,) = json.loads(ended.text)
-        return dict(entry)
+        assert isinstance(entry, dict)
+        return entry
 
     def history(self, deployment: str) -> list[dict[str, Any]]:
         ended = self.run("history", "--local", "--deployment", deployment, "-o", "json")

@@ -18,7 +18,7 @@ from steps.core.names import Layout, slug
 from steps.settings import Settings
 from tests.stubs.hub import LocalHub, local_hub
 from tests.stubs.leftovers import processes_of
-from tests.stubs.machine import STUB, Ended, Machine
+from tests.stubs.machine import STUB, Ended, Machine, served_root
 from tests.stubs.s3 import S3
 from tests.stubs.weights import write_model
 
@@ -26,6 +26,15 @@ MODEL = "acme/tiny"
 DEPLOYMENT = "chat"
 TOKEN = "hf_CANARYcanaryCANARYcanaryCANARY"
 ANSWER = "The capital of France is Paris."
+
+
+@dataclass(frozen=True)
+class Live:
+    phase: str
+    release_id: str
+    candidate: str | None
+    refused: tuple[str, ...]
+    root: str
 
 
 @dataclass
@@ -79,7 +88,21 @@ class World:
     def promote(self, revision: str = "main", *args: str, **environ: str) -> Ended:
         return self.machine.end(self.start_promotion(revision, *args, **environ))
 
+    @property
+    def url(self) -> str:
+        """Of the endpoint."""
+        known = json.loads((self.machine.home / "serving" / self.deployment / "endpoint.json").read_text())
+        return f"http://127.0.0.1:{known['port']}"
+
+    def live(self) -> Live:
+        """What clients get, and what the record says of it."""
+        record = self.machine.record(self.deployment)
+        return Live(
+            record["phase"], record["live"], record["candidate"], tuple(record["refused"]), served_root(self.url)
+        )
+
     def status(self) -> dict[str, Any]:
+        """As the command tells it."""
         return self.machine.status(self.deployment)
 
     def history(self) -> list[dict[str, Any]]:
