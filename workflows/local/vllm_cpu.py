@@ -1,10 +1,11 @@
 """A vLLM that runs without a GPU, in an environment of its own: what `make demo` serves with."""
 
+import os
 import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from steps.clients.local.command import VLLM, VLLM_ARGUMENTS
@@ -53,9 +54,15 @@ def _build(directory: Path) -> None:
 
 
 def _uv(*arguments: str) -> None:
-    argv: Sequence[str] = [sys.executable, "-m", "uv", *arguments]
-    if (done := subprocess.run(argv, check=False, stdin=subprocess.DEVNULL)).returncode:
+    argv = [sys.executable, "-m", "uv", *arguments]
+    if (code := subprocess.run(argv, check=False, env=like_pip(os.environ), stdin=subprocess.DEVNULL).returncode) != 0:
         raise Transient(
-            f"`uv {' '.join(arguments[:2])}` ended with {done.returncode}, its reason is above; "
-            "see that the package index answers and run it again"
+            f"`uv {' '.join(arguments[:2])}` ended with {code}, its reason is above; "
+            "see that the package index answers (UV_DEFAULT_INDEX names another one) and run it again"
         )
+
+
+def like_pip(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which uv asks the index that pip was told of, and trusts whom pip trusts."""
+    known = {"UV_DEFAULT_INDEX": environ.get("PIP_INDEX_URL"), "SSL_CERT_FILE": environ.get("PIP_CERT")}
+    return {**{name: value for name, value in known.items() if value}, **environ}
