@@ -1,8 +1,10 @@
 """Runs as an engine records them, for what reads runs: the follower, the account, the page."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 from steps.core.account import Named
+from steps.core.history import Entry
 from steps.core.run import Attempt, Node, Phase, Run
 
 START = 1_795_320_000.0
@@ -87,3 +89,9 @@ def rolled_back(outcome: str = "rolled-back", phase: Phase = "Running") -> Run:
             on_exit(done("rollback", at=60, seconds=31.0, outcome=outcome, outage_seconds="73.2")),
         ),
     )
+
+
+def past(name: str, **known: Any) -> Entry:
+    """An entry of the history of which only so much is known."""
+    nothing: dict[str, Any] = dict.fromkeys(f.name for f in fields(Entry))
+    return Entry(**{**nothing, "run": name, "deployment": "chat", "model": "org/chat", **known})

@@ -1,15 +1,14 @@
 """What history, allow, rollback and stop decide."""
 
-import dataclasses
 import json
 
 import pytest
 
-from steps.core.history import Entry
 from steps.core.names import Layout
 from steps.core.record import Record
 from steps.errors import Conflict, Missing
 from steps.ports import Held
+from tests.stubs.runs import past
 from tests.stubs.scene import Scene, make_release
 from tests.stubs.store import FakeStore
 from workflows.allow import lift
@@ -20,16 +19,11 @@ LAYOUT = Layout("team")
 GONE, KEPT = "c" * 12, "d" * 12
 
 
-def entry(run, **fields):
-    nothing = dict.fromkeys(f.name for f in dataclasses.fields(Entry))
-    return Entry(**{**nothing, "run": run, "deployment": "chat", "model": "org/chat", **fields})
-
-
 def recorded(**runs):
     store = FakeStore()
     for time, run in runs.items():
         deployment = "chat" if "chat" in run else "code"
-        store.put(LAYOUT.history(deployment, time, run), entry(run).dump())
+        store.put(LAYOUT.history(deployment, time, run), past(run).dump())
     return store
 
 
@@ -48,14 +42,14 @@ def test_a_damaged_entry_is_left_out(body):
 
 def test_what_a_later_program_adds_to_an_entry_is_passed_over():
     store = FakeStore()
-    body = json.dumps({**entry("chat-1").to_json(), "new": 1}).encode()
+    body = json.dumps({**past("chat-1").to_json(), "new": 1}).encode()
     store.put(LAYOUT.history("chat", "t", "chat-1"), body)
-    assert read(store, LAYOUT, ["chat"], 1) == [entry("chat-1")]
+    assert read(store, LAYOUT, ["chat"], 1) == [past("chat-1")]
 
 
 def test_an_entry_is_told_in_a_line_with_its_reason_below():
     ended = {"at": "2026-11-22T03:04:05Z", "outcome": "rolled-back", "message": "Failed: banana"}
-    told = line(entry("x", **ended, commit="a" * 40, release_id=GONE, outage_seconds=42.0))
+    told = line(past("x", **ended, commit="a" * 40, release_id=GONE, outage_seconds=42.0))
     assert told == (
         f"2026-11-22T03:04:05Z  chat  rolled-back      org/chat at aaaaaaaaaaaa  release {GONE}  outage 42 s\n"
         "    Failed: banana"
@@ -63,7 +57,7 @@ def test_an_entry_is_told_in_a_line_with_its_reason_below():
 
 
 def test_a_run_that_ended_before_anything_was_known_is_told_as_such():
-    told = line(entry("x", at="2026-11-22T03:04:05Z", outcome="refused"))
+    told = line(past("x", at="2026-11-22T03:04:05Z", outcome="refused"))
     assert told == "2026-11-22T03:04:05Z  chat  refused          org/chat at no commit  release unknown"
 
 
