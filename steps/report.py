@@ -168,14 +168,19 @@ def _phase(word: str) -> Phase:
 
 
 def main(inputs: ReportInputs, settings: Settings) -> ReportOutputs:
-    from steps.clients import serving, store
+    from steps.clients import serving
     from steps.clients.local import journal
     from steps.clients.local.reports import Reports
+
+    def connect_store() -> Store:
+        from steps.clients import store  # half a second, which a run that found its release live does not need
+
+        return store.connect(settings)
 
     outside = Outside(
         journal=partial(journal.connect, settings),
         serving=partial(serving.connect, settings),
-        store=partial(store.connect, settings),
+        store=connect_store,
         layout=Layout(settings.prefix),
         shelf=Reports(settings.local_dir / "reports") if settings.local_dir else None,
         flag="--local" if settings.local_dir else "",
