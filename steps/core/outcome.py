@@ -4,7 +4,7 @@ A run may fail and its model serve all the same (the pod of ``promote`` was lost
 a rollback may fail that had nothing to bring back. The record says which it was.
 """
 
-from typing import Literal, get_args
+from typing import Literal
 
 from steps.contracts import DEPLOY, PREFLIGHT, PROMOTE, SMOKE
 from steps.core.record import Record
@@ -12,7 +12,6 @@ from steps.core.run import FINISHED, Run
 from steps.errors import Refused, RollbackFailed
 
 Outcome = Literal["promoted", "live", "refused", "failed", "rolled-back", "rollback-failed"]
-ALL: tuple[Outcome, ...] = get_args(Outcome)
 GOOD: frozenset[Outcome] = frozenset({"promoted", "live"})
 
 PROMOTED_EXIT = 0
