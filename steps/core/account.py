@@ -9,7 +9,7 @@ from steps.contracts import REPORT, decode
 from steps.core.history import Entry
 from steps.core.outcome import GOOD, Outcome, decide, release_id
 from steps.core.record import Record
-from steps.core.run import FINISHED, Run
+from steps.core.run import Run
 
 ROLLBACK_TEMPLATE = "vllm-promote-rollback"
 """The workflow of a rollback by hand."""
@@ -83,8 +83,6 @@ class Account:
     refused: bool
     """The release will not be tried again until a person allows it."""
     record_known: bool
-    unfinished: bool
-    """Work of this run is still in flight, and nobody is at it any longer."""
     url: str
     flag: str
     evidence: Any = None
@@ -149,7 +147,6 @@ def draw_up(run: Run, around: Surroundings) -> Account:
         previous=_named(record.previous, around.names),
         refused=about in record.refused,
         record_known=around.record is not None,
-        unfinished=run.phase in FINISHED and record.phase != "idle" and record.owner == run.uid,
         url=around.url,
         flag=around.flag,
     )

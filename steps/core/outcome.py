@@ -55,14 +55,18 @@ def release_id(run: Run) -> str | None:
 
 
 def _rollback_failed(run: Run, record: Record | None) -> bool:
+    """Whether the work of this run is still in flight, with nobody at it; or the rollback itself says so."""
     rollback = run.node("rollback")
+    ours = record is not None and record.phase != "idle" and record.owner == run.uid
+    if run.phase in FINISHED and ours:  # also where the rollback was not allowed to begin
+        return True
     if rollback is None or rollback.phase not in ("Failed", "Error"):
         return False
     if rollback.attempts and rollback.attempts[-1].exit_code == RollbackFailed.exit_code:
         return True
     if record is None:  # it may be in flight, where this run came so far as to touch it
         return any(n.attempts for n in run.nodes if n.name in TOUCHING)
-    return record.owner == run.uid
+    return ours
 
 
 def _ended_well(run: Run) -> bool:

@@ -31,7 +31,7 @@ def serves(account: Account) -> str:
     """What clients get now, and whether it is what they had."""
     if not account.record_known:
         return "what serves now could not be read"
-    if account.outcome == "rollback-failed" or account.unfinished:
+    if account.outcome == "rollback-failed":
         return f"what serves at {account.url or account.deployment} is not certain"
     if account.live is None:
         return f"nothing serves{', and what this run created is removed' if account.removed else ''}"
@@ -43,7 +43,7 @@ def serves(account: Account) -> str:
 
 def advice(account: Account) -> tuple[str, ...]:
     """What to do next, the first thing first; each a command or a sentence."""
-    if account.outcome == "rollback-failed" or account.unfinished:
+    if account.outcome == "rollback-failed":
         return (
             f"see what serves: {_command(account, 'status')}",
             "then run the same promotion again, which first of all brings back what served",

@@ -73,6 +73,15 @@ def test_a_lost_rollback_has_failed_while_its_work_is_in_flight():
     assert decide(bad, IDLE_OLD) == "failed"
 
 
+def test_work_that_is_in_flight_when_the_run_is_over_was_not_rolled_back():
+    cut = run(
+        resolved(), failed("deploy", 143, ""), Node(name="rollback", phase="Omitted", on_exit=True), phase="Failed"
+    )
+    assert decide(cut, Record(live=OLD.release_id, phase="swapping", owner=cut.uid)) == "rollback-failed"
+    assert decide(cut, Record(live=OLD.release_id, phase="swapping", owner="another")) == "failed"
+    assert decide(cut, IDLE_OLD) == "failed"
+
+
 def test_where_the_record_cannot_be_read_a_failed_rollback_counts_only_after_something_was_touched():
     blind = on_exit(failed("rollback", 10, "BadInput: deployment 'A B' cannot be used"))
     assert decide(run(failed("resolve", 10, "BadInput: no"), blind), None) == "failed"
