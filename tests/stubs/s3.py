@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from steps.settings import PREFIX, Settings, from_environment
-from workflows.local import seaweed
-from workflows.local.seaweed import Access, Identity
+from workflows.local import seaweed, seaweed_keys
+from workflows.local.seaweed import Access
+from workflows.local.seaweed_keys import Identity
 
 BUCKET = "models"
 WRITER = Identity("writer", "TESTWRITER", "canary-secret-of-the-writer", ("Admin",))
@@ -52,7 +53,7 @@ def server(home: Path) -> Iterator[S3]:
     """SeaweedFS in this directory; afterwards neither it nor its data are left."""
     services = home / "services"
     services.mkdir(parents=True)
-    seaweed.give_keys(services, WRITER, READER)
+    seaweed_keys.give(services, WRITER, READER)
     try:
         yield S3(endpoint=seaweed.start(home, BUCKET).endpoint, bucket=BUCKET)
     finally:

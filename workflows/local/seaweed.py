@@ -10,13 +10,12 @@ Below the home directory:
 
 import contextlib
 import fcntl
+import http.client
 import json
 import os
-import secrets
-import socket
 import sysconfig
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +23,11 @@ from typing import Any
 from steps.clients.local import daemon
 from steps.clients.local.daemon import Daemon
 from steps.errors import BadInput, Transient
+from workflows.local import seaweed_keys as keys
+from workflows.local import seaweed_ports
+from workflows.local.seaweed_keys import Identity
+from workflows.local.seaweed_ports import HOST, Ports
 
-HOST = "127.0.0.1"
-GRPC_OFFSET = 10_000
-"""Each service also listens on its port plus this; its admin worker insists on the offset, so we keep to it."""
 READY_SECONDS = 30.0
 MEMORY_LIMIT = "512MiB"
 """Asked of Go's garbage collector; without it 2 GiB of traffic leave it at 1.4 GiB."""
@@ -42,81 +42,37 @@ class Access:
     secret_key: str
 
 
-@dataclass(frozen=True)
-class Identity:
-    """``actions`` are SeaweedFS's words: Admin, Read, Write, List."""
-
-    name: str
-    access_key: str
-    secret_key: str
-    actions: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Ports:
-    master: int
-    volume: int
-    filer: int
-    s3: int
-    admin: int
-
-
 def start(home: Path, bucket: str) -> Access:
     """Have it run on the data in this home, and the bucket exist. Raises Transient, Failed, BadInput."""
     services = home.absolute() / "services"
     services.mkdir(parents=True, exist_ok=True)
     (home / "s3").mkdir(exist_ok=True)
     with _alone(services):
-        keys = identities(services) or give_keys(services, Identity("vllm-promote", *_key_pair(), ("Admin",)))
+        owner = keys.owner(services)
         try:
-            return _serve(home.absolute(), keys[0], bucket)
+            return _serve(home.absolute(), owner, bucket)
         except Transient:  # it hangs, or a port was taken between our look and its start
             daemon.stop(_daemon(services), grace_seconds=0)
-            return _serve(home.absolute(), keys[0], bucket)
+            return _serve(home.absolute(), owner, bucket)
 
 
 def stop(home: Path) -> None:
     """End it at once, by SIGKILL: its data bear that, and after SIGTERM it takes up to half a minute."""
     services = home.absolute() / "services"
     daemon.stop(_daemon(services), grace_seconds=0)
-    _remove_sockets(_read_ports(services))
-
-
-def give_keys(services: Path, *who: Identity) -> tuple[Identity, ...]:
-    """Write who may do what; SeaweedFS reads it when it starts. The first one is ours."""
-    granted = [
-        {"name": i.name, "credentials": [{"accessKey": i.access_key, "secretKey": i.secret_key}], "actions": i.actions}
-        for i in who
-    ]
-    _write(services / "seaweedfs-keys.json", {"identities": granted})
-    return who
-
-
-def identities(services: Path) -> tuple[Identity, ...]:
-    """Those of an earlier start; none before the first."""
-    try:
-        value = json.loads((services / "seaweedfs-keys.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return ()
-    return tuple(
-        Identity(
-            name=i["name"],
-            access_key=i["credentials"][0]["accessKey"],
-            secret_key=i["credentials"][0]["secretKey"],
-            actions=tuple(i["actions"]),
-        )
-        for i in value["identities"]
-    )
+    seaweed_ports.remove_sockets(seaweed_ports.read(services))
 
 
 def _serve(home: Path, key: Identity, bucket: str) -> Access:
     services = home / "services"
-    ports = _read_ports(services)
+    ports = seaweed_ports.read(services)
     if ports is None or not daemon.running(_daemon(services)):
-        ports = _new_ports(services, ports)
+        ports = seaweed_ports.renew(services)
+        (home / "s3" / "mini.options").unlink(missing_ok=True)  # it would heed the options of the last start
         daemon.start(_daemon(services), _command(home, ports), _environ(), cwd=services)
     access = Access(endpoint=f"http://{HOST}:{ports.s3}", access_key=key.access_key, secret_key=key.secret_key)
-    _make_bucket(access, bucket, _daemon(services))
+    _wait(lambda: _knows_its_data(ports, home / "s3"), _daemon(services))
+    _wait(lambda: _has_bucket(access, bucket), _daemon(services))
     return access
 
 
@@ -127,7 +83,7 @@ def _command(home: Path, ports: Ports) -> list[str]:
         "ip": HOST,
         "ip.bind": HOST,
         **{f"{name}.port": port for name, port in asdict(ports).items()},
-        "s3.config": services / "seaweedfs-keys.json",
+        "s3.config": keys.file(services),
         "s3.autoCreateBucket": "false",
         "s3.port.iceberg": 0,
         "s3.port.lance": 0,
@@ -149,75 +105,45 @@ def _environ() -> dict[str, str]:
     return {"PATH": os.defpath, "HOME": "/nonexistent", "TMPDIR": ".", "GOMEMLIMIT": MEMORY_LIMIT}
 
 
-def _new_ports(services: Path, before: Ports | None) -> Ports:
-    """Those of the start before, so that its clients find it again, unless one is taken by now."""
-    _remove_sockets(before)
-    (services.parent / "s3" / "mini.options").unlink(missing_ok=True)  # it would heed the options of that start
-    ports = before if before and all(map(_free, asdict(before).values())) else _choose()
-    _write(services / "seaweedfs.json", asdict(ports))
-    return ports
+def _wait(ready: Callable[[], bool], seaweed: Daemon) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while not ready():
+        if daemon.running(seaweed) is None or time.monotonic() > deadline:
+            raise Transient(f"SeaweedFS does not start; see {seaweed.file('log')}")
+        time.sleep(0.02)
 
 
-def _read_ports(services: Path) -> Ports | None:
+def _knows_its_data(ports: Ports, data: Path) -> bool:
+    """Its parts find each other one by one; before the volumes are known, a read of what is there fails."""
+    connection = http.client.HTTPConnection(HOST, ports.master, timeout=5)
     try:
-        return Ports(**json.loads((services / "seaweedfs.json").read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):
-        return None
+        connection.request("GET", "/dir/status")
+        topology = json.loads(connection.getresponse().read())["Topology"]
+    except (OSError, http.client.HTTPException, ValueError, KeyError):
+        return False
+    finally:
+        connection.close()
+    racks = [rack for center in topology.get("DataCenters") or () for rack in center.get("Racks") or ()]
+    known = [node["Volumes"] for rack in racks for node in rack.get("DataNodes") or ()]
+    return bool(known) and sum(known) >= len(list(data.glob("*.dat")))
 
 
-def _choose() -> Ports:
-    chosen: list[int] = []
-    while len(chosen) < len(Ports.__dataclass_fields__):
-        port = 20_000 + secrets.randbelow(GRPC_OFFSET)  # below the range that the kernel gives to clients
-        if port not in chosen and _free(port):
-            chosen.append(port)
-    return Ports(*chosen)
-
-
-def _free(port: int) -> bool:
-    return _bindable(port) and _bindable(port + GRPC_OFFSET)
-
-
-def _bindable(port: int) -> bool:
-    with socket.socket() as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            s.bind((HOST, port))
-        except OSError:
-            return False
-        return True
-
-
-def _remove_sockets(ports: Ports | None) -> None:
-    """SeaweedFS makes these in /tmp whatever it is told, and leaves them there when it is killed."""
-    for name, port in asdict(ports).items() if ports else ():
-        Path(f"/tmp/seaweedfs-{name}-grpc-{port + GRPC_OFFSET}.sock").unlink(missing_ok=True)  # noqa: S108  # its choice
-
-
-def _make_bucket(access: Access, bucket: str, seaweed: Daemon) -> None:
-    """Create it if need be; the first request that is answered also proves that the store is ready."""
+def _has_bucket(access: Access, bucket: str) -> bool:
+    """It is created if need be; the answer also proves that the keys are in force."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     s3 = client(access)
-    deadline = time.monotonic() + READY_SECONDS
-    while True:
-        try:
-            s3.create_bucket(Bucket=bucket)
-        except (s3.exceptions.BucketAlreadyOwnedByYou, s3.exceptions.BucketAlreadyExists):
-            return
-        except (BotoCoreError, ClientError) as err:
-            _raise_if_hopeless(err, seaweed, deadline)
-            time.sleep(0.05)
-        else:
-            return
-
-
-def _raise_if_hopeless(err: Exception, seaweed: Daemon, deadline: float) -> None:
-    code = getattr(err, "response", {}).get("Error", {}).get("Code")
-    if code == "InvalidBucketName":
-        raise BadInput("SeaweedFS does not take this bucket name; set VLLM_PROMOTE_BUCKET to another one") from err
-    if daemon.running(seaweed) is None or time.monotonic() > deadline:
-        raise Transient(f"SeaweedFS does not answer; see {seaweed.file('log')}") from err
+    try:
+        s3.create_bucket(Bucket=bucket)
+    except (s3.exceptions.BucketAlreadyOwnedByYou, s3.exceptions.BucketAlreadyExists):
+        return True
+    except ClientError as err:
+        if err.response["Error"]["Code"] == "InvalidBucketName":
+            raise BadInput(f"SeaweedFS takes no bucket called {bucket}; set VLLM_PROMOTE_BUCKET") from err
+        return False
+    except BotoCoreError:
+        return False
+    return True
 
 
 def client(access: Access) -> Any:
@@ -241,21 +167,8 @@ def client(access: Access) -> Any:
     )
 
 
-def _key_pair() -> tuple[str, str]:
-    return secrets.token_hex(10).upper(), secrets.token_urlsafe(30)
-
-
 def _daemon(services: Path) -> Daemon:
     return Daemon(directory=services, name="seaweedfs")
-
-
-def _write(path: Path, value: Any) -> None:
-    """Whole or not at all, and for our eyes only."""
-    aside = path.with_suffix(".aside")
-    aside.unlink(missing_ok=True)
-    with open(aside, "x", encoding="utf-8", opener=lambda p, flags: os.open(p, flags, 0o600)) as f:
-        json.dump(value, f)
-    aside.rename(path)
 
 
 @contextlib.contextmanager
