@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.stubs.hub import LocalHub, local_hub
-from tests.stubs.s3 import S3, clear, server
+from tests.stubs.s3 import S3, SCRATCH, clear, server
 
 
 @pytest.fixture(scope="session")
@@ -18,10 +18,11 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
 @pytest.fixture
 def s3(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
     """A real bucket with nothing in it; the environment's AWS variables lead to it."""
-    for name, value in s3_server.environ().items():
+    scratch = s3_server.in_bucket(SCRATCH)
+    for name, value in scratch.environ().items():
         monkeypatch.setenv(name, value)
-    yield s3_server
-    clear(s3_server)
+    yield scratch
+    clear(scratch)
 
 
 @pytest.fixture

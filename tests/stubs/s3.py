@@ -14,6 +14,9 @@ from workflows.local.seaweed import Access
 from workflows.local.seaweed_keys import Identity
 
 BUCKET = "models"
+"""For tests that keep to a prefix of their own."""
+SCRATCH = "scratch"
+"""For one test at a time, and empty for each."""
 WRITER = Identity("writer", "TESTWRITER", "canary-secret-of-the-writer", ("Admin",))
 READER = Identity("reader", "TESTREADER", "canary-secret-of-the-reader", ("Read", "List"))
 
@@ -55,7 +58,9 @@ def server(home: Path) -> Iterator[S3]:
     services.mkdir(parents=True)
     seaweed_keys.give(services, WRITER, READER)
     try:
-        yield S3(endpoint=seaweed.start(home, BUCKET).endpoint, bucket=BUCKET)
+        s3 = S3(endpoint=seaweed.start(home, BUCKET).endpoint, bucket=BUCKET)
+        _client(s3.endpoint).create_bucket(Bucket=SCRATCH)
+        yield s3
     finally:
         seaweed.stop(home)
         shutil.rmtree(home)
