@@ -15,7 +15,7 @@ from steps.core.names import Layout
 from steps.core.parts import Part
 from steps.core.transfer import Transfer
 from steps.entry import run_step
-from steps.errors import Conflict, Corrupt, NoSpace, Transient
+from steps.errors import Conflict, Corrupt, Transient
 from steps.ports import Staging, Store, WritableVolume
 from steps.progress import Progress
 from steps.settings import Settings
@@ -62,7 +62,7 @@ def _publish(
         with volume.stage(manifest) as staging:
             todo = _adopt(staging, manifest)
             copied = todo.copy_bytes
-            _check_space(volume, manifest, copied)
+            space.require(copied, volume.free_bytes(), manifest.model)
             copy = _Copy(store, staging, layout, manifest, Progress(progress_file, copied))
             copying.all_files(todo.copy, copy.fetch, copy.source)
             staging.publish()
@@ -81,15 +81,6 @@ def _adopt(staging: Staging, manifest: Manifest) -> Transfer:
 
     parallel.in_order(lambda file: (file, staging.adopt(file)), manifest.files, HASHERS, take)
     return transfer.plan(manifest, found)
-
-
-def _check_space(volume: WritableVolume, manifest: Manifest, size: int) -> None:
-    needed, free = space.needed(size), volume.free_bytes()
-    if needed > free:
-        raise NoSpace(
-            f"the volume has {free:,} bytes free and {manifest.model} needs {needed:,}; "
-            "make room, or give it a larger volume"
-        )
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,10 @@ class Volume(Protocol):
         """Of the files in a published directory, by path, nothing read; empty where it is not published."""
         ...
 
+    def staged(self, model: str, commit: str) -> Mapping[str, int]:
+        """Sizes by path of the files that attempts at it have finished, not proved; what populate will take over."""
+        ...
+
     def free_bytes(self) -> int: ...
 
 

@@ -6,21 +6,20 @@ import sys
 from steps import releases
 from steps.candidate import require_rollback_target
 from steps.contracts import PREFLIGHT, PreflightInputs, PreflightOutputs
-from steps.core import rollout
+from steps.core import rollout, space, transfer
 from steps.core.manifest import Manifest
 from steps.core.names import Layout
 from steps.core.record import Record
 from steps.core.release import Document, Release
+from steps.core.transfer import Transfer
 from steps.entry import run_step
-from steps.errors import Corrupt, NoSpace
+from steps.errors import Corrupt
 from steps.ports import Held, Store, Volume
 from steps.proof import healthy
 from steps.rollback import settle
 from steps.settings import Settings
 from steps.stage import Stage, connect
 
-HEADROOM = 1.05
-"""Of what is to be written: block sizes, and other writers on the same volume."""
 SHOWN = 5
 
 log = logging.getLogger(__name__)
@@ -40,10 +39,18 @@ def preflight(
 def check(stage: Stage, record: Record, store: Store, volume: Volume, document: Document) -> Release | None:
     """What must hold before a byte moves; the rollback target. Writes nothing, so that a dry run asks the same."""
     target = _rollback_target(stage, record, document.release.release_id, volume)
+    missing = missing_files(volume, document.manifest)
+    space.require(missing.copy_bytes, volume.free_bytes(), document.release.model)
     stage.serving.check_room(document.release)
     store.check_writable()
-    _check_space(volume, document.manifest)
     return target
+
+
+def missing_files(volume: Volume, manifest: Manifest) -> Transfer:
+    """What populate will have to write, as far as names and sizes tell."""
+    if volume.manifest(manifest.model, manifest.commit) is not None:
+        return transfer.plan(manifest, manifest.files)
+    return transfer.plan(manifest, transfer.of_right_size(manifest, volume.staged(manifest.model, manifest.commit)))
 
 
 def serves(stage: Stage, held: Held, release: Release) -> bool:
@@ -71,17 +78,6 @@ def _no_target(target: Release, why: str) -> str:
         f"refusing: no verified rollback target, release {target.release_id} ({target.model} at {target.commit}) "
         f"serves now and could not be started again: {why}; put its files back first"
     )
-
-
-def _check_space(volume: Volume, manifest: Manifest) -> None:
-    if volume.manifest(manifest.model, manifest.commit) is not None:
-        return
-    needed, free = int(manifest.total_bytes * HEADROOM), volume.free_bytes()
-    if needed > free:
-        raise NoSpace(
-            f"the volume has {free:,} bytes free and {manifest.model} needs {needed:,}; "
-            "make room, or give it a larger volume"
-        )
 
 
 def _outputs(state: str, target: Release | None) -> PreflightOutputs:

@@ -27,6 +27,8 @@ from steps.ports import Draft
 from steps.ports import Staging as StagingPort
 
 SHOWN = 3
+PARTIAL = ".partial-"
+"""What is written still; a random part follows, so it is no file of the model."""
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,15 @@ def sweep(place: Place) -> None:
         _remove(attempt)
 
 
+def finished(place: Place) -> dict[str, int]:
+    """Sizes by path of what attempts at this commit have finished; one of the sizes where they differ."""
+    found: dict[str, int] = {}
+    for attempt in _attempts(place):
+        with suppress(FileNotFoundError):  # swept meanwhile
+            found |= {path: size for path, size in places.entries(attempt).items() if size is not None}
+    return {path: size for path, size in found.items() if not path.startswith(PARTIAL)}
+
+
 class Staging(StagingPort):
     """Raises Conflict when another attempt has published the commit, and so removed this directory."""
 
@@ -72,7 +83,7 @@ class Staging(StagingPort):
     @contextmanager
     def write(self, file: File) -> Iterator[Draft]:
         final = places.below(self._directory, file.path)
-        aside = self._directory / f".partial-{next(self._numbers)}-{uuid.uuid4().hex}"
+        aside = self._directory / f"{PARTIAL}{next(self._numbers)}-{uuid.uuid4().hex}"
         with self.guarded(final):
             _make_folders(self._directory, file.path)
             fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)

@@ -49,6 +49,9 @@ class Directory(ReadableVolume, WritableVolume):
         place = Place.of(self._root, model, commit)
         return places.entries(place.published) if place.is_published() else {}
 
+    def staged(self, model: str, commit: str) -> Mapping[str, int]:
+        return staging.finished(Place.of(self._root, model, commit))
+
     def free_bytes(self) -> int:
         try:
             with translated("read", self._root):

@@ -125,6 +125,18 @@ def test_of_two_attempts_the_second_meets_a_conflict_and_the_first_ones_files_st
     assert published.stat().st_ino == inode
 
 
+def test_what_an_unfinished_attempt_has_finished_is_known_and_what_it_writes_still_is_not(directory):
+    done, half = MODEL.manifest.files[:2]
+    with directory.stage(MODEL.manifest) as staging:
+        with staging.write(done) as draft:
+            draft.write(0, [MODEL.content[done.path]])
+            draft.keep()
+        with staging.write(half) as draft:
+            draft.write(0, [b"x"])
+            assert directory.staged(MODEL.manifest.model, MODEL.manifest.commit) == {done.path: done.size}
+    assert directory.staged(MODEL.manifest.model, MODEL.manifest.commit) == {}
+
+
 def test_an_adopted_file_is_shared_so_that_a_living_attempt_keeps_its_own(directory, tmp_path):
     file = next(f for f in MODEL.manifest.files if f.path == "sub/notes.txt")
     zombie = directory.stage(MODEL.manifest)

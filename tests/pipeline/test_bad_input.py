@@ -6,8 +6,10 @@ import pytest
 
 from tests.stubs.machine import Ended, served_root
 from tests.stubs.s3 import READER
+from tests.stubs.weights import safetensors
 from tests.stubs.world import World
 
+WHOLE = {"config.json": b"{}", "model.safetensors": safetensors({"a": b"1234"})}
 GOOD = ("--model", "acme/tiny")
 
 
@@ -72,9 +74,10 @@ def test_a_catalog_with_an_error_says_where(served: World, catalog: str, words: 
 
 
 def test_what_the_hub_does_not_have_is_told_apart(served: World):
-    served.hub.publish("acme/gated", {"config.json": b"{}"})
+    served.hub.publish("acme/gated", WHOLE)
     served.hub.configure("acme/gated", gated=True)
-    served.hub.publish("acme/old", {"config.json": b"{}"})
+    served.hub.publish("acme/new", WHOLE)
+    served.hub.publish("acme/old", WHOLE)
     served.hub.configure("acme/old", renamed_to="acme/new")
     before = state(served)
     for arguments, words in [
@@ -92,7 +95,7 @@ def test_what_the_hub_does_not_have_is_told_apart(served: World):
 
 
 def test_a_gated_model_without_a_token_says_what_to_set(served: World):
-    served.hub.publish("acme/gated", {"config.json": b"{}"})
+    served.hub.publish("acme/gated", WHOLE)
     served.hub.configure("acme/gated", gated=True)
     before = state(served)
 
@@ -189,7 +192,7 @@ def test_a_dry_run_tells_the_plan_and_changes_nothing(served: World):
     assert ended.code == 0, ended.text
     assert state(served) == before
     assert sorted((served.machine.home / "runs").iterdir()) == runs
-    for words in (commit, served.live().release_id, "model-00001-of-00002.safetensors"):
+    for words in (commit, served.live().root[-40:][:12], "expected outage", "rollback target"):
         assert words in ended.text
 
 

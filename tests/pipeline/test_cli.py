@@ -128,24 +128,6 @@ def test_what_was_never_promoted_has_a_status_and_that_is_all_null(desk: Desk):
     assert not (desk.home / "serving" / "nobody-knows").exists()
 
 
-def test_a_run_that_nobody_waits_for_goes_on_by_itself_and_stop_does_not_end_it_unasked(desk: Desk):
-    desk.publish("main", seed=1, fault="slow-start:3")
-
-    began = time.monotonic()
-    started = desk.promote("--no-wait")
-
-    assert started.code == 0, started.text
-    assert time.monotonic() - began < 10
-    run = re.findall(r"started (promote-\S+);", started.text)[0]
-    wait_until(lambda: desk.machine.run_state().get("phase") == "Running")
-    refused = desk.machine.run("stop", "--local")
-    assert (refused.code, f"a run is at work: {run} on talk" in refused.text) == (1, True), refused.text
-    wait_until(lambda: desk.machine.run_state()["phase"] == "Succeeded")
-    log = desk.home / "runs" / ".detached" / f"{run}.log"
-    wait_until(lambda: log.read_text().count("promoted\n"))
-    assert answers(desk.url())
-
-
 def test_on_a_terminal_a_run_is_a_picture_that_ends_with_the_last_words(served: Desk):
     code, text = served.on_a_terminal("promote", "--local", "--model", MODEL)
 
@@ -166,14 +148,24 @@ def test_people_read_in_lines_what_programs_read_in_json(served: Desk):
     ]
 
 
-def test_after_stop_nothing_runs_and_the_next_promotion_starts_all_of_it_again(served: Desk):
+def test_stop_ends_a_run_only_when_forced_and_the_next_promotion_starts_all_of_it_again(served: Desk):
     url = served.url()
+    served.publish("slow", seed=4, fault="slow-start:60")
+    started = served.promote("--revision", "slow", "--no-wait")
+    assert started.code == 0, started.text
+    run = re.findall(r"started (promote-\S+);", started.text)[0]
+    wait_until(lambda: served.machine.record(DEPLOYMENT)["phase"] == "swapping")
 
-    stopped = served.machine.run("stop")
+    refused = served.machine.run("stop", "--local")
+    stopped = served.machine.run("stop", "--force")
 
+    assert (refused.code, f"a run is at work: {run} on talk" in refused.text) == (1, True), refused.text
     assert stopped.code == 0, stopped.text
-    assert {"stopped hub", "stopped seaweedfs", "stopped talk/endpoint"} <= set(stopped.text.splitlines())
+    names = {f"stopped {name}" for name in (run, "hub", "seaweedfs", "talk/endpoint")}
+    assert names <= set(stopped.text.splitlines())
     assert not processes_of(served.home)
+    assert "interrupted: rolled back" in (served.home / "runs" / ".detached" / f"{run}.log").read_text()
+    assert served.machine.record(DEPLOYMENT)["phase"] == "idle"
     assert served.machine.run("stop").text == "nothing was running\n"
     assert "NOT READY" in served.machine.run("status", "--local").text
     again = served.promote()
@@ -211,16 +203,3 @@ def test_looking_at_a_machine_where_nothing_is_leaves_nothing_there(tmp_path):
     assert machine.run("status", "--local").text == "nothing was ever promoted here\n"
     assert machine.run("stop").text == "nothing was running\n"
     assert not (tmp_path / "new").exists()
-
-
-def test_forced_to_stop_a_run_is_ended_as_by_ctrl_c_first(served: Desk):
-    served.publish("slow", seed=6, fault="slow-start:60")
-    process = served.machine.start("promote", "--local", "--model", MODEL, "--revision", "slow")
-    served.machine.wait_for_step(process, "deploy")
-
-    stopped = served.machine.run("stop", "--force")
-
-    assert stopped.code == 0, stopped.text
-    assert served.machine.end(process).code == 130
-    assert served.machine.record(DEPLOYMENT)["phase"] == "idle"
-    assert not processes_of(served.home)

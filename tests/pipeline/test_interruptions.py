@@ -67,8 +67,8 @@ def test_a_killed_run_is_continued_without_doing_again_what_is_done(served: Worl
 
 
 def test_a_run_that_was_rolled_back_is_continued_from_where_it_failed(served: World):
-    served.publish(branch="again", seed=70, fault=STARTS_SLOWLY)
-    failed = served.promote("again", VLLM_PROMOTE_STARTUP_BUDGET_SECONDS="0.5")
+    served.publish(branch="again", seed=70, fault="slow-start:6")
+    failed = served.promote("again", VLLM_PROMOTE_STARTUP_BUDGET_SECONDS="4")
     assert failed.code == 1, failed.text
     release = served.live().refused[-1]
     allowed = served.machine.run("allow", "--local", "--deployment", served.deployment, "--release", release)

@@ -135,7 +135,9 @@ def ask(
         headers={"Content-Type": "application/json"},
     )
     with _direct.open(request, timeout=seconds) as response:
-        return json.load(response)
+        value = json.load(response)
+    assert isinstance(value, dict)
+    return value
 
 
 def served_root(url: str) -> str:

@@ -67,6 +67,8 @@ class FakeVolume:
     manifests: dict[str, Manifest] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     free: int = 10**9
+    half: dict[str, dict[str, int]] = field(default_factory=dict)
+    """By commit, the sizes of what an attempt has finished."""
 
     def manifest(self, model: str, commit: str) -> Manifest | None:
         return self.manifests.get(commit)
@@ -74,6 +76,9 @@ class FakeVolume:
     def sizes(self, model: str, commit: str) -> dict[str, int]:
         manifest = self.manifests.get(commit)
         return {f.path: f.size - (commit in self.broken) for f in manifest.files} if manifest else {}
+
+    def staged(self, model: str, commit: str) -> dict[str, int]:
+        return self.half.get(commit, {})
 
     def free_bytes(self) -> int:
         return self.free

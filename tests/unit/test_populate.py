@@ -113,7 +113,7 @@ def test_a_link_in_a_killed_attempt_is_not_taken_over(world, tmp_path_factory):
 
 
 def test_a_volume_that_is_too_small_is_told_before_the_first_byte(world):
-    needed = space.needed(world.model.manifest.total_bytes)
+    needed = int(world.model.manifest.total_bytes * space.HEADROOM)
 
     class Small(Directory):
         def free_bytes(self):

@@ -124,6 +124,12 @@ def test_a_volume_that_is_too_small_is_named_with_both_numbers(scene):
     check(scene)
 
 
+def test_what_an_unfinished_attempt_left_on_the_volume_needs_no_space_again(scene):
+    scene.volume.half[NEW.commit] = {f.path: f.size for f in make_manifest(NEW.commit[0]).files}
+    scene.volume.free = 0
+    assert check(scene).state == "new"
+
+
 def test_what_is_published_needs_no_space(scene):
     scene.publish(NEW)
     scene.volume.free = 0

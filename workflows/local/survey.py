@@ -11,7 +11,6 @@ from steps.core.account import Named
 from steps.core.budget import budget
 from steps.core.catalog import Catalog
 from steps.core.history import Entry
-from steps.core.manifest import Manifest
 from steps.core.names import Layout
 from steps.core.record import Record
 from steps.core.release import Release
@@ -76,6 +75,7 @@ def draw_up(asked: Asked, around: Surroundings) -> Plan:
     live = name(stage.serving, held.record.live) if held.record.live else None
     past = history.read(around.store, layout, [stage.deployment], LOOK_BACK)
     copy = mirror.survey(around.store, layout, manifest)
+    write = preflight.missing_files(around.volume, manifest)
     return Plan(
         release=release,
         revision=asked.revision,
@@ -83,7 +83,7 @@ def draw_up(asked: Asked, around: Surroundings) -> Plan:
         files=len(manifest.files),
         left_behind=resolved.left_behind,
         to_store=Hop(move=copy.copy_bytes, reuse=copy.reuse_bytes),
-        to_volume=_to_volume(around.volume, manifest),
+        to_volume=Hop(move=write.copy_bytes, reuse=write.reuse_bytes),
         free_bytes=around.volume.free_bytes(),
         live=live,
         url=stage.serving.url if held.record != Record() else "",
@@ -118,10 +118,3 @@ def _state(stage: Stage, held: Held, release: Release) -> State:
     if held.record.live != release.release_id:
         return "new"
     return "live" if preflight.serves(stage, held, release) else "repair"
-
-
-def _to_volume(volume: Volume, manifest: Manifest) -> Hop:
-    """What an earlier attempt left half-way is found, and counted, only when it is taken up."""
-    if volume.manifest(manifest.model, manifest.commit) is None:
-        return Hop(move=manifest.total_bytes, reuse=0)
-    return Hop(move=0, reuse=manifest.total_bytes)
