@@ -37,10 +37,11 @@ def settled(journal: LocalJournal, patience_seconds: float) -> tuple[Living, ...
 
 def end(journal: LocalJournal, name: str, patience_seconds: float) -> None:
     """As Ctrl-C does: its exit handler brings back what served. Raises Failed for one that takes too long."""
-    for process in _engines(journal, name):
+    engines = tuple(_engines(journal, name))
+    for process in engines:
         process.send_signal(signal.SIGTERM)
     deadline = time.monotonic() + patience_seconds
-    while journal.alive(name):
+    while journal.alive(name) or any(map(_lives, engines)):  # its last words come after its last step
         if time.monotonic() > deadline:
             raise Failed(f"run {name} is still at work after {patience_seconds:g} s; see what it waits for, try again")
         time.sleep(POLL_SECONDS)
@@ -51,6 +52,13 @@ def _engines(journal: LocalJournal, name: str) -> Iterator[psutil.Process]:
     lock = str(journal.alive_lock(name).absolute())
     holders = {p.pid: p for p in psutil.process_iter() if _has_open(p, lock)}
     yield from (p for p in holders.values() if p.ppid() not in holders)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _has_open(process: psutil.Process, path: str) -> bool:
