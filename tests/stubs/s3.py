@@ -44,6 +44,10 @@ class S3:
         """``more`` are settings by their names in the environment, without the prefix."""
         return from_environment({**self.environ(), **{PREFIX + name: value for name, value in more.items()}})
 
+    def buckets(self) -> set[str]:
+        """All that this server has."""
+        return {b["Name"] for b in _client(self.endpoint).list_buckets()["Buckets"]}
+
     def as_reader(self) -> "S3":
         return replace(self, who=READER)
 
