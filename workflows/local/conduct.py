@@ -5,7 +5,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,15 +110,17 @@ def conduct(
 
     Returns the command's exit code. Raises NotSubmitted when the engine does not take it.
     """
-    with following(sys.stdout, known) as follower:
-        with submitting():
-            engine = Engine(manifest, session.home, sources(session, os.environ), follower.update)
-        interrupts = Interrupts(engine, follower.note)
-        with _handled(interrupts), submitting():
-            run = carry_out(engine)
-    account = draw_up(run, surroundings(run, session.settings))
-    interrupted = interrupts.count > 0 and run.phase != "Succeeded"
-    say(("interrupted: " if interrupted else "") + last_words(account, session.home))
+    with ExitStack() as until_the_last_word:
+        with following(sys.stdout, known) as follower:
+            with submitting():
+                engine = Engine(manifest, session.home, sources(session, os.environ), follower.update)
+            interrupts = Interrupts(engine, follower.note)
+            until_the_last_word.enter_context(_handled(interrupts))
+            with submitting():
+                run = carry_out(engine)
+        account = draw_up(run, surroundings(run, session.settings))
+        interrupted = interrupts.count > 0 and run.phase != "Succeeded"
+        say(("interrupted: " if interrupted else "") + last_words(account, session.home))
     return exit_code(account.outcome, interrupted=interrupted)
 
 
@@ -136,19 +138,16 @@ def surroundings(run: Run, settings: Settings) -> Surroundings:
 def last_words(account: Account, home: Path) -> str:
     """What happened, why, what serves, where to look, what to do: the first line says the outcome."""
     report, logs = home / "reports" / account.run / "report.html", home / "runs" / account.run
-    rows = [
-        *([("why", account.failure)] if account.failure else []),
+    outage = f"clients had no answer for {seconds(account.outage_seconds)}" if account.outage_seconds else ""
+    rows = (
+        ("why", account.failure),
         ("serves", serves(account)),
-        *(
-            [("outage", f"clients had no answer for {seconds(account.outage_seconds)}")]
-            if account.outage_seconds
-            else []
-        ),
+        ("outage", outage),
         *(("look at", str(path)) for path in (report, logs) if path.exists()),
         *(("next", item) for item in advice(account)),
-    ]
+    )
     step = f" ({account.failed_step})" if account.failed_step else ""
-    return "\n".join((f"{headline(account)}{step}", *(f"  {label:<9}{text}" for label, text in rows)))
+    return "\n".join((f"{headline(account)}{step}", *(f"  {label:<9}{text}" for label, text in rows if text)))
 
 
 @contextmanager
