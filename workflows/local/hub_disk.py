@@ -122,9 +122,9 @@ def publish(  # noqa: PLR0913  # the options are named where it is called
 def _blob(root: Path, path: Path) -> Blob:
     size = path.stat().st_size
     sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
-    with path.open("rb") as body:
-        _feed(body, sha256, git)
     lfs = size > LFS_BYTES or path.name.endswith(LFS_SUFFIXES)
+    with path.open("rb") as body:
+        _feed(body, sha256, *(() if lfs else (git,)))
     if lfs:
         pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256.hexdigest()}\nsize {size}\n".encode()
         git = hashlib.sha1(b"blob %d\0" % len(pointer) + pointer, usedforsecurity=False)
