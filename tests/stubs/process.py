@@ -69,5 +69,7 @@ def start(
     )
 
 
-def run(step: Step[Any, Any], inputs: Fields, environ: Mapping[str, str], directory: Path, **popen: Any) -> Ended:
-    return start(step, inputs, environ, directory, **popen).end()
+def run(
+    step: Step[Any, Any], inputs: Fields, environ: Mapping[str, str], directory: Path, *, timeout: float = 60
+) -> Ended:
+    return start(step, inputs, environ, directory).end(timeout)
