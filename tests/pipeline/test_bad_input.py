@@ -105,6 +105,7 @@ def test_a_gated_model_without_a_token_says_what_to_set(served: World):
     check_untouched(served, before, ended, "gated", "HF_TOKEN")
 
 
+@pytest.mark.exhaustive
 def test_a_hub_that_cannot_be_reached_is_said_to_be(served: World):
     before = state(served)
 
@@ -128,7 +129,7 @@ AUTO_MAP = b'{"auto_map": {"AutoModelForCausalLM": "modeling.Evil"}}'
 )
 def test_what_policy_refuses_is_named(served: World, branch: str, file: dict[str, str], words: str):
     remote_code = {"config.json": AUTO_MAP} if branch == "remote-code" else None
-    commit = served.publish(branch=branch, seed=5, files=remote_code)
+    commit = served.publish(branch=branch, seed=5, files=remote_code, reasoning=branch)  # a commit of its own
     if remote_code is None:
         served.list_also(commit, **file)
     before = state(served)

@@ -4,16 +4,24 @@ import os
 import signal
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from steps.contracts import ALL
 from tests.stubs.world import World
 
 FLOW = [step.name for step in ALL if step.name not in ("rollback", "report")]
+
+
+def all_but(*often: str) -> list[ParameterSet]:
+    """Each step of the flow; those not named are tried in `make fault-test` only."""
+    return [pytest.param(step, marks=[] if step in often else pytest.mark.exhaustive) for step in FLOW]
+
+
 STARTS_SLOWLY = "slow-start:1.5"
 """Long enough for deploy to be caught at it."""
 
 
-@pytest.mark.parametrize("step", FLOW)
+@pytest.mark.parametrize("step", all_but("populate", "deploy", "promote"))
 def test_ctrl_c_in_the_middle_of_a_step_leaves_the_previous_model_serving(served: World, step: str):
     good = served.live()
     served.publish(branch=f"stopped-{step}", seed=20 + FLOW.index(step), fault=STARTS_SLOWLY)
@@ -32,7 +40,7 @@ def test_ctrl_c_in_the_middle_of_a_step_leaves_the_previous_model_serving(served
     assert len(served.server_pids()) == 1
 
 
-@pytest.mark.parametrize("step", ["mirror", "deploy", "promote"])
+@pytest.mark.parametrize("step", all_but("deploy"))
 def test_a_killed_engine_leaves_what_the_next_run_repairs(served: World, step: str):
     commit = served.publish(branch=f"killed-{step}", seed=40 + FLOW.index(step), fault=STARTS_SLOWLY)
     promotion = served.start_promotion(f"killed-{step}")
@@ -66,6 +74,7 @@ def test_a_killed_run_is_continued_without_doing_again_what_is_done(served: Worl
     assert [after[n["name"]]["attempts"] for n in done] == [n["attempts"] for n in done]
 
 
+@pytest.mark.exhaustive
 def test_a_run_that_was_rolled_back_is_continued_from_where_it_failed(served: World):
     served.publish(branch="again", seed=70, fault="slow-start:6")
     failed = served.promote("again", VLLM_PROMOTE_STARTUP_BUDGET_SECONDS="4")

@@ -49,7 +49,7 @@ def resolved(hub: LocalHub, tmp_path) -> Document:
     return Document(release=release, manifest=manifest)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(400)  # SeaweedFS takes 18 s of a core for it, and the machine may be busy
 def test_a_file_of_two_gib_takes_none_of_the_steps_300_mib(hub: LocalHub, s3: S3, tmp_path, record_property):
     document = resolved(hub, tmp_path)
