@@ -41,14 +41,19 @@ class Place:
 
     def is_published(self) -> bool:
         """Raises Corrupt when something else has taken the name."""
-        with translated("read", self.published):
-            try:
-                mode = self.published.lstat().st_mode
-            except FileNotFoundError:
-                return False
-        if not stat.S_ISDIR(mode):
-            raise Corrupt(f"{self.published} is not a directory, so this program did not make it; move it away")
-        return True
+        return _is_ours(self.published.parent) and _is_ours(self.published)
+
+
+def _is_ours(directory: Path) -> bool:
+    """False where there is nothing. Raises Corrupt for a link, even to a directory."""
+    with translated("read", directory):
+        try:
+            mode = directory.lstat().st_mode
+        except FileNotFoundError:
+            return False
+    if not stat.S_ISDIR(mode):
+        raise Corrupt(f"{directory} is not a directory, so this program did not make it; move it away")
+    return True
 
 
 def below(directory: Path, path: str) -> Path:

@@ -57,7 +57,7 @@ def sweep(place: Place) -> None:
 def finished(place: Place) -> dict[str, int]:
     """Sizes by path of what attempts at this commit have finished; one of the sizes where they differ."""
     found: dict[str, int] = {}
-    for attempt in _attempts(place):
+    for attempt in filter(_is_directory, _attempts(place)):
         with suppress(FileNotFoundError):  # swept meanwhile
             found |= {path: size for path, size in places.entries(attempt).items() if size is not None}
     return {path: size for path, size in found.items() if not path.startswith(PARTIAL)}
@@ -69,9 +69,8 @@ class Staging(StagingPort):
     def __init__(self, place: Place, manifest: Manifest) -> None:
         self._place = place
         self._manifest = manifest
-        self._attempt = f"{place.commit}.{uuid.uuid4().hex}"
         self._numbers = itertools.count()
-        self._directory = place.staging / self._attempt
+        self._directory = place.staging / f"{place.commit}.{uuid.uuid4().hex}"
         with translated("write", self._directory):
             for directory in (place.staging.parent, place.staging, self._directory):
                 _own(directory)
@@ -83,10 +82,10 @@ class Staging(StagingPort):
     @contextmanager
     def write(self, file: File) -> Iterator[Draft]:
         final = places.below(self._directory, file.path)
-        aside = self._directory / f"{PARTIAL}{next(self._numbers)}-{uuid.uuid4().hex}"
+        aside = self._aside()
         with self.guarded(final):
             _make_folders(self._directory, file.path)
-            fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            fd = _create(aside)
         draft = FileDraft(self, fd, aside, final)
         try:
             yield draft
@@ -99,9 +98,9 @@ class Staging(StagingPort):
         with self.guarded(self._directory):
             if wrong := differences(self._manifest, places.entries(self._directory)):
                 raise Conflict(f"somebody changed {self._directory}: {'; '.join(wrong[:SHOWN])}")
+            self._write_manifest()
             for directory, _, _ in os.walk(self._directory, topdown=False):
                 sync(Path(directory))
-            self._write_manifest()
             _own(place.published.parent)
             sync(place.root)
             try:
@@ -140,17 +139,20 @@ class Staging(StagingPort):
         return False
 
     def _write_manifest(self) -> None:
-        place = self._place
+        place, aside = self._place, self._aside()
         for directory in (place.manifest.parent.parent, place.manifest.parent):
             _own(directory)
-        aside = place.staging / f"{self._attempt}.json"
-        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-        with os.fdopen(fd, "wb") as manifest:
+        with os.fdopen(_create(aside), "wb") as manifest:
             manifest.write(self._manifest.dump())
             manifest.flush()
-            os.fsync(fd)
+            os.fsync(manifest.fileno())
         aside.rename(place.manifest)
         sync(place.manifest.parent)
+        sync(place.manifest.parent.parent)
+
+    def _aside(self) -> Path:
+        """Inside the attempt, so that it goes when the attempt does."""
+        return self._directory / f"{PARTIAL}{next(self._numbers)}-{uuid.uuid4().hex}"
 
 
 class FileDraft(Draft):
@@ -200,6 +202,18 @@ def _attempts(place: Place) -> list[Path]:
             return sorted(p for p in place.staging.iterdir() if p.name.startswith(f"{place.commit}."))
     except FileNotFoundError:
         return []
+
+
+def _is_directory(path: Path) -> bool:
+    """Not a link to one, and not gone."""
+    with translated("read", path), suppress(FileNotFoundError):
+        return stat.S_ISDIR(path.lstat().st_mode)
+    return False
+
+
+def _create(path: Path) -> int:
+    """An open file that nobody else made."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
 
 
 def _own(directory: Path) -> None:

@@ -137,6 +137,24 @@ def test_what_an_unfinished_attempt_has_finished_is_known_and_what_it_writes_sti
     assert directory.staged(MODEL.manifest.model, MODEL.manifest.commit) == {}
 
 
+def test_a_file_that_an_attempt_left_beside_its_directory_blocks_nobody_and_is_swept(directory, tmp_path):
+    left = tmp_path / ".staging" / "org--stub" / f"{MODEL.commit}.dead.json"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"{}")
+    assert directory.staged(*NAMES) == {}
+    fill(directory)
+    directory.sweep(*NAMES)
+    assert not left.exists()
+
+
+def test_an_attempt_that_ends_while_it_writes_the_manifest_leaves_nothing_beside_its_directory(directory, tmp_path):
+    """What is beside it is removed by nobody but a populate that gets that far."""
+    (tmp_path / ".manifests" / "org--stub" / f"{MODEL.commit}.json").mkdir(parents=True)
+    with pytest.raises(Corrupt):
+        fill(directory)
+    assert list((tmp_path / ".staging" / "org--stub").iterdir()) == []
+
+
 def test_an_adopted_file_is_shared_so_that_a_living_attempt_keeps_its_own(directory, tmp_path):
     file = next(f for f in MODEL.manifest.files if f.path == "sub/notes.txt")
     zombie = directory.stage(MODEL.manifest)
@@ -188,6 +206,15 @@ def test_a_link_in_place_of_a_directory_of_ours_is_not_followed(directory, tmp_p
 def test_a_link_in_place_of_a_published_directory_is_corrupt(directory, tmp_path, tmp_path_factory):
     (tmp_path / "org--stub").mkdir()
     (tmp_path / "org--stub" / MODEL.commit).symlink_to(tmp_path_factory.mktemp("elsewhere"))
+    with pytest.raises(Corrupt, match="is not a directory"):
+        directory.manifest(*NAMES)
+
+
+def test_a_link_in_place_of_a_models_directory_is_corrupt_and_not_followed(directory, tmp_path, tmp_path_factory):
+    fill(directory)
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "org--stub"
+    (tmp_path / "org--stub").rename(elsewhere)
+    (tmp_path / "org--stub").symlink_to(elsewhere)
     with pytest.raises(Corrupt, match="is not a directory"):
         directory.manifest(*NAMES)
 

@@ -35,6 +35,7 @@ def test_whenever_it_is_killed_what_is_published_is_whole_and_the_next_run_finis
             break
         reached = number
         assert_whole_or_absent(volume)
+        assert set(Directory(volume).staged(MODEL.model, MODEL.commit)) <= MODEL.content.keys()  # preflight's look
         run(store, volume)
         assert_whole_or_absent(volume)
         assert published(volume).is_dir()
