@@ -2,11 +2,15 @@
 
 import os
 import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 from _pytest.mark import ParameterSet
 
 from steps.contracts import ALL
+from tests.stubs.weights import safetensors
 from tests.stubs.world import World
 
 FLOW = [step.name for step in ALL if step.name not in ("rollback", "report")]
@@ -17,16 +21,56 @@ def all_but(*often: str) -> list[ParameterSet]:
     return [pytest.param(step, marks=[] if step in often else pytest.mark.exhaustive) for step in FLOW]
 
 
-STARTS_SLOWLY = "slow-start:1.5"
-"""Long enough for deploy to be caught at it."""
+def at_work(world: World, step: str, seed: int) -> tuple[str, subprocess.Popen[str]]:
+    """A new commit on a branch of the step's name, and its promotion, caught when the step has begun its work."""
+    caught = CAUGHT[step]
+    commit = world.publish(branch=step, seed=seed, files={SHARD: LARGE}, fault=caught.fault)
+    held = world.hub.inject(caught.hub, world.hub.stalled(after=100)) if caught.hub else None
+    promotion = world.start_promotion(step)
+    world.machine.wait_for_step(
+        promotion, step, begun=lambda: caught.begun(world, commit) and (not held or held.hit > 0)
+    )
+    return commit, promotion
+
+
+@dataclass(frozen=True)
+class Caught:
+    """What makes a step slow, and what shows that it has begun."""
+
+    hub: str = ""
+    """The kind of request that stalls."""
+    fault: str = ""
+    """Of the stub."""
+    begun: Callable[[World, str], bool] = lambda _world, _commit: True
+
+
+def in_phase(*phases: str) -> Callable[[World, str], bool]:
+    return lambda world, _commit: world.machine.record(world.deployment)["phase"] in phases
+
+
+def is_staged(world: World, commit: str) -> bool:
+    return any(world.volume.glob(f".staging/{world.slug}/{commit}.*/*"))
+
+
+SHARD = "model-00001-of-00002.safetensors"
+LARGE = safetensors({"a": bytes(32 * 2**20)})
+"""So that reading and writing it takes a moment."""
+CAUGHT = {
+    "resolve": Caught(hub="tree"),
+    "preflight": Caught(),  # this one and checksum change nothing, and are over in a moment
+    "mirror": Caught(hub="download"),
+    "populate": Caught(begun=is_staged),
+    "checksum": Caught(),
+    "deploy": Caught(fault="slow-start:2", begun=in_phase("swapping")),
+    "smoke": Caught(fault="slow:1", begun=in_phase("testing")),
+    "promote": Caught(begun=in_phase("testing", "draining")),
+}
 
 
 @pytest.mark.parametrize("step", all_but("populate", "deploy", "promote"))
 def test_ctrl_c_in_the_middle_of_a_step_leaves_the_previous_model_serving(served: World, step: str):
     good = served.live()
-    served.publish(branch=f"stopped-{step}", seed=20 + FLOW.index(step), fault=STARTS_SLOWLY)
-    promotion = served.start_promotion(f"stopped-{step}")
-    served.machine.wait_for_step(promotion, step)
+    _, promotion = at_work(served, step, seed=20 + FLOW.index(step))
 
     os.killpg(promotion.pid, signal.SIGINT)
     ended = served.machine.end(promotion)
@@ -42,13 +86,11 @@ def test_ctrl_c_in_the_middle_of_a_step_leaves_the_previous_model_serving(served
 
 @pytest.mark.parametrize("step", all_but("deploy"))
 def test_a_killed_engine_leaves_what_the_next_run_repairs(served: World, step: str):
-    commit = served.publish(branch=f"killed-{step}", seed=40 + FLOW.index(step), fault=STARTS_SLOWLY)
-    promotion = served.start_promotion(f"killed-{step}")
-    served.machine.wait_for_step(promotion, step)
+    commit, promotion = at_work(served, step, seed=40 + FLOW.index(step))
 
     promotion.send_signal(signal.SIGKILL)
     served.machine.end(promotion)
-    ended = served.promote(f"killed-{step}")
+    ended = served.promote(step)
 
     assert ended.code == 0, ended.text
     assert served.live().phase == "idle"
@@ -57,9 +99,7 @@ def test_a_killed_engine_leaves_what_the_next_run_repairs(served: World, step: s
 
 
 def test_a_killed_run_is_continued_without_doing_again_what_is_done(served: World):
-    commit = served.publish(branch="continued", seed=60, fault=STARTS_SLOWLY)
-    promotion = served.start_promotion("continued")
-    served.machine.wait_for_step(promotion, "deploy")
+    commit, promotion = at_work(served, "deploy", seed=60)
     promotion.send_signal(signal.SIGKILL)
     served.machine.end(promotion)
     before = served.machine.run_state()

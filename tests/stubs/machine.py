@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,17 +103,24 @@ class Machine:
         states = sorted((self.home / "runs").glob("*/run.json"), key=lambda p: p.stat().st_mtime)
         return dict(json.loads(states[-1].read_bytes())) if states else {}
 
-    def wait_for_step(self, process: subprocess.Popen[str], step: str, seconds: float = 60) -> None:
-        """Return once ``step`` runs in the newest run."""
+    def wait_for_step(
+        self,
+        process: subprocess.Popen[str],
+        step: str,
+        *,
+        begun: Callable[[], bool] = lambda: True,
+        seconds: float = 60,
+    ) -> None:
+        """Return once the newest run is at ``step`` and that has ``begun`` what it does, as far as a look can tell."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             nodes = {n["name"]: n for n in self.run_state().get("nodes", ())}
-            if nodes.get(step, {}).get("phase") == "Running" and nodes[step]["attempts"]:
+            if nodes.get(step, {}).get("phase") == "Running" and nodes[step]["attempts"] and begun():
                 return
             if process.poll() is not None:
                 break
-            time.sleep(0.02)
-        raise AssertionError(f"{step} was never seen running:\n{self.end(process, 1).text}")
+            time.sleep(0.005)
+        raise AssertionError(f"{step} was never seen at it:\n{self.end(process, 1).text}")
 
     def digest(self, *names: str) -> str:
         """Of every file's path, content and modification time below these directories."""
