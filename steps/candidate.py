@@ -46,7 +46,7 @@ def find_release(stage: Stage, store: Store, layout: Layout, release_id: str) ->
 
 
 def ensure(stage: Stage, held: Held, release: Release, owner: str) -> Up:
-    """Bring ``release`` up from wherever the record is. ``held`` comes from ``rollback.settle``.
+    """Bring ``release`` up from wherever the record is. ``held`` comes from ``recovery.settle``.
 
     Raises Failed for a candidate that does not come up, after adding it to ``refused``; Conflict, Refused, Corrupt.
     """

@@ -8,7 +8,7 @@ from steps.contracts import DEPLOY, DeployInputs, DeployOutputs
 from steps.core.names import Layout
 from steps.core.release import Release
 from steps.entry import run_step
-from steps.rollback import settle
+from steps.recovery import settle
 from steps.settings import Settings
 from steps.stage import Stage, connect
 

@@ -16,7 +16,7 @@ from steps.entry import run_step
 from steps.errors import Corrupt
 from steps.ports import Held, Store, Volume
 from steps.proof import healthy
-from steps.rollback import settle
+from steps.recovery import settle
 from steps.settings import Settings
 from steps.stage import Stage, connect
 

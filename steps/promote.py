@@ -11,7 +11,7 @@ from steps.entry import run_step
 from steps.errors import Missing
 from steps.ports import Held
 from steps.proof import name_pods, prove, require_pass
-from steps.rollback import settle
+from steps.recovery import settle
 from steps.settings import Settings
 from steps.stage import Stage, connect
 

@@ -13,7 +13,7 @@ from steps.entry import run_step
 from steps.errors import Missing, NoSpace, Transient
 from steps.ports import Store
 from steps.proof import prove, require_pass
-from steps.rollback import settle
+from steps.recovery import settle
 from steps.settings import Settings
 from steps.stage import Stage, connect
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from steps import mirror, preflight, resolve, rollback
+from steps import mirror, preflight, recovery, resolve
 from steps.contracts import ResolveInputs
 from steps.core import rollout
 from steps.core.account import Named
@@ -109,7 +109,7 @@ def expected_outage(stage: Stage, release: Release, live: Named | None, past: Se
 
 def _unfinished(stage: Stage, record: Record, release: Release) -> str:
     """The dead run in the way, empty for none. Raises Conflict for a living one, Refused for a refused release."""
-    abandoned = rollback.is_abandoned(stage, record)
+    abandoned = recovery.is_abandoned(stage, record)
     course = rollout.course(stage.deployment, record, release.release_id, "", abandoned=abandoned)
     return record.owner or "unknown" if course == "recover" else ""
 
