@@ -18,13 +18,19 @@ from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
 from steps.contracts import Fields, I, O, Step, decode, encode
-from steps.errors import StepError
-from steps.settings import PREFIX, Settings, from_environment
+from steps.core.names import check_release_id, check_run
+from steps.errors import BadInput, StepError
+from steps.redaction import Redact, redact
+from steps.settings import PREFIX, Settings, from_environment, output_dir
 
 MESSAGE_LIMIT = 4000
 """Bytes; the kubelet cuts a termination message at 4096."""
 LIFELINE = PREFIX + "STDIN_IS_LIFELINE"
 """Set by the local engine, which holds the other end of stdin: when the engine is killed, its steps end too."""
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+NAMES: Mapping[str, Callable[[str], str]] = {"run": check_run, "release_id": check_release_id}
+"""Inputs that no step goes without; the others are checked where they are used."""
 
 log = logging.getLogger(__name__)
 
@@ -34,33 +40,59 @@ def run_step(
     body: Callable[[I, Settings], O],
     argv: Sequence[str] | None = None,
     environ: Mapping[str, str] | None = None,
+    instead: Callable[[I, str], O] | None = None,
 ) -> int:
-    """Parse, run, write the outputs; return the exit code. Never raises StepError."""
+    """Parse, run, write the outputs; return the exit code. Never raises StepError.
+
+    ``instead`` is for the one step that nothing may fail: it makes the outputs from a sentence on what went wrong.
+    """
     environ = os.environ if environ is None else environ
     inputs = parse(step, argv)
-    logging.basicConfig(
-        level=environ.get("LOG_LEVEL", "INFO"),
-        format="%(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-        force=True,
-    )
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(Redact(environ))
+    start_log(environ)
     termination_log = Path(environ.get(PREFIX + "TERMINATION_LOG") or "/dev/termination-log")
     end_on_sigterm(step.name, termination_log)
     sys.excepthook = partial(end_on_bug, environ, termination_log)
     if environ.get(LIFELINE):
         end_with_stdin()
     try:
-        settings = from_environment(environ)
-        outputs = body(inputs, settings)
+        check(inputs, environ)
+        outputs = body(inputs, from_environment(environ))
     except StepError as err:
-        sentence = one_line(redact(f"{type(err).__name__}: {err}", environ))
         log.debug("caused by", exc_info=err)
-        report(termination_log, sentence)
-        return err.exit_code
-    write(outputs, settings.output_dir)
+        sentence = one_line(redact(f"{type(err).__name__}: {err}", environ))
+        if instead is None:
+            report(termination_log, sentence)
+            return err.exit_code
+        outputs = instead(inputs, sentence)
+    except Exception as err:
+        if instead is None:
+            raise
+        log.exception("a bug")
+        outputs = instead(inputs, one_line(redact(f"Bug: {type(err).__name__}: {err}", environ)))
+    write(outputs, output_dir(environ))
     return 0
+
+
+def start_log(environ: Mapping[str, str]) -> None:
+    """To stderr, without secrets; ``check`` tells of a level that is none."""
+    level = environ.get("LOG_LEVEL", "")
+    logging.basicConfig(
+        level=level if level in LEVELS else "INFO",
+        format="%(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+        force=True,
+    )
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Redact(environ))
+
+
+def check(inputs: Fields, environ: Mapping[str, str]) -> None:
+    """Raises BadInput for what is wrong in the same way for every step: names that become paths, the log's level."""
+    if (level := environ.get("LOG_LEVEL")) and level not in LEVELS:
+        raise BadInput(f"LOG_LEVEL is {level!r}; set it to one of {', '.join(LEVELS)}")
+    for f in fields(inputs):
+        if f.name in NAMES:
+            NAMES[f.name](getattr(inputs, f.name))
 
 
 def flag(field_name: str) -> str:
@@ -157,29 +189,3 @@ def end_with_stdin() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, name="lifeline", daemon=True).start()
-
-
-SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "ARGO_TOKEN")
-
-
-def redact(text: str, environ: Mapping[str, str]) -> str:
-    """The text without the values of the secrets in the environment."""
-    for name in (*SECRETS, PREFIX + "API_KEY"):
-        if len(secret := environ.get(name, "").strip()) >= 4:  # a shorter one would blot out ordinary words
-            text = text.replace(secret, "[secret]")
-    return text
-
-
-class Redact(logging.Filter):
-    """The last guard: whatever a library logs, no secret of ours gets through."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        super().__init__()
-        self._environ = environ
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Rewrite the record in place; keep it always."""
-        record.msg, record.args = redact(record.getMessage(), self._environ), None
-        if record.exc_info:
-            record.exc_text = redact(logging.Formatter().formatException(record.exc_info), self._environ)
-        return True

@@ -1,14 +1,14 @@
 """Release documents in the store: what ``resolve`` wrote, and every later step begins with."""
 
-from steps.core.names import Layout
+from steps.core.names import Layout, check_deployment
 from steps.core.release import Document, parse_document
 from steps.errors import Corrupt, Missing
 from steps.ports import Store
 
 
 def read(store: Store, layout: Layout, deployment: str, release_id: str) -> Document:
-    """Raises Missing when it is not there, Corrupt when it is not what its name promises."""
-    key = layout.release(deployment, release_id)
+    """Raises Missing when it is not there, Corrupt when it is not what its name promises, BadInput for a bad name."""
+    key = layout.release(check_deployment(deployment), release_id)
     body = store.get(key)
     if body is None:
         raise Missing(f"release {release_id} of {deployment} is not in the store at {key}; run resolve for it again")

@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -57,12 +57,15 @@ class Troubles:
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """Go on after a foreseen failure, and remember it."""
+        """Go on after a failure, foreseen or not, and remember it: a report with a hole is worth more than none."""
         try:
             yield
         except StepError as err:
             log.warning("%s", err)
             self.sentences.append(str(err))
+        except Exception as err:
+            log.exception("a bug in the making of the report")
+            self.sentences.append(f"a bug ({type(err).__name__}), whose traceback is in the log of this step")
 
 
 def report(inputs: ReportInputs, outside: Outside) -> ReportOutputs:
@@ -78,7 +81,16 @@ def report(inputs: ReportInputs, outside: Outside) -> ReportOutputs:
         deliver(account, outside, None, troubles)
     else:
         keep(account, run, outside, troubles)
-    words = "; ".join((summary(account), *(f"the report lacks something: {t}" for t in troubles.sentences)))
+    return said(account, troubles.sentences)
+
+
+def without_a_report(inputs: ReportInputs, why: str) -> ReportOutputs:
+    """What can be said still, when ``report`` itself could not be run or did not get to its end."""
+    return said(draw_up(told(inputs), Surroundings()), [why])
+
+
+def said(account: Account, troubles: Sequence[str]) -> ReportOutputs:
+    words = "; ".join((summary(account), *(f"the report lacks something: {t}" for t in troubles)))
     log.info("%s", words)
     return ReportOutputs(outcome=account.outcome, summary=words)
 
@@ -189,4 +201,4 @@ def main(inputs: ReportInputs, settings: Settings) -> ReportOutputs:
 
 
 if __name__ == "__main__":
-    sys.exit(run_step(REPORT, main))
+    sys.exit(run_step(REPORT, main, instead=without_a_report))

@@ -74,10 +74,15 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         stall_seconds=read.seconds("STALL_SECONDS", 60.0),
         smoke_timeout_seconds=read.seconds("SMOKE_TIMEOUT_SECONDS", 120.0),
         startup_budget_seconds=read.seconds("STARTUP_BUDGET_SECONDS", 0.0, least=0.0) or None,
-        output_dir=Path(read.text("OUTPUT_DIR", "/tmp/outputs")),  # noqa: S108  # fixed: Argo's templates name it
+        output_dir=output_dir(environ),
         termination_log=Path(read.text("TERMINATION_LOG", "/dev/termination-log")),
         progress_file=Path(p) if (p := environ.get("ARGO_PROGRESS_FILE")) else None,
     )
+
+
+def output_dir(environ: Mapping[str, str]) -> Path:
+    """Known even where other settings cannot work."""
+    return Path(_Reader(environ).text("OUTPUT_DIR", "/tmp/outputs"))  # noqa: S108  # fixed: Argo's templates name it
 
 
 @dataclass(frozen=True)

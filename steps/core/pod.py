@@ -8,9 +8,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic.alias_generators import to_camel
 
+from steps.core import secrets
 from steps.core.catalog_text import Block
-
-_SECRET_NAMES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "VLLM_API_KEY")
 
 
 def _not_gpus(amounts: dict[str, str]) -> dict[str, str]:
@@ -47,7 +46,7 @@ class EnvVar(KubernetesBlock):
     def _one_source(self) -> "EnvVar":
         if (self.value is None) == (self.value_from is None):
             raise ValueError("give either value or valueFrom")
-        if self.name in _SECRET_NAMES and self.value is not None:
+        if self.name in (*secrets.NAMES, *secrets.BESIDE_THEM) and self.value is not None:
             raise ValueError(f"{self.name} is a secret; take it from one with valueFrom")
         return self
 

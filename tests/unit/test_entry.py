@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from steps.contracts import RESOLVE, ResolveOutputs
+from steps.contracts import RESOLVE, SMOKE, ResolveOutputs
 from steps.entry import LIFELINE, MESSAGE_LIMIT, one_line, run_step
 from steps.errors import Refused, StepError, Transient
 
@@ -25,6 +25,7 @@ CANARIES = {
     "AWS_SECRET_ACCESS_KEY": "CANARY/secret+key",
     "AWS_SESSION_TOKEN": "CANARYsession",
     "VLLM_PROMOTE_API_KEY": "CANARYapi",
+    "VLLM_API_KEY": "CANARYvllm",
 }
 
 
@@ -108,6 +109,62 @@ def test_every_error_leaves_its_code_its_sentence_and_no_output(error, environ, 
 def test_settings_that_cannot_work_are_bad_input(environ, tmp_path):
     assert run_step(RESOLVE, raising(AssertionError), ARGV, {**environ, "VLLM_PROMOTE_DEVICE": "tpu"}) == 10
     assert "VLLM_PROMOTE_DEVICE" in (tmp_path / "termination-log").read_text()
+
+
+def test_a_log_level_that_is_none_is_bad_input(environ, tmp_path):
+    assert run_step(RESOLVE, raising(AssertionError), ARGV, {**environ, "LOG_LEVEL": "verbose"}) == 10
+    assert "LOG_LEVEL is 'verbose'" in (tmp_path / "termination-log").read_text()
+
+
+def test_an_empty_log_level_is_none(environ):
+    assert run_step(RESOLVE, lambda _i, _s: OUTPUTS, ARGV, {**environ, "LOG_LEVEL": ""}) == 0
+
+
+@pytest.mark.parametrize("bad", ["--run=../../escaped", "--release-id=../../escaped"])
+def test_a_name_that_leads_out_of_its_directory_is_bad_input(environ, tmp_path, bad):
+    argv = ["--deployment=chat", f"--release-id={'0' * 12}", "--run=run-1", "--owner=uid-1", bad]
+    assert run_step(SMOKE, raising(AssertionError), argv, environ) == 10
+    assert "'../../escaped' cannot be used" in (tmp_path / "termination-log").read_text()
+
+
+class UnprintableError(Exception):
+    def __str__(self):
+        raise KeyError("no words")
+
+
+@pytest.mark.parametrize(
+    "said", [("%d files", "three"), ("%s and %s", 1), ("%s", UnprintableError())], ids=["kind", "number", "text"]
+)
+def test_a_librarys_malformed_log_call_does_not_end_the_step(environ, capsys, said):
+    def body(_inputs, _settings):
+        logging.getLogger("library").warning(*said)
+        return OUTPUTS
+
+    assert run_step(RESOLVE, body, ARGV, environ) == 0
+    assert "cannot be formatted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "err", "said"),
+    [
+        ({}, Transient("the store is away"), "Transient: the store is away"),
+        ({}, KeyError("CANARY of a bug"), "Bug: KeyError: '[secret] of a bug'"),
+        ({"VLLM_PROMOTE_DEVICE": "gpu"}, AssertionError(), "BadInput: VLLM_PROMOTE_DEVICE is 'gpu'"),
+        ({"LOG_LEVEL": "verbose"}, AssertionError(), "BadInput: LOG_LEVEL"),
+    ],
+    ids=["foreseen", "a bug", "a setting", "the log"],
+)
+def test_a_step_that_nothing_may_fail_says_what_went_wrong_and_exits_0(environ, tmp_path, more, err, said):
+    sentences = []
+
+    def instead(_inputs, sentence):
+        sentences.append(sentence)
+        return OUTPUTS
+
+    assert run_step(RESOLVE, raising(err), ARGV, {**environ, "HF_TOKEN": "CANARY", **more}, instead) == 0
+    (sentence,) = sentences
+    assert sentence.startswith(said)
+    assert (tmp_path / "outputs" / "deployment").read_text() == "chat"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,8 @@
 import json
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -7,6 +11,7 @@ from steps.core import canonical
 from steps.core.names import Layout
 from steps.core.record import Record
 from steps.core.release import Release, Serving
+from steps.entry import flag
 from steps.errors import Conflict, Missing, NoSpace
 from steps.ports import Held
 from steps.report import Outside, report
@@ -24,6 +29,7 @@ INPUTS = ReportInputs(
     rollback_status="Skipped",
 )
 LAYOUT = Layout("team")
+ROOT = Path(__file__).parents[2]
 
 
 class Shelf:
@@ -127,6 +133,31 @@ def test_a_read_only_store_is_noted():
     closed = FakeStore(writable=False)
     world = World(run(failed("preflight", 12, "Missing: read-only"), phase="Failed"), Record(), store=closed)
     assert "closed to write" in world.report().summary
+
+
+def test_a_bug_on_the_way_is_noted_and_the_report_is_written_all_the_same():
+    """What an adapter did not foresee: a journal that may not be read, a code that boto3 has never sent."""
+    world = World(promoted(), Record(live=NEW), store=KeyError("UploadId"), serving=PermissionError("run.json"))
+    outputs = world.report()
+    assert "a bug (PermissionError)" in outputs.summary
+    assert "a bug (KeyError)" in outputs.summary
+    assert world.on_shelf()["run"] == INPUTS.run
+
+
+@pytest.mark.parametrize(("name", "value"), [("VLLM_PROMOTE_DEVICE", "gpu"), ("VLLM_PROMOTE_SERVING", "nowhere")])
+def test_settings_that_cannot_work_leave_a_summary_and_exit_0(tmp_path, name, value):
+    environ = {"VLLM_PROMOTE_OUTPUT_DIR": str(tmp_path), name: value}
+    argv = [f"{flag(f.name)}={getattr(INPUTS, f.name)}" for f in fields(INPUTS)]
+    done = subprocess.run(
+        [sys.executable, "-m", "steps.report", *argv],
+        cwd=ROOT,
+        env=environ,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"the report lacks something: BadInput: {name} is" in (tmp_path / "summary").read_text()
 
 
 def test_a_full_disk_is_noted_and_the_store_still_gets_its_report():

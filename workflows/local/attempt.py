@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steps.core.run import Phase
-from steps.entry import LIFELINE, one_line, redact
+from steps.entry import LIFELINE, one_line
+from steps.redaction import redact
 from steps.settings import PREFIX
 from workflows.local.spec import Output
 
