@@ -11,15 +11,12 @@ from typing import Annotated, Any, Literal
 import typer
 
 from steps.entry import one_line
-from steps.errors import BadInput, StepError
 from steps.redaction import redact
-from workflows.audience import Audience
+from steps.errors import BadInput, StepError
 
 FAILED_EXIT = 1
 USAGE_EXIT = 2
 NOT_SUBMITTED_EXIT = 3
-STDERR = 2
-"""The last of the standard descriptors."""
 
 Output = Literal["text", "json"]
 LocalFlag = Annotated[bool, typer.Option("--local", help="On this machine, with everything under .local/.")]
@@ -37,7 +34,6 @@ class NotSubmitted(Exception):
 
 def run(name: str, verb: Callable[..., int], argv: Sequence[str] | None = None) -> int:
     """``python -m workflows.NAME``: parse ``argv``, call ``verb``, return the exit code."""
-    _complete_standard_streams()
     logging.basicConfig(level=os.environ.get("LOG_LEVEL", "WARNING"), format="%(levelname)s %(name)s: %(message)s")
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command()(_bounded(verb))
@@ -64,8 +60,6 @@ def submitting() -> Iterator[None]:
         yield
     except StepError as err:
         raise NotSubmitted(f"could not submit: {err}") from err
-    except OSError as err:
-        raise NotSubmitted(f"could not submit: {_sentence(err)}") from err
 
 
 def require_local(*, local: bool, what: str) -> None:
@@ -76,18 +70,8 @@ def require_local(*, local: bool, what: str) -> None:
 
 def say(text: str) -> None:
     """To the person, or the program, that called."""
-    audience = Audience(sys.stdout)
-    audience.write(text + "\n")
-    audience.flush()
-
-
-def _complete_standard_streams() -> None:
-    """A closed one leads nowhere: else the next file that is opened, a lock perhaps, would be taken for it."""
-    while (nowhere := os.open(os.devnull, os.O_RDWR)) <= STDERR:
-        os.set_inheritable(nowhere, True)
-    os.close(nowhere)
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115, PTH123  # as long as the process lives
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def _bounded(verb: Callable[..., int]) -> Callable[..., None]:
@@ -107,12 +91,5 @@ def _exit_code(call: Callable[[], int]) -> int:
         code, failure = NOT_SUBMITTED_EXIT, str(err)
     except StepError as err:
         code, failure = FAILED_EXIT, str(err)
-    except OSError as err:
-        code, failure = FAILED_EXIT, _sentence(err)
-    Audience(sys.stderr).write(f"Error: {one_line(redact(failure, os.environ))}\n")
+    sys.stderr.write(f"Error: {one_line(redact(failure, os.environ))}\n")
     return code
-
-
-def _sentence(err: OSError) -> str:
-    """What the system says and of which file: enough for a disk that is full, or a directory that is not ours."""
-    return ": ".join(str(part) for part in (err.strerror or err, err.filename) if part)
