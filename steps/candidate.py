@@ -13,9 +13,9 @@ from steps.core.record import Record
 from steps.core.release import Release
 from steps.core.rollout import Claim
 from steps.errors import Conflict, Corrupt, Failed, Missing, Transient
+from steps.health import healthy, is_stuck, look
 from steps.pods import wait_ready
 from steps.ports import Held, Pod, Store
-from steps.proof import healthy, serves
 from steps.stage import Stage
 
 log = logging.getLogger(__name__)
@@ -57,11 +57,10 @@ def ensure(stage: Stage, held: Held, release: Release, owner: str) -> Up:
         case "continue":
             return _start(stage, _renew(stage, held, release, owner), release, owner)
         case "repair":
-            return _repair(stage, _renew(stage, held, release, owner), release, owner)
-        case "settled" if not healthy(stage, release):
-            claim = _claim(stage, record, release, owner)
-            return _repair(stage, stage.serving.swap(held, rollout.repair(record, claim)), release, owner)
-        case "settled" | "finish":
+            return _go_on_repairing(stage, held, _as_many(release, record.replicas), owner)
+        case "settled":
+            return _settled(stage, held, release, owner)
+        case "finish":
             return Up(held, release, _ready(stage, release_id))
         case _:
             raise Conflict(f"the work in flight on {stage.deployment} changed just now; run again")
@@ -119,10 +118,16 @@ def _claim(stage: Stage, record: Record, release: Release, owner: str) -> Claim:
 
 
 def _renew(stage: Stage, held: Held, release: Release, owner: str) -> Held:
-    now, deadline = stage.clock.now(), held.record.deadline
-    if deadline is not None and now <= deadline:
+    """Where the time to start up is over: a pod that has to be started again needs it anew."""
+    deadline = held.record.deadline
+    if deadline is not None and stage.clock.now() < deadline - _budget(stage, release).testing:
         return held
-    return stage.serving.swap(held, rollout.renew(held.record, owner, deadline=now + _budget(stage, release).total))
+    return _extend(stage, held, release, owner)
+
+
+def _extend(stage: Stage, held: Held, release: Release, owner: str) -> Held:
+    deadline = stage.clock.now() + _budget(stage, release).total
+    return stage.serving.swap(held, rollout.renew(held.record, owner, deadline=deadline))
 
 
 def _start(stage: Stage, held: Held, release: Release, owner: str) -> Up:
@@ -138,12 +143,31 @@ def _start(stage: Stage, held: Held, release: Release, owner: str) -> Up:
     return Up(held, release, pods)
 
 
-def _repair(stage: Stage, held: Held, release: Release, owner: str) -> Up:
+def _settled(stage: Stage, held: Held, release: Release, owner: str) -> Up:
+    if healthy(stage, release):
+        return Up(held, release, _ready(stage, release.release_id))
+    wanted = _as_many(release, stage.serving.replicas(release.release_id))
+    held = stage.serving.swap(held, rollout.repair(held.record, _claim(stage, held.record, wanted, owner)))
+    return _repair(stage, held, wanted, owner, afresh=is_stuck(stage, wanted, _budget(stage, wanted).startup))
+
+
+def _go_on_repairing(stage: Stage, held: Held, release: Release, owner: str) -> Up:
+    """A silent pod is left alone: an earlier step or attempt has started it, and it loads."""
+    held = _renew(stage, held, release, owner)
+    return _repair(stage, held, release, owner, afresh="other" in look(stage, release))
+
+
+def _repair(stage: Stage, held: Held, release: Release, owner: str, *, afresh: bool) -> Up:
     log.warning("release %s is live and not healthy: it is started again in its place", release.release_id)
-    if not any(serves(stage, release, p) for p in stage.serving.pods(release.release_id)):
+    if afresh:
         stage.serving.stop(release.release_id, owner)
-    wanted = max(release.replicas, held.record.replicas)
-    return Up(held, release, _run(stage, held, replace(release, replicas=wanted), owner))
+        held = _extend(stage, held, release, owner)
+    return Up(held, release, _run(stage, held, release, owner))
+
+
+def _as_many(release: Release, observed: int) -> Release:
+    """Somebody may have scaled it to more than the catalog says: a repair brings back all of them."""
+    return replace(release, replicas=max(release.replicas, observed))
 
 
 def _run(stage: Stage, held: Held, release: Release, owner: str) -> tuple[Pod, ...]:

@@ -14,8 +14,8 @@ from steps.core.release import Document, Release
 from steps.core.transfer import Transfer
 from steps.entry import run_step
 from steps.errors import Corrupt
+from steps.health import healthy
 from steps.ports import Held, Store, Volume
-from steps.proof import healthy
 from steps.recovery import settle
 from steps.settings import Settings
 from steps.stage import Stage, connect
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 def preflight(
     inputs: PreflightInputs, stage: Stage, store: Store, volume: Volume, document: Document
 ) -> PreflightOutputs:
-    """Where the answer is ``live``, nothing at all was written. Raises everything but Failed."""
+    """Writes nothing, unless a dead owner left work unfinished: that is put right first."""
     held = settle(stage, inputs.release_id, inputs.owner)
     rollout.check_pointer(stage.deployment, held.record, held.target)
     if serves(stage, held, document.release):

@@ -14,8 +14,6 @@ from steps.stage import Stage
 
 PAUSE_SECONDS = 1.0
 """Before asking again what was not answered."""
-LOOKS = 3
-"""At a live server: one look that fails must not restart what serves."""
 
 log = logging.getLogger(__name__)
 
@@ -52,23 +50,6 @@ def prove_again(stage: Stage, release: Release) -> Proof:
     proof = prove(stage, replace(release, smoke=ungated))
     require_pass(stage, proof)
     return proof
-
-
-def healthy(stage: Stage, release: Release) -> bool:
-    """Whether as many pods as wanted are ready and serve these weights; seconds, no answer is asked for."""
-    ready = [p for p in stage.serving.pods(release.release_id) if p.ready]
-    return len(ready) >= release.replicas and all(serves(stage, release, p) for p in ready)
-
-
-def serves(stage: Stage, release: Release, pod: Pod) -> bool:
-    """Whether this pod is ready and says that it serves these weights; a busy one is asked again."""
-    if pod.url is None or not pod.ready:
-        return False
-    for _ in range(LOOKS):
-        if roots := stage.chat.models(pod.url):
-            return roots.get(release.serving.served_name) == stage.root(release)
-        stage.clock.sleep(PAUSE_SECONDS)
-    return False
 
 
 def _round(stage: Stage, release: Release) -> Proof:

@@ -5,7 +5,7 @@ import pytest
 
 from steps.errors import Conflict, Corrupt, Failed, Missing, Refused
 from steps.ports import Pod
-from tests.stubs.scene import Scene, make_release
+from tests.stubs.scene import Killed, Scene, make_release
 from tests.stubs.serving import Manner
 
 OLD, NEW, THIRD = (make_release(mark) for mark in "123")
@@ -126,6 +126,16 @@ def test_a_retry_after_its_deadline_gets_a_new_one_and_keeps_the_outage_honest(s
     assert scene.record.phase == "testing"
 
 
+def test_a_pod_that_restarts_while_it_is_tested_has_the_time_that_a_start_takes(scene):
+    scene.deploy(NEW)
+    scene.clock.time = scene.record.deadline - 1.0
+    scene.serving.crash(NEW.release_id)
+    scene.serving.manners[NEW.release_id] = Manner(ready_after=100)
+    scene.deploy(NEW)
+    assert scene.serving.pods(NEW.release_id)[0].ready
+    assert scene.record.refused == ()
+
+
 def test_a_release_that_failed_in_this_run_is_not_tried_twice(scene):
     scene.serving.manners[NEW.release_id] = Manner(failure="ended")
     for sentence in ("ended while it started", "has failed in this run already"):
@@ -215,13 +225,82 @@ def test_a_live_release_with_a_good_pod_left_keeps_it_while_it_is_repaired(scene
     assert len(scene.serving.pods(OLD.release_id)) == 2
 
 
-def test_a_repair_brings_back_as_many_as_somebody_had_scaled_it_to(scene):
+@pytest.mark.parametrize("replicas", [3, 40])
+def test_a_repair_brings_back_as_many_as_somebody_had_scaled_it_to(scene, replicas):
     scene.with_record(owner="human")
-    scene.serving.ensure(OLD, 3, "human")
+    scene.serving.ensure(OLD, replicas, "human")
     scene.with_record(owner=None)
     scene.serving.crash(OLD.release_id)
+    scene.serving.manners[OLD.release_id] = Manner(ready_after=replicas)
     scene.deploy(OLD)
-    assert [p.ready for p in scene.serving.pods(OLD.release_id)] == [True] * 3
+    assert [p.ready for p in scene.serving.pods(OLD.release_id)] == [True] * replicas
+
+
+def look_away(scene, seconds: float, uid: str) -> None:
+    """This pod does not answer /health for a while."""
+    pods, until = scene.serving.pods, scene.clock.time + seconds
+
+    def seen(release_id: str) -> tuple[Pod, ...]:
+        hidden = scene.clock.time < until
+        return tuple(replace(p, ready=p.ready and not (hidden and p.uid == uid)) for p in pods(release_id))
+
+    scene.serving.pods = seen
+
+
+@pytest.mark.parametrize("seconds", [1.0, 5.0, 9.0])
+def test_a_live_pod_that_is_silent_for_less_than_a_request_may_take_is_not_stopped(scene, seconds):
+    (pod,) = scene.serving.pods(OLD.release_id)
+    look_away(scene, seconds, pod.uid)
+    scene.deploy(OLD)
+    assert ("stop", OLD.release_id) not in scene.serving.calls
+    assert scene.serving.pods(OLD.release_id) == (pod,)
+
+
+def test_a_live_pod_that_is_silent_for_longer_hangs_and_is_started_again(scene):
+    (pod,) = scene.serving.pods(OLD.release_id)
+    look_away(scene, 100_000.0, pod.uid)
+    scene.deploy(OLD)
+    assert ("stop", OLD.release_id) in scene.serving.calls
+    assert [p.ready for p in scene.serving.pods(OLD.release_id)] == [True]
+
+
+def two_replicas(scene):
+    release = make_release("1", replicas=2)
+    scene.live(release)
+    return release, scene.serving.pods(release.release_id)
+
+
+def test_one_of_two_that_loads_is_waited_for_and_the_other_serves_on(scene):
+    release, pods = two_replicas(scene)
+    look_away(scene, 600.0, pods[1].uid)
+    scene.deploy(release)
+    assert scene.serving.pods(release.release_id) == pods
+
+
+def test_one_of_two_that_hangs_is_started_again_in_the_end(scene):
+    release, pods = two_replicas(scene)
+    look_away(scene, 100_000.0, pods[1].uid)
+    scene.deploy(release)
+    after = scene.serving.pods(release.release_id)
+    assert [p.ready for p in after] == [True, True]
+    assert pods[1].uid not in [p.uid for p in after]
+
+
+def test_a_retried_repair_leaves_what_it_has_started_to_load(scene):
+    scene.serving.crash(OLD.release_id)
+    scene.serving.manners[OLD.release_id] = Manner(ready_after=200)
+    sleep = scene.clock.sleep
+
+    def killed(_seconds: float) -> None:
+        raise Killed
+
+    scene.clock.sleep = killed
+    with pytest.raises(Killed):
+        scene.deploy(OLD)
+    loading = [p.uid for p in scene.serving.pods(OLD.release_id)]
+    scene.clock.sleep = sleep
+    scene.deploy(OLD)
+    assert [p.uid for p in scene.serving.pods(OLD.release_id)] == loading
 
 
 def test_a_live_release_with_other_weights_is_started_afresh(scene):
