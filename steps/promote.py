@@ -26,9 +26,9 @@ def promote(inputs: PromoteInputs, stage: Stage) -> PromoteOutputs:
         _require_proof(inputs, stage, up)
     match up.held.record.phase:
         case "testing":
-            return _drain(inputs, stage, _point(inputs, stage, up), up.release)
+            return _drain(inputs, stage, _point(inputs, stage, up))
         case "draining":
-            return _drain(inputs, stage, up.held, up.release)
+            return _drain(inputs, stage, up.held)
         case "repairing":
             stage.serving.swap(up.held, rollout.repaired(up.held.record, inputs.owner))
     log.info("release %s serves already", inputs.release_id)
@@ -52,12 +52,14 @@ def _require_proof(inputs: PromoteInputs, stage: Stage, up: Up) -> None:
 
 def _point(inputs: PromoteInputs, stage: Stage, up: Up) -> Held:
     now = stage.clock.now()
-    record = rollout.promote(up.held.record, inputs.owner, now=now, refuse_live=inputs.refuse_previous)
+    record = rollout.promote(
+        up.held.record, inputs.owner, now=now, strategy=up.release.strategy, refuse_live=inputs.refuse_previous
+    )
     return stage.serving.point(up.held, record, inputs.release_id)
 
 
-def _drain(inputs: PromoteInputs, stage: Stage, held: Held, release: Release) -> PromoteOutputs:
-    outage = rollout.outage_seconds(held.record, release.strategy)
+def _drain(inputs: PromoteInputs, stage: Stage, held: Held) -> PromoteOutputs:
+    outage = rollout.outage_seconds(held.record)
     log.info("clients are at release %s; nothing served for %.1f s", inputs.release_id, outage)
     complete(stage, held, inputs.owner)
     return PromoteOutputs(outage_seconds=outage)

@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import replace
-from itertools import count
 
 from steps.candidate import complete
 from steps.contracts import RollbackOutputs
@@ -12,6 +11,7 @@ from steps.core.record import Record
 from steps.core.release import Release
 from steps.core.rollout import Course
 from steps.errors import Conflict, Failed, RollbackFailed, StepError, Transient
+from steps.health import healthy, look
 from steps.pods import keep_log, wait_ready
 from steps.ports import Held
 from steps.proof import prove_again
@@ -34,7 +34,10 @@ def settle(stage: Stage, release_id: str, owner: str) -> Held:
         return held
     log.warning("run %s left %s %s: that is put right first", held.record.owner, stage.deployment, held.record.phase)
     recover(stage, owner, take_over=True)
-    return stage.serving.read()
+    held = stage.serving.read()
+    if _course(stage, held.record, release_id, owner) == "recover":  # what the dead one refused stays refused
+        raise Conflict(f"the work in flight on {stage.deployment} changed just now; run again")
+    return held
 
 
 def _course(stage: Stage, record: Record, release_id: str, owner: str) -> Course:
@@ -56,26 +59,55 @@ def recover(stage: Stage, owner: str, *, take_over: bool) -> RollbackOutputs:
     ``take_over``: also work of another owner that is dead. Raises RollbackFailed; the record then still says what is
     in flight.
     """
-    began, failures = stage.clock.now(), 0
-    for attempt in count():
+    tries = _Tries(stage)
+    while True:
+        tries.begin()
         try:
             held = stage.serving.read()
             if not _ours(stage, held.record, owner, take_over=take_over):
                 return NOTHING
-            return _recover(stage, held, owner, afresh=failures > 0)
+            return _recover(stage, held, owner, afresh=tries.failures > 0)
         except (Transient, Conflict) as err:  # after a conflict the next look tells whether it is still ours
-            if stage.clock.now() - began > ROLLBACK_PATIENCE:
-                raise RollbackFailed(_sentence(stage, err)) from err
-            log.warning("trying again: %s", err)
+            tries.let_down(err)
         except Failed as err:
-            failures += 1
-            if failures > FRESH_STARTS:
-                raise RollbackFailed(_sentence(stage, err)) from err
-            log.warning("starting it afresh: %s", err)
+            tries.failed(err)
         except StepError as err:
             raise RollbackFailed(_sentence(stage, err)) from err
-        stage.clock.sleep(backoff(attempt, stage.patience.retry_base))
-    raise AssertionError("count() does not end")
+        tries.pause()
+
+
+class _Tries:
+    """How often and how long it is tried: nobody else would after a stop, and not for ever."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.failures = 0
+        self._stage, self._clock = stage, stage.clock
+        self._number, self._began = -1, 0.0
+        self._troubled_since: float | None = None
+
+    def begin(self) -> None:
+        self._number += 1
+        self._began = self._clock.now()
+
+    def let_down(self, err: StepError) -> None:
+        """By the outside. Raises RollbackFailed when that has gone on for ten minutes without a pause."""
+        now = self._clock.now()
+        if self._troubled_since is None or now - self._began > ROLLBACK_PATIENCE:  # it was well for long
+            self._troubled_since = now
+        if now - self._troubled_since > ROLLBACK_PATIENCE:
+            raise RollbackFailed(_sentence(self._stage, err)) from err
+        log.warning("trying again: %s", err)
+
+    def failed(self, err: Failed) -> None:
+        """The old release did not come back, or not well. Raises RollbackFailed after two more starts."""
+        self.failures += 1
+        self._troubled_since = None
+        if self.failures > FRESH_STARTS:
+            raise RollbackFailed(_sentence(self._stage, err)) from err
+        log.warning("starting it afresh: %s", err)
+
+    def pause(self) -> None:
+        self._clock.sleep(backoff(self._number, self._stage.patience.retry_base))
 
 
 def _ours(stage: Stage, record: Record, owner: str, *, take_over: bool) -> bool:
@@ -100,28 +132,27 @@ def _recover(stage: Stage, held: Held, owner: str, *, afresh: bool) -> RollbackO
 
 
 def _take_over(stage: Stage, held: Held, owner: str) -> Held:
-    return held if held.record.owner == owner else stage.serving.swap(held, rollout.take_over(held.record, owner))
+    """Also from oneself, where the deadline has passed: what is taken over has to be finished in peace."""
+    record, now = held.record, stage.clock.now()
+    if record.owner == owner and record.deadline is not None and now <= record.deadline:
+        return held
+    return stage.serving.swap(held, rollout.take_over(record, owner, now=now))
 
 
 def _complete(stage: Stage, held: Held, owner: str) -> RollbackOutputs:
     log.info("clients follow release %s already: its promotion is completed", held.record.live)
-    live = stage.serving.release(held.record.live or "")
     complete(stage, held, owner)
-    strategy = live.strategy if live else "recreate"
-    return RollbackOutputs(outcome="completed", outage_seconds=rollout.outage_seconds(held.record, strategy))
+    return RollbackOutputs(outcome="completed", outage_seconds=rollout.outage_seconds(held.record))
 
 
 def _undo(stage: Stage, held: Held, owner: str, *, afresh: bool) -> RollbackOutputs:
     live = _live(stage, held.record)
-    served = _served_all_along(stage, held.record, live)
     held = _enter(stage, held, live, owner)
     _end_candidate(stage, held.record, owner)
     if live is not None:
-        if afresh:
-            stage.serving.stop(live.release_id, owner)
-        _restore(stage, held, live, owner)
-    since = held.record.since or stage.clock.now()
-    outage = 0.0 if served or live is None else max(stage.clock.now() - since, 0.0)
+        _bring_back(stage, held, live, owner, afresh=afresh)
+    since = held.record.since if live else None
+    outage = 0.0 if since is None else max(stage.clock.now() - since, 0.0)
     _forget_candidate(stage, held.record, owner)
     stage.serving.swap(held, rollout.rolled_back(held.record, owner))
     return RollbackOutputs(outcome="rolled-back" if live else "removed", outage_seconds=outage)
@@ -139,26 +170,42 @@ def _live(stage: Stage, record: Record) -> Release | None:
     return replace(live, replicas=record.replicas)
 
 
-def _served_all_along(stage: Stage, record: Record, live: Release | None) -> bool:
-    """Whether clients noticed nothing: no room was made, or not yet."""
-    candidate = stage.serving.release(record.candidate or "")
-    if candidate is not None and candidate.strategy == "blue-green":
-        return True
-    untouched = live is not None and sum(p.ready for p in stage.serving.pods(live.release_id)) >= live.replicas
-    return untouched and record.phase != "rolling-back"
-
-
 def _enter(stage: Stage, held: Held, live: Release | None, owner: str) -> Held:
     seconds = budget(live, live.replicas, stage.patience).total if live else ROLLBACK_PATIENCE
-    return stage.serving.swap(held, rollout.roll_back(held.record, owner, deadline=stage.clock.now() + seconds))
+    since, deadline = _out_since(stage, held.record, live), stage.clock.now() + seconds
+    return stage.serving.swap(held, rollout.roll_back(held.record, owner, since=since, deadline=deadline))
 
 
-def _restore(stage: Stage, held: Held, live: Release, owner: str) -> None:
+def _out_since(stage: Stage, record: Record, live: Release | None) -> float | None:
+    """When clients lost what they had, None where they have it still: no room was made, or not yet.
+
+    At the latest now, at the earliest when the work began: an outage is rather told too long than too short.
+    """
+    never_stopped = record.phase != "rolling-back" or record.since is None
+    if live is not None and never_stopped and _runs(stage, live):
+        return None
+    return stage.clock.now() if record.since is None else record.since
+
+
+def _runs(stage: Stage, live: Release) -> bool:
+    """Busy or not: only what ended, is being ended, or serves other weights does not."""
+    wanted = stage.serving.replicas(live.release_id) > 0
+    return wanted and not {"serves", "silent"}.isdisjoint(look(stage, live))
+
+
+def _bring_back(stage: Stage, held: Held, live: Release, owner: str, *, afresh: bool) -> None:
+    """Clients' own pods, where they run still, are neither ended nor asked for more than a sign of life."""
+    untouched = held.record.since is None
     log.info("going back to release %s (%s at %s)", live.release_id, live.model, live.commit)
+    if afresh and not untouched:
+        stage.serving.stop(live.release_id, owner)
     stage.serving.ensure(live, live.replicas, owner)
     until = stage.clock.now() + budget(live, live.replicas, stage.patience).startup
     wait_ready(stage, held, live.release_id, live.replicas, until)
-    prove_again(stage, live)
+    if not untouched:
+        prove_again(stage, live)
+    elif not healthy(stage, live):
+        raise Transient(f"release {live.release_id}, which was never stopped, does not say that it serves")
 
 
 def _end_candidate(stage: Stage, record: Record, owner: str) -> None:

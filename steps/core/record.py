@@ -24,7 +24,8 @@ class Record:
     owner: str | None = None
     """uid of the workflow whose work is in flight; None when idle."""
     since: float | None = None
-    """When the work in flight began: deadlines and the outage count from here."""
+    """When the work in flight began. While draining, since when nothing served until the pointer moved; while rolling
+    back, None as long as the live release has served all the while."""
     deadline: float | None = None
     replicas: int = 1
     """Of the live release as observed before room was made: what a rollback restores."""

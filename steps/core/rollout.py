@@ -128,14 +128,19 @@ def refuse(record: Record, owner: str) -> Record:
     return replace(record, refused=_with(record.refused, record.candidate))
 
 
-def promote(record: Record, owner: str, *, now: float, refuse_live: bool = False) -> Record:
-    """Written together with the pointer. ``refuse_live``: what served until now is bad, and not to be tried again."""
+def promote(record: Record, owner: str, *, now: float, strategy: Strategy, refuse_live: bool = False) -> Record:
+    """Written together with the pointer. ``refuse_live``: what served until now is bad, and not to be tried again.
+
+    ``strategy`` is the candidate's: beside it the old release served all the while.
+    """
     _require(record, "testing", owner=owner)
+    nobody_waited = strategy == "blue-green" or record.live is None
     return replace(
         record,
         phase="draining",
         live=record.candidate,
         previous=record.live,
+        since=now if nobody_waited else record.since,
         deadline=now + DRAIN,
         refused=_with(record.refused, record.live) if refuse_live else record.refused,
     )
@@ -146,10 +151,14 @@ def drained(record: Record, owner: str) -> Record:
     return _idle(record)
 
 
-def roll_back(record: Record, owner: str, *, deadline: float) -> Record:
-    """Also takes over: ``owner`` is who rolls back, whoever began. Guarded by the caller with ``is_abandoned``."""
+def roll_back(record: Record, owner: str, *, since: float | None, deadline: float) -> Record:
+    """Also takes over: ``owner`` is who rolls back, whoever began. Guarded by the caller with ``is_abandoned``.
+
+    ``since`` when nothing serves; None: the live release was never stopped. Whoever goes on with it can tell from this
+    whether the pods that run are those that clients had all the while.
+    """
     _require(record, "swapping", "testing", "rolling-back")
-    return replace(record, phase="rolling-back", owner=owner, deadline=deadline)
+    return replace(record, phase="rolling-back", owner=owner, since=since, deadline=deadline)
 
 
 def rolled_back(record: Record, owner: str) -> Record:
@@ -157,13 +166,11 @@ def rolled_back(record: Record, owner: str) -> Record:
     return _idle(record)
 
 
-def take_over(record: Record, owner: str) -> Record:
-    """Work that is finished rather than undone. Guarded by the caller like ``roll_back``.
-
-    The deadline stays: ``outage_seconds`` reads from it when the pointer moved.
-    """
+def take_over(record: Record, owner: str, *, now: float) -> Record:
+    """Work that is finished rather than undone, in a time of its own. Guarded by the caller like ``roll_back``."""
     _require(record, "draining", "repairing")
-    return replace(record, owner=owner)
+    taken = replace(record, owner=owner, deadline=now + DRAIN)
+    return replace(taken, since=now - outage_seconds(record)) if record.phase == "draining" else taken
 
 
 def repair(record: Record, claim: Claim) -> Record:
@@ -193,13 +200,14 @@ def unnamed(record: Record, release_ids: Iterable[str]) -> tuple[str, ...]:
     return tuple(r for r in release_ids if r not in (record.live, record.previous, record.candidate))
 
 
-def outage_seconds(record: Record, strategy: Strategy) -> float:
+def outage_seconds(record: Record) -> float:
     """How long nothing served in a promotion, of its draining record: from making room until the pointer moved.
 
-    0 where the old release served all the while, or where there was none.
+    0 where the old release served all the while, or where there was none. ``promote`` and ``take_over`` keep it between
+    ``since`` and ``deadline``, which is always DRAIN after the moment that ends it.
     """
     _require(record, "draining")
-    if strategy == "blue-green" or record.previous is None or record.since is None or record.deadline is None:
+    if record.since is None or record.deadline is None:
         return 0.0
     return max(record.deadline - DRAIN - record.since, 0.0)
 

@@ -5,7 +5,7 @@ import pytest
 from steps.contracts import PreflightInputs, PreflightOutputs
 from steps.core.record import Record
 from steps.core.release import Document
-from steps.errors import Conflict, Corrupt, Missing, NoSpace, Refused
+from steps.errors import Conflict, Corrupt, Failed, Missing, NoSpace, Refused
 from steps.ports import Held
 from steps.preflight import preflight
 from tests.stubs.scene import Scene, make_manifest, make_release
@@ -74,6 +74,29 @@ def test_a_live_server_that_was_too_busy_once_is_not_restarted(scene):
 
     scene.chat.models = busy_once
     assert check(scene, OLD).state == "live"
+
+
+def test_a_live_server_whose_health_was_slow_once_is_not_restarted(scene):
+    looks = []
+    pods = scene.serving.pods
+
+    def slow_once(release_id: str):
+        looks.append(release_id)
+        return tuple(replace(p, ready=p.ready and len(looks) > 1) for p in pods(release_id))
+
+    scene.serving.pods = slow_once
+    assert check(scene, OLD).state == "live"
+
+
+def test_what_a_dead_promotion_refused_ends_here(scene):
+    scene.publish(NEW)
+    scene.deploy(NEW, "dead")
+    scene.faults[NEW.release_id] = "empty-text"
+    with pytest.raises(Failed):
+        scene.smoke(NEW, "dead")
+    with pytest.raises(Refused):
+        check(scene)
+    assert scene.serves(OLD)
 
 
 def test_a_refused_release_ends_here_with_the_way_to_allow_it(scene):

@@ -5,8 +5,9 @@ import pytest
 from steps.contracts import RollbackOutputs
 from steps.core.record import Record
 from steps.core.release import Smoke
-from steps.errors import Conflict, Failed, RollbackFailed, Transient
-from tests.stubs.scene import Scene, make_release
+from steps.errors import Conflict, Failed, Refused, RollbackFailed, Transient
+from steps.recovery import recover, settle
+from tests.stubs.scene import Killed, Scene, make_release
 from tests.stubs.serving import Manner
 
 OLD, NEW, THIRD = (make_release(mark) for mark in "123")
@@ -22,7 +23,7 @@ def scene():
     return scene
 
 
-def failing(times: int, error: Exception, at: str):
+def failing(times: int, error: BaseException, at: str):
     """A disturbance that happens so many times."""
     left = [times]
 
@@ -123,6 +124,70 @@ def test_blue_green_was_never_out(scene):
     assert scene.serving.pods(OLD.release_id) == pods
 
 
+def busy(scene: Scene, release) -> None:
+    """It answers who it is, and no completion in time."""
+    scene.faults[release.release_id] = "hang"
+
+
+@pytest.mark.parametrize("tries", [1, 2])
+def test_a_live_release_that_never_stopped_is_not_stopped_for_being_busy(scene, tries):
+    new = make_release("2", strategy="blue-green")
+    scene.publish(new)
+    scene.deploy(new)
+    pods = scene.serving.pods(OLD.release_id)
+    busy(scene, OLD)
+    if tries == 2:
+        scene.serving.disturb = failing(1, Failed("one look too few"), "after:ensure")
+    assert scene.rollback() == RollbackOutputs(outcome="rolled-back", outage_seconds=0.0)
+    assert scene.serving.pods(OLD.release_id) == pods
+    assert ("stop", OLD.release_id) not in scene.serving.calls
+
+
+def test_a_live_release_for_which_no_room_was_made_yet_is_not_stopped_for_being_busy(scene):
+    scene.serving.disturb = failing(1, Transient("away"), "before:stop")
+    with pytest.raises(Transient):
+        scene.deploy(NEW)
+    pods = scene.serving.pods(OLD.release_id)
+    busy(scene, OLD)
+    assert scene.rollback() == RollbackOutputs(outcome="rolled-back", outage_seconds=0.0)
+    assert scene.serving.pods(OLD.release_id) == pods
+
+
+def test_that_nothing_was_stopped_is_known_to_who_goes_on_with_a_killed_rollback(scene):
+    new = make_release("2", strategy="blue-green")
+    scene.publish(new)
+    scene.deploy(new)
+    busy(scene, OLD)
+    scene.serving.disturb = failing(1, Killed(), "after:swap")
+    with pytest.raises(Killed):
+        scene.rollback()
+    scene.clock.time += 30
+    assert scene.rollback() == RollbackOutputs(outcome="rolled-back", outage_seconds=0.0)
+    assert ("stop", OLD.release_id) not in scene.serving.calls
+
+
+def test_beside_a_candidate_the_live_release_may_end_and_then_clients_were_without(scene):
+    new = make_release("2", strategy="blue-green")
+    scene.publish(new)
+    scene.deploy(new)
+    scene.serving.crash(OLD.release_id)
+    scene.clock.time += 30
+    outputs = scene.rollback()
+    assert outputs.outcome == "rolled-back"
+    assert outputs.outage_seconds == pytest.approx(30, abs=1)
+    assert scene.serves(OLD)
+
+
+def test_a_live_release_that_never_stopped_and_says_nothing_is_asked_until_it_does(scene):
+    new = make_release("2", strategy="blue-green")
+    scene.publish(new)
+    scene.deploy(new)
+    models, until = scene.chat.models, scene.clock.time + 60
+    scene.chat.models = lambda url: models(url) if scene.clock.time > until else {}
+    assert scene.rollback() == RollbackOutputs(outcome="rolled-back", outage_seconds=0.0)
+    assert ("stop", OLD.release_id) not in scene.serving.calls
+
+
 def test_once_clients_are_there_the_promotion_is_completed(scene):
     scene.deploy(NEW)
     scene.clock.time += 20
@@ -178,6 +243,20 @@ def test_after_ten_minutes_a_person_is_called_and_the_record_still_tells(scene):
     assert 600 < scene.clock.time - began < 700
     assert scene.record.phase == "rolling-back"
     scene.serving.disturb = lambda _moment: None
+    assert scene.rollback().outcome == "rolled-back"
+    assert scene.serves(OLD)
+
+
+def test_the_ten_minutes_count_from_the_first_trouble_and_not_from_the_start(scene):
+    scene.deploy(NEW)
+    troubles = failing(3, Transient("away for a moment"), "before:swap")
+
+    def long_load(moment: str) -> None:
+        if moment == "before:ensure":
+            scene.clock.time += 700
+            scene.serving.disturb = troubles
+
+    scene.serving.disturb = long_load
     assert scene.rollback().outcome == "rolled-back"
     assert scene.serves(OLD)
 
@@ -264,6 +343,32 @@ def test_a_dead_runs_moved_pointer_stays_where_it_is(scene):
     scene.rollback()
     assert scene.serves(NEW)
     assert scene.record.previous == OLD.release_id
+
+
+def test_what_a_dead_run_refused_is_not_begun_by_the_next(scene):
+    scene.deploy(NEW, "dead")
+    scene.faults[NEW.release_id] = "empty-text"
+    with pytest.raises(Failed):
+        scene.smoke(NEW, "dead")
+    with pytest.raises(Refused, match=r"workflows\.allow"):
+        settle(scene.stage, NEW.release_id, "run")
+    assert scene.record == Record(live=OLD.release_id, refused=(NEW.release_id,))
+    assert scene.serves(OLD)
+
+
+def test_a_dead_runs_draining_work_is_taken_over_with_time_to_finish_it(scene):
+    scene.deploy(NEW, "dead")
+    scene.clock.time += 20
+    scene.serving.disturb = failing(1, Transient("away"), "after:point")
+    with pytest.raises(Transient):
+        scene.promote(NEW, "dead")
+    scene.clock.time += 10_000
+    seen = []
+    scene.serving.disturb = lambda moment: seen.append(scene.record) if moment == "before:stop" else None
+    outputs = recover(scene.stage, "run", take_over=True)
+    assert seen[0].deadline > scene.clock.time
+    assert outputs.outcome == "completed"
+    assert outputs.outage_seconds == pytest.approx(20, abs=1)
 
 
 def test_a_dead_runs_repair_is_begun_anew(scene):

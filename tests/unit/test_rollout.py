@@ -16,8 +16,8 @@ CLAIM = Claim(owner=ME, since=100.0, deadline=1100.0, replicas=2)
 IDLE = Record(live=OLD, previous=OLDER)
 SWAPPING = rollout.begin(IDLE, NEW, CLAIM)
 TESTING = rollout.ready(SWAPPING, ME)
-DRAINING = rollout.promote(TESTING, ME, now=160.0)
-ROLLING_BACK = rollout.roll_back(TESTING, ME, deadline=2000.0)
+DRAINING = rollout.promote(TESTING, ME, now=160.0, strategy="recreate")
+ROLLING_BACK = rollout.roll_back(TESTING, ME, since=100.0, deadline=2000.0)
 REPAIRING = rollout.repair(IDLE, CLAIM)
 AT: dict[str, Record] = {r.phase: r for r in (IDLE, SWAPPING, TESTING, DRAINING, ROLLING_BACK, REPAIRING)}
 
@@ -26,11 +26,11 @@ TRANSITIONS: dict[str, tuple[set[str], Callable[[Record], Record]]] = {
     "renew": ({"swapping", "testing", "repairing"}, lambda r: rollout.renew(r, ME, deadline=9.0)),
     "ready": ({"swapping", "testing"}, lambda r: rollout.ready(r, ME)),
     "refuse": ({"swapping", "testing"}, lambda r: rollout.refuse(r, ME)),
-    "promote": ({"testing"}, lambda r: rollout.promote(r, ME, now=1.0)),
+    "promote": ({"testing"}, lambda r: rollout.promote(r, ME, now=1.0, strategy="recreate")),
     "drained": ({"draining"}, lambda r: rollout.drained(r, ME)),
-    "roll_back": ({"swapping", "testing", "rolling-back"}, lambda r: rollout.roll_back(r, ME, deadline=9.0)),
+    "roll_back": ({"swapping", "testing", "rolling-back"}, lambda r: rollout.roll_back(r, ME, since=1.0, deadline=9.0)),
     "rolled_back": ({"rolling-back"}, lambda r: rollout.rolled_back(r, ME)),
-    "take_over": ({"draining", "repairing"}, lambda r: rollout.take_over(r, ME)),
+    "take_over": ({"draining", "repairing"}, lambda r: rollout.take_over(r, ME, now=1.0)),
     "repair": ({"idle"}, lambda r: rollout.repair(r, CLAIM)),
     "repaired": ({"repairing"}, lambda r: rollout.repaired(r, ME)),
 }
@@ -78,7 +78,7 @@ def test_the_way_back_leaves_live_and_the_rollback_target_as_they_were():
 
 
 def test_rolling_back_takes_over_from_a_dead_owner():
-    taken = rollout.roll_back(TESTING, OTHER, deadline=5.0)
+    taken = rollout.roll_back(TESTING, OTHER, since=100.0, deadline=5.0)
     assert (taken.phase, taken.owner, taken.deadline, taken.since) == ("rolling-back", OTHER, 5.0, 100.0)
 
 
@@ -94,13 +94,13 @@ def test_a_refusal_is_remembered_once_and_through_the_rollback():
     refused = rollout.refuse(rollout.refuse(TESTING, ME), ME)
     assert refused.refused == (NEW,)
     assert refused.phase == "testing"
-    assert rollout.rolled_back(rollout.roll_back(refused, ME, deadline=1.0), ME).refused == (NEW,)
+    assert rollout.rolled_back(rollout.roll_back(refused, ME, since=100.0, deadline=1.0), ME).refused == (NEW,)
 
 
 def test_a_rollback_by_hand_refuses_what_served():
-    assert rollout.promote(TESTING, ME, now=1.0, refuse_live=True).refused == (OLD,)
+    assert rollout.promote(TESTING, ME, now=1.0, strategy="recreate", refuse_live=True).refused == (OLD,)
     first = replace(TESTING, live=None)
-    assert rollout.promote(first, ME, now=1.0, refuse_live=True).refused == ()
+    assert rollout.promote(first, ME, now=1.0, strategy="recreate", refuse_live=True).refused == ()
 
 
 def test_a_person_may_allow_what_was_refused():
@@ -116,10 +116,21 @@ def test_what_the_record_names_is_never_removed():
 
 
 def test_the_outage_runs_from_making_room_to_the_move_of_the_pointer():
-    assert rollout.outage_seconds(DRAINING, "recreate") == pytest.approx(60.0)
-    assert rollout.outage_seconds(DRAINING, "blue-green") == 0.0
-    assert rollout.outage_seconds(replace(DRAINING, previous=None), "recreate") == 0.0
-    assert rollout.outage_seconds(rollout.take_over(DRAINING, OTHER), "recreate") == pytest.approx(60.0)
+    assert rollout.outage_seconds(DRAINING) == pytest.approx(60.0)
+
+
+def test_where_the_old_release_served_all_the_while_or_none_was_there_is_no_outage():
+    assert rollout.outage_seconds(rollout.promote(TESTING, ME, now=160.0, strategy="blue-green")) == 0.0
+    first = replace(TESTING, live=None)
+    assert rollout.outage_seconds(rollout.promote(first, ME, now=160.0, strategy="recreate")) == 0.0
+
+
+def test_who_takes_draining_work_over_has_time_for_it_and_the_outage_stays_as_it_was():
+    late = DRAIN + 10_000.0
+    taken = rollout.take_over(DRAINING, OTHER, now=late)
+    assert not rollout.is_abandoned(taken, owner_alive=True, now=late + 1)
+    assert rollout.outage_seconds(taken) == pytest.approx(60.0)
+    assert not rollout.is_abandoned(rollout.take_over(REPAIRING, OTHER, now=late), owner_alive=True, now=late + 1)
 
 
 def course(record: Record, release_id: str = NEW, owner: str = ME, *, abandoned: bool = False) -> str:
