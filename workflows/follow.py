@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import IO, Protocol
+from typing import IO, Protocol, cast
 
 from steps.core.amounts import seconds
 from steps.core.run import FINISHED, Attempt, Node, Run
+from workflows.audience import Audience
 
 REFRESH_A_SECOND = 8
 
@@ -26,8 +27,12 @@ class Follower(Protocol):
 
 
 def following(stream: IO[str], known: Run | None = None) -> AbstractContextManager[Follower]:
-    """``known``: a run that is continued, as it was: what it had told then is not told again."""
-    return _picture(stream) if stream.isatty() else _lines(stream, known)
+    """``known``: a run that is continued, as it was: what it had told then is not told again.
+
+    The run goes on when nobody reads the stream any more.
+    """
+    audience = Audience(stream)
+    return _picture(audience) if audience.isatty() else _lines(audience, known)
 
 
 def news(before: Run | None, after: Run) -> list[str]:
@@ -51,7 +56,7 @@ def told(node: Node) -> list[str]:
 class _Lines:
     """Flushed one by one, so that a log shows each at once."""
 
-    stream: IO[str]
+    audience: Audience
     known: Run | None
 
     def update(self, run: Run) -> None:
@@ -62,24 +67,24 @@ class _Lines:
         self._write(text)
 
     def _write(self, *lines: str) -> None:
-        self.stream.writelines(f"{line}\n" for line in lines)
-        self.stream.flush()
+        self.audience.write("".join(f"{line}\n" for line in lines))
+        self.audience.flush()
 
 
 @contextmanager
-def _lines(stream: IO[str], known: Run | None) -> Iterator[Follower]:
-    yield _Lines(stream, known)
+def _lines(audience: Audience, known: Run | None) -> Iterator[Follower]:
+    yield _Lines(audience, known)
 
 
 @contextmanager
-def _picture(stream: IO[str]) -> Iterator[Follower]:
+def _picture(audience: Audience) -> Iterator[Follower]:
     from rich.console import Console
     from rich.live import Live
 
     from workflows.picture import Picture
 
     picture = Picture(time.time)
-    console = Console(file=stream)
+    console = Console(file=cast("IO[str]", audience))  # all of a stream that it uses
     with Live(get_renderable=picture.draw, console=console, refresh_per_second=REFRESH_A_SECOND):
         yield picture
 

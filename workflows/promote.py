@@ -33,6 +33,9 @@ def promote(  # noqa: PLR0913  # typer makes an option of each
     retry: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on with a run that failed: what succeeded is kept.")
     ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=1, metavar="SECONDS", help="Stop the run when it takes longer, as Ctrl-C does.")
+    ] = None,
     run: Annotated[str | None, typer.Option(hidden=True, help="Its name, for --no-wait.")] = None,
 ) -> int:
     """Bring a model into service: fetch, prove, start, test, promote; else what served goes on serving.
@@ -45,18 +48,20 @@ def promote(  # noqa: PLR0913  # typer makes an option of each
     with command.usage():
         settings = config.load(local=local)
     if retry is not None:
-        if model or revision or deployment or dry_run or output:
+        if model or revision or deployment or dry_run or output or not wait:
             raise command.Usage(
-                f"--retry {retry} goes on with what that run was asked for; give --local beside it only"
+                f"--retry {retry} goes on with what that run was asked for; give --local and --timeout beside it only"
             )
-        return _retry(settings, retry, local=local)
+        return _retry(settings, retry, timeout, local=local)
+    if dry_run and output:
+        raise command.Usage("--dry-run shows the plan and --output the manifests; ask for one of them")
     asked = _checked(settings, model, revision, deployment)
     if output is not None:
         return _render(settings, asked)
     command.require_local(local=local, what="submit")
     if dry_run:
         return _plan(settings, asked)
-    return _run(settings, asked, run) if wait else _start(settings, asked)
+    return _run(settings, asked, run, timeout) if wait else _start(settings, asked, timeout)
 
 
 def _checked(config: "Config", model: str | None, revision: str | None, deployment: str | None) -> "Asked":
@@ -83,26 +88,26 @@ def _plan(config: "Config", asked: "Asked") -> int:
     return 0
 
 
-def _run(config: "Config", asked: "Asked", name: str | None) -> int:
+def _run(config: "Config", asked: "Asked", name: str | None, timeout: float | None) -> int:
     from workflows.local import conduct
 
-    return conduct.promotion(config, asked.parameters, name or conduct.run_name("promote"))
+    return conduct.promotion(config, asked.parameters, name or conduct.run_name("promote"), timeout)
 
 
-def _start(config: "Config", asked: "Asked") -> int:
+def _start(config: "Config", asked: "Asked", timeout: float | None) -> int:
     from workflows.local import conduct
 
     run = conduct.run_name("promote")
-    log = conduct.detach(config, asked.parameters, run)
+    log = conduct.detach(config, asked.parameters, run, timeout)
     command.say(f"started {run}; it writes to {log}; see also: python -m workflows.status --local")
     return 0
 
 
-def _retry(config: "Config", run: str, *, local: bool) -> int:
+def _retry(config: "Config", run: str, timeout: float | None, *, local: bool) -> int:
     from workflows.local import conduct
 
     command.require_local(local=local, what="retry")
-    return conduct.again(config, run)
+    return conduct.again(config, run, timeout)
 
 
 def main() -> int:

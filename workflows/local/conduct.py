@@ -29,35 +29,49 @@ from workflows import render
 from workflows.command import Usage, say, submitting, usage
 from workflows.config import CHECKOUT, Config
 from workflows.follow import following
+from workflows.local.control import Wish
 from workflows.local.engine import Engine
 from workflows.local.session import Session, begin, sources
 from workflows.template import PROMOTE_TEMPLATE
 
 FLAG = "--local"
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
+SAID = {
+    Wish.STOP: "stopping: what was begun is put right first; once more to end at once",
+    Wish.TERMINATE: "ending at once: the next run puts right what is left unfinished",
+}
 
 
 @dataclass
 class Interrupts:
-    """The first one stops the run: its exit handler brings back what served. The second ends it at once."""
+    """The first one stops the run: its exit handler brings back what served. The second ends it at once.
+
+    Nothing is written here: the signal may have come in the middle of another write.
+    """
 
     engine: Engine
-    note: Callable[[str], None]
-    count: int = 0
+    interrupted: bool = False
+    timed_out: bool = False
 
-    def __call__(self, _number: int, _frame: FrameType | None) -> None:
-        self.count += 1
-        if self.count == 1:
-            self.engine.stop()
-            self.note("stopping: what was begun is put right first; once more to end at once")
-        else:
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGALRM:
+            self.timed_out = True
+        elif self.interrupted and number != signal.SIGHUP:  # a terminal that goes away may say so twice
             self.engine.terminate()
-            self.note("ending at once: the next run puts right what is left unfinished")
+        else:
+            self.interrupted = True
+        self.engine.stop()
+
+    def preface(self, run: Run) -> str:
+        """Of the last words about a run that they kept from succeeding."""
+        if run.phase == "Succeeded":
+            return ""
+        return "interrupted: " if self.interrupted else "timed out: " if self.timed_out else ""
 
 
-def promotion(config: Config, parameters: Mapping[str, str], name: str) -> int:
-    """Returns the command's exit code, as all of these do."""
-    return _new(config, PROMOTE_TEMPLATE, parameters, name)
+def promotion(config: Config, parameters: Mapping[str, str], name: str, timeout_seconds: float | None = None) -> int:
+    """Returns the command's exit code, as all of these do. When its time is over the run is stopped."""
+    return _new(config, PROMOTE_TEMPLATE, parameters, name, timeout_seconds)
 
 
 def rollback(config: Config, parameters: Mapping[str, str], name: str) -> int:
@@ -65,7 +79,7 @@ def rollback(config: Config, parameters: Mapping[str, str], name: str) -> int:
     return _new(config, ROLLBACK_TEMPLATE, parameters, name)
 
 
-def again(config: Config, name: str) -> int:
+def again(config: Config, name: str, timeout_seconds: float | None = None) -> int:
     """Go on with a run that failed, or that was killed."""
     with usage():
         check_run(name)
@@ -76,12 +90,14 @@ def again(config: Config, name: str) -> int:
         raise Usage(f"run {name} succeeded, so there is nothing to go on with; start a new one")
     with submitting():
         session = begin(config, os.environ)
-    return conduct(render.manifest(config, known.template), session, lambda engine: engine.retry(known), known)
+    manifest = render.manifest(config, known.template)
+    return conduct(manifest, session, lambda engine: engine.retry(known), known, timeout_seconds)
 
 
-def detach(config: Config, parameters: Mapping[str, str], name: str) -> Path:
+def detach(config: Config, parameters: Mapping[str, str], name: str, timeout_seconds: float | None = None) -> Path:
     """Start the same command as a process of its own, which nobody follows; returns its log."""
-    options = [word for key, value in parameters.items() for word in (f"--{key}", value)]
+    told = {**parameters, **({} if timeout_seconds is None else {"timeout": str(timeout_seconds)})}
+    options = [word for key, value in told.items() for word in (f"--{key}", value)]
     argv = [sys.executable, "-m", "workflows.promote", FLAG, "--run", name, *options]
     process = Daemon(config.home / "runs" / ".detached", name)
     with submitting():
@@ -94,10 +110,13 @@ def run_name(verb: str) -> str:
     return f"{verb}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-def _new(config: Config, template: str, parameters: Mapping[str, str], name: str) -> int:
+def _new(
+    config: Config, template: str, parameters: Mapping[str, str], name: str, timeout_seconds: float | None = None
+) -> int:
     with submitting():
         session = begin(config, os.environ)
-    return conduct(render.manifest(config, template), session, lambda engine: engine.run(parameters, name))
+    manifest = render.manifest(config, template)
+    return conduct(manifest, session, lambda engine: engine.run(parameters, name), None, timeout_seconds)
 
 
 def conduct(
@@ -105,6 +124,7 @@ def conduct(
     session: Session,
     carry_out: Callable[[Engine], Run],
     known: Run | None = None,
+    timeout_seconds: float | None = None,
 ) -> int:
     """``carry_out`` runs or retries on the engine that it is given; ``known`` is a run that is retried, as it was.
 
@@ -113,15 +133,16 @@ def conduct(
     with ExitStack() as until_the_last_word:
         with following(sys.stdout, known) as follower:
             with submitting():
-                engine = Engine(manifest, session.home, sources(session, os.environ), follower.update)
-            interrupts = Interrupts(engine, follower.note)
-            until_the_last_word.enter_context(_handled(interrupts))
-            with submitting():
+                told = sources(session, os.environ)
+                engine = Engine(manifest, session.home, told, follower.update, lambda w: follower.note(SAID[w]))
+            interrupts = Interrupts(engine)
+            until_the_last_word.enter_context(_handled(interrupts, timeout_seconds))
+            with submitting((StepError,)):  # a disk that is full may end it when much of it is done
                 run = carry_out(engine)
         account = draw_up(run, surroundings(run, session.settings))
-        interrupted = interrupts.count > 0 and run.phase != "Succeeded"
-        say(("interrupted: " if interrupted else "") + last_words(account, session.home))
-    return exit_code(account.outcome, interrupted=interrupted)
+        say(interrupts.preface(run) + last_words(account, session.home))
+    interrupted = interrupts.interrupted and run.phase != "Succeeded"
+    return exit_code(account.outcome, interrupted=interrupted, timed_out=interrupts.timed_out)
 
 
 def surroundings(run: Run, settings: Settings) -> Surroundings:
@@ -151,10 +172,14 @@ def last_words(account: Account, home: Path) -> str:
 
 
 @contextmanager
-def _handled(interrupts: Interrupts) -> Iterator[None]:
-    before = {number: signal.signal(number, interrupts) for number in SIGNALS}
+def _handled(interrupts: Interrupts, timeout_seconds: float | None) -> Iterator[None]:
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # by nohup: the run outlives its terminal
+    handled = [number for number in SIGNALS if not (ignored and number == signal.SIGHUP)]
+    before = {number: signal.signal(number, interrupts) for number in handled}
+    signal.setitimer(signal.ITIMER_REAL, timeout_seconds or 0.0)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
         for number, handler in before.items():
             signal.signal(number, handler)

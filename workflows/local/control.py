@@ -1,5 +1,6 @@
 """What the user wants of a run that is under way."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -21,4 +22,14 @@ class Wish(Enum):
 class Control:
     """Set by a signal handler or another thread, looked at by the engine; a plain attribute needs no lock."""
 
+    on_wish: Callable[[Wish], None]
     wish: Wish = Wish.GO_ON
+    _heard: Wish = Wish.GO_ON
+
+    def hear(self) -> Wish:
+        """What is wished now. ``on_wish`` is told of it here, for a signal handler must not write."""
+        wish = self.wish
+        if wish is not self._heard:
+            self._heard = wish
+            self.on_wish(wish)
+        return wish

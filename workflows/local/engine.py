@@ -32,12 +32,13 @@ LINGER_SECONDS = 10.0
 class Engine:
     """Carries out a run of one manifest; once stopped it stays so. ``home`` is the directory of everything local."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # two of them are listeners
         self,
         manifest: Mapping[str, Any],
         home: Path,
         sources: Sources,
         on_change: Callable[[Run], None] = lambda _run: None,
+        on_wish: Callable[[Wish], None] = lambda _wish: None,
         *,
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
@@ -47,7 +48,7 @@ class Engine:
         self._sources = sources
         self._on_change = on_change
         self._grace_seconds = grace_seconds
-        self._control = Control()
+        self._control = Control(on_wish)
         for dag in self._dags():
             for task in dag.tasks.values():
                 compose(task.program, sources)  # a missing Secret is better found now than in an hour
@@ -76,7 +77,8 @@ class Engine:
 
     def stop(self) -> None:
         """End the running steps, then run the exit handler; may be called from a signal handler."""
-        self._control.wish = Wish.STOP
+        if self._control.wish is Wish.GO_ON:
+            self._control.wish = Wish.STOP
 
     def terminate(self) -> None:
         """End the running steps, and nothing more."""
@@ -118,7 +120,7 @@ class Engine:
         """False when the user stops the run before it gets the mutex."""
         while not mutex.take(ledger.run.name):
             ledger.change(message=f"waits for {mutex.holder() or 'another run'}, which holds {mutex.path.name}")
-            if self._control.wish is not Wish.GO_ON:
+            if self._control.hear() is not Wish.GO_ON:
                 return False
             time.sleep(MUTEX_POLL_SECONDS)
         return True

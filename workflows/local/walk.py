@@ -61,7 +61,8 @@ class Walk:
         return "Failed" if self._cut_short else self.dag.graph.outcome(self._phases())
 
     def _tick(self) -> None:
-        if self.control.wish is Wish.TERMINATE or (self.control.wish is Wish.STOP and not self.on_exit):
+        wish = self.control.hear()
+        if wish is Wish.TERMINATE or (wish is Wish.STOP and not self.on_exit):
             self._stop()
         for name, process in tuple(self._running.items()):
             self._look(name, process)
