@@ -131,7 +131,7 @@ def draw_up(run: Run, around: Surroundings) -> Account:
     return Account(
         run=run.name,
         by_hand=run.template == ROLLBACK_TEMPLATE,
-        deployment=_output(run, "resolve", "deployment") or run.parameters.get("deployment", ""),
+        deployment=run.output("resolve", "deployment") or run.parameters.get("deployment", ""),
         release=_subject(run, about, around.names) if about else None,
         model=run.parameters.get("model", ""),
         revision=run.parameters.get("revision", ""),
@@ -201,7 +201,7 @@ def _ended(run: Run) -> float:
 
 
 def _subject(run: Run, about: str, names: Mapping[str, Named]) -> Named:
-    model, commit = _output(run, "resolve", "model"), _output(run, "resolve", "commit")
+    model, commit = run.output("resolve", "model"), run.output("resolve", "commit")
     if model and commit:
         return Named(release_id=about, model=model, commit=commit)
     return names.get(about) or Named(release_id=about)
@@ -211,13 +211,8 @@ def _named(release: str | None, names: Mapping[str, Named]) -> Named | None:
     return names.get(release, Named(release_id=release)) if release else None
 
 
-def _output(run: Run, node: str, name: str) -> str:
-    found = run.node(node)
-    return found.outputs.get(name, "") if found else ""
-
-
 def _number(run: Run, node: str, name: str) -> float | None:
-    text = _output(run, node, name)
+    text = run.output(node, name)
     return _rounded(decode(float, text)) if text else None
 
 

@@ -20,6 +20,8 @@ FAILED_EXIT = 1
 ROLLBACK_FAILED_EXIT = 4
 TIMED_OUT_EXIT = 124
 INTERRUPTED_EXIT = 130
+LOST = (None, -1, 128 + 9, 128 + 15)
+"""Exit codes of an attempt that could not say how it ended: its pod is gone, or it was killed."""
 TOUCHING = frozenset(step.name for step in (PREFLIGHT, DEPLOY, SMOKE, PROMOTE))
 """Steps that may change the record: preflight rolls back the work of a dead owner."""
 
@@ -28,12 +30,12 @@ def decide(run: Run, record: Record | None) -> Outcome:
     """``record`` as it is now, None where it could not be read."""
     if _rollback_failed(run, record):
         return "rollback-failed"
-    back = _output(run, "rollback", "outcome")
+    back = run.output("rollback", "outcome")
     if back in ("rolled-back", "removed"):
         return "rolled-back"
     done = back == "completed" or _ended_well(run) or _promoted_after_all(run, record)
     if done and _serves(run, record):
-        return "live" if _output(run, "preflight", "state") == "live" else "promoted"
+        return "live" if run.output("preflight", "state") == "live" else "promoted"
     failure = run.failure()
     return "refused" if failure and failure[1].exit_code == Refused.exit_code else "failed"
 
@@ -51,7 +53,7 @@ def exit_code(outcome: Outcome, *, interrupted: bool = False, timed_out: bool = 
 
 def release_id(run: Run) -> str | None:
     """The release that the run was about; None before ``resolve`` has told."""
-    return _output(run, "resolve", "release_id") or run.parameters.get("release_id") or None
+    return run.output("resolve", "release_id") or run.parameters.get("release_id") or None
 
 
 def _rollback_failed(run: Run, record: Record | None) -> bool:
@@ -77,16 +79,16 @@ def _ended_well(run: Run) -> bool:
 
 
 def _promoted_after_all(run: Run, record: Record | None) -> bool:
-    """``promote`` was lost after its work was done."""
+    """``promote`` did its work, and was lost afterwards or something else failed. One that failed says so itself.
+
+    Of a repair the record tells nothing: its release is live from the start.
+    """
     promote = run.node("promote")
-    return promote is not None and bool(promote.attempts) and record is not None and record.phase == "idle"
+    if promote is None or not promote.attempts or record is None or record.phase != "idle":
+        return False
+    return promote.attempts[-1].exit_code in (0, *LOST)
 
 
 def _serves(run: Run, record: Record | None) -> bool:
     """Where the record cannot be read the run's own word counts."""
     return record is None or release_id(run) is None or record.live == release_id(run)
-
-
-def _output(run: Run, node: str, name: str) -> str:
-    found = run.node(node)
-    return found.outputs.get(name, "") if found else ""

@@ -63,6 +63,11 @@ class Run:
     def node(self, name: str) -> Node | None:
         return next((n for n in self.nodes if n.name == name), None)
 
+    def output(self, node: str, name: str) -> str:
+        """Empty where the node is not there, or has not told."""
+        found = self.node(node)
+        return found.outputs.get(name, "") if found else ""
+
     def failure(self) -> tuple[Node, Attempt] | None:
         """The first step that failed, with its last attempt: the one whose sentence tells why. Exit handler aside."""
         failed = (n for n in self.nodes if n.phase in ("Failed", "Error") and n.attempts and not n.on_exit)

@@ -61,6 +61,24 @@ def test_a_failed_repair_of_the_live_release_is_no_promotion():
     assert decide(broken, IDLE_NEW) == "failed"
 
 
+@pytest.mark.parametrize("code", [1, 10, 14, 16, 75])
+def test_a_repair_whose_promote_said_that_it_failed_is_no_promotion(code):
+    broken = run(resolved(), NEW_STATE, failed("promote", code, "Failed: no"), NOTHING, phase="Failed")
+    assert decide(broken, IDLE_NEW) == "failed"
+    assert exit_code(decide(broken, IDLE_NEW)) == 1
+
+
+@pytest.mark.parametrize("code", [None, -1, 137, 143])
+def test_a_promote_that_was_lost_after_its_last_write_has_promoted_however_it_was_lost(code):
+    lost = Node(name="promote", phase="Error", attempts=(attempt(code=75), attempt(1, code=code)))
+    assert decide(run(resolved(), NEW_STATE, lost, NOTHING, phase="Failed"), IDLE_NEW) == "promoted"
+
+
+def test_a_promotion_that_is_done_stays_one_where_something_fails_afterwards():
+    late = run(resolved(), NEW_STATE, done("promote"), on_exit(failed("report", 137, "")), phase="Failed")
+    assert decide(late, IDLE_NEW) == "promoted"
+
+
 def test_a_rollback_that_says_so_itself_has_failed_whatever_the_record_says():
     gone = on_exit(failed("rollback", 17, "RollbackFailed: no"))
     assert decide(run(resolved(), failed("smoke", 16, "Failed: no"), gone), IDLE_OLD) == "rollback-failed"
