@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from steps.clients.store_errors import translated
+from steps.clients.store_errors import require, translated
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -38,7 +38,15 @@ class Bucket:
     def send(self, key: str, body: bytes, **more: Any) -> None:
         """One whole object in one request."""
         with self.doing("write", key):
-            self.client.put_object(Bucket=self.name, Key=key, Body=body, **self.proof(body), **more)
+            answer = self.client.put_object(Bucket=self.name, Key=key, Body=body, **self.proof(body), **more)
+        require(answer, "ETag", "write", self.where(key))
+
+    def begin(self, key: str, **more: Any) -> str:
+        """The id of a new multipart upload."""
+        with self.doing("write", key):
+            begun = self.client.create_multipart_upload(Bucket=self.name, Key=key, **more)
+        require(begun, "UploadId", "write", self.where(key))
+        return begun["UploadId"]
 
     def proof(self, body: bytes) -> dict[str, Any]:
         """What the store needs to refuse a body that changed on its way, where boto3 does not add it by itself."""

@@ -28,7 +28,7 @@ from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # public, but not marked so
 
-from steps.clients.hub_errors import Asked, told_to_wait, too_many_requests, translated
+from steps.clients.hub_errors import Asked, told_to_stay_away, told_to_wait, translated
 from steps.core.manifest import File, is_sha256
 from steps.core.names import is_commit
 from steps.errors import Corrupt, Missing
@@ -92,8 +92,8 @@ def _session(endpoint: str, stall_seconds: float) -> httpx2.Client:
 
     def after(response: httpx2.Response) -> None:
         told = told_to_wait(response)
-        if response.status_code == 429 and told is not None and told > PATIENCE_SECONDS:
-            raise too_many_requests(endpoint, told)
+        if response.status_code in _PASSING and told is not None and told > PATIENCE_SECONDS:
+            raise told_to_stay_away(endpoint, response.status_code, told)
 
     client = httpx2.Client(follow_redirects=True, timeout=timeout)
     client.event_hooks = {"request": [before], "response": [after]}
@@ -121,6 +121,11 @@ class HuggingFace:
                 raise ValueError(info.sha)
         if info.id != model:
             raise Missing(f"{model} is called {info.id} on the Hub; promote it under that name")
+        if is_commit(revision) and info.sha != revision:
+            raise Corrupt(
+                f"{self._asked.endpoint} answered with commit {info.sha} of {model} when asked for {revision}; check "
+                "HF_ENDPOINT and what stands between here and the Hub"
+            )
         return info.sha
 
     def tree(self, model: str, commit: str) -> Tree:

@@ -43,6 +43,10 @@ class Asked:
         return "the token in HF_TOKEN" if self.with_token else "a visitor without HF_TOKEN"
 
 
+NO_HUBS_ANSWER = (ValueError, KeyError, TypeError, AttributeError)
+"""What huggingface_hub raises of a body that is not the JSON of a Hub, or has not its fields, or other values."""
+
+
 @contextmanager
 def translated(asked: Asked) -> Iterator[None]:
     """Let nothing of the library's through but bugs."""
@@ -54,7 +58,7 @@ def translated(asked: Asked) -> Iterator[None]:
         raise Transient("the Hub is not asked because HF_HUB_OFFLINE is set; unset it") from err
     except httpx2.RequestError as err:
         _unreached(asked, err)
-    except (ValueError, httpx2.InvalidURL) as err:  # a body that is not the JSON, or holds not the values, of a Hub
+    except (*NO_HUBS_ANSWER, httpx2.InvalidURL) as err:
         raise Transient(
             f"{asked.endpoint} gave an answer about {asked.what} that is no Hub's; check HF_ENDPOINT and proxies"
         ) from err
@@ -69,16 +73,18 @@ def told_to_wait(response: httpx2.Response) -> float | None:
     return float(after) if after.isdecimal() else None
 
 
-def too_many_requests(endpoint: str, seconds: float) -> Transient:
-    return Transient(
-        f"{endpoint} takes no more requests for {seconds:.0f} s; run again then, or set HF_TOKEN for a higher limit"
-    )
+def told_to_stay_away(endpoint: str, status: int, seconds: float) -> Transient:
+    if status == 429:
+        return Transient(
+            f"{endpoint} takes no more requests for {seconds:.0f} s; run again then, or set HF_TOKEN for a higher limit"
+        )
+    return Transient(f"{endpoint} answered {status} and takes no requests for {seconds:.0f} s; run again then")
 
 
 def _refused(asked: Asked, err: HfHubHTTPError) -> NoReturn:
     status = err.response.status_code
     if status == 429:
-        raise too_many_requests(asked.endpoint, told_to_wait(err.response) or 60) from err
+        raise told_to_stay_away(asked.endpoint, status, told_to_wait(err.response) or 60) from err
     if status >= 500 or status == 408:
         raise Transient(f"{asked.endpoint} answered {status} when asked for {asked.what}; run again later") from err
     raise Missing(_why_missing(asked, err)) from err

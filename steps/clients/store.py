@@ -15,7 +15,7 @@ from botocore.config import Config
 
 from steps.clients import store_upload
 from steps.clients.bucket import Bucket
-from steps.clients.store_errors import code_of
+from steps.clients.store_errors import code_of, require
 from steps.core import parts
 from steps.core.names import Layout
 from steps.errors import BadInput, Conflict, Corrupt, Transient
@@ -26,6 +26,9 @@ CONNECT_SECONDS = 10
 ATTEMPTS = 5
 """Of one request, within seconds. Minutes are the workflow's business."""
 PIECE = 1024 * 1024
+
+BROKEN_OFF = (boto.ResponseStreamingError, boto.IncompleteReadError)
+"""What is raised of a body whose answer had begun."""
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +54,15 @@ def connect(settings: Settings) -> Store:
         client = session.client("s3", region_name=session.region_name or "us-east-1", config=config)
     except (ValueError, boto.BotoCoreError) as err:
         raise BadInput(f"no S3 client can be made: {err}; check the AWS_* variables and the AWS config file") from err
+    client.meta.events.register_first("needs-retry.s3", _give_up_on_a_stall)
     bucket = Bucket(client, settings.bucket, own_digests=settings.s3_checksums == "when_required")
     return S3(bucket, Layout(settings.prefix))
+
+
+def _give_up_on_a_stall(caught_exception: Exception | None, **_: object) -> None:
+    """Before boto3 counts its attempts: so many stalls would be minutes in which nobody learns what is wrong."""
+    if isinstance(caught_exception, boto.ReadTimeoutError):
+        raise caught_exception
 
 
 def _endpoint_is_given() -> bool:
@@ -70,9 +80,9 @@ class S3(Store):
 
     def check_writable(self) -> None:
         bucket, key = self._bucket, self._probe
+        upload_id = bucket.begin(key)
         with bucket.doing("write", key):
-            begun = self._client.create_multipart_upload(Bucket=bucket.name, Key=key)
-            self._client.abort_multipart_upload(Bucket=bucket.name, Key=key, UploadId=begun["UploadId"])
+            self._client.abort_multipart_upload(Bucket=bucket.name, Key=key, UploadId=upload_id)
 
     def get(self, key: str) -> bytes | None:
         with self._bucket.doing("read", key):
@@ -80,6 +90,7 @@ class S3(Store):
                 answer = self._client.get_object(Bucket=self._bucket.name, Key=key)
             except self._client.exceptions.NoSuchKey:
                 return None
+            require(answer, "ETag", "read", self._bucket.where(key))
             body: bytes = answer["Body"].read()
             return body
 
@@ -99,8 +110,12 @@ class S3(Store):
 
     def list(self, prefix: str) -> Mapping[str, int]:
         with self._bucket.doing("list", prefix):
-            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket.name, Prefix=prefix)
-            return {o["Key"]: o["Size"] for page in pages for o in page.get("Contents", ())}
+            pages = list(
+                self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket.name, Prefix=prefix)
+            )
+        for page in pages:
+            require(page, "Name", "list", self._bucket.where(prefix))
+        return {o["Key"]: o["Size"] for page in pages for o in page.get("Contents", ())}
 
     def stat(self, key: str) -> Object | None:
         return store_upload.stat(self._bucket, key)
@@ -117,14 +132,17 @@ class S3(Store):
             upload.end()
 
     def read(self, key: str, start: int, end: int) -> Iterator[bytes]:
-        """A body that breaks off is asked for again from there on: boto3 only repeats requests without an answer."""
+        """A body that breaks off is asked for again from there on: boto3 only repeats requests without an answer.
+
+        One that stalls is not: that took long enough.
+        """
         for left in reversed(range(ATTEMPTS)):
             try:
                 for piece in self._pieces(key, start, end):
                     start += len(piece)
                     yield piece
             except Transient as err:
-                if left == 0:
+                if left == 0 or not isinstance(err.__cause__, BROKEN_OFF):
                     raise
                 log.warning("going on at byte %d: %s", start, err)
             else:

@@ -1,10 +1,12 @@
 """What boto3 raises, in our words: by type, code and status. What is none of these stays what it was, a bug."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from botocore import exceptions as boto
+from botocore.parsers import ResponseParserError
 
 from steps.errors import BadInput, Conflict, Missing, NoSpace, StepError, Transient
 
@@ -62,7 +64,8 @@ KINDS = (
     Kind(
         Missing,
         "check the S3 credentials, their rights on this bucket, and the clock",
-        frozenset({"ExpiredToken", "InvalidToken", "RequestExpired", "TokenRefreshRequired"}),
+        # To a HEAD, a token that has expired is a 400 without a body.
+        frozenset({"ExpiredToken", "InvalidToken", "RequestExpired", "TokenRefreshRequired", "400", "BadRequest"}),
         frozenset({401, 403}),
     ),
 )
@@ -101,11 +104,25 @@ def translated(verb: str, where: str) -> Iterator[None]:
         if kind := _kind(code, status):
             raise kind.error(f"cannot {verb} {where}: the store said {status} {code}; {kind.advice}") from err
         raise
+    except ResponseParserError as err:
+        raise not_s3(verb, where) from err
     except boto.BotoCoreError as err:
         for types, error, sentence in UNANSWERED:
             if isinstance(err, types):
                 raise error(f"cannot {verb} {where}: {sentence}") from err
         raise
+
+
+def require(answer: Mapping[str, Any], field: str, verb: str, where: str) -> None:
+    """Raises Missing for an answer without a field that every S3 gives: boto3 reads a web page as an empty answer."""
+    if field not in answer:
+        raise not_s3(verb, where)
+
+
+def not_s3(verb: str, where: str) -> Missing:
+    return Missing(
+        f"cannot {verb} {where}: what answered is no S3 store; set AWS_ENDPOINT_URL to one, or mend the proxy"
+    )
 
 
 def code_of(err: boto.ClientError) -> str:

@@ -49,11 +49,7 @@ class Multipart(Upload):
         self._key = key
         self._wanted = wanted
         self._etags: dict[int, str] = {}
-        with bucket.doing("write", key):
-            begun = bucket.client.create_multipart_upload(
-                Bucket=bucket.name, Key=key, Metadata={"sha256": wanted.sha256 or ""}
-            )
-        self._id = begun["UploadId"]
+        self._id = bucket.begin(key, Metadata={"sha256": wanted.sha256 or ""})
         self._completed = False
 
     def part(self, number: int, body: bytes) -> None:

@@ -69,6 +69,10 @@ def at_once():
         yield
 
 
+def answering(body):
+    return lambda _: Answer(status=200, headers={"Content-Length": str(len(body))}, body=[body])
+
+
 def opened(hub, port):
     return port.open(MODEL, hub.publish(MODEL, FILES), WEIGHTS_FILE)
 
@@ -248,6 +252,31 @@ class TestEveryFailureHasItsSentence:
         assert str(caught.value).isprintable()
 
     @pytest.mark.parametrize(
+        ("kind", "body"),
+        [
+            *(("info", body) for body in (b"{}", b"[]", b"null", b'"a"')),
+            *(("tree", body) for body in (b"null", b'"a"', b'[{"type": "file"}]', b"[1]")),
+        ],
+    )
+    def test_json_that_is_no_hubs_is_told_and_not_a_bug(self, hub, real, kind, body):
+        commit = hub.publish(MODEL, FILES)
+        fault = hub.inject(kind, answering(body))
+
+        with pytest.raises(Transient, match="gave an answer about org/name that is no Hub's"):
+            real.commit(MODEL, "main") if kind == "info" else real.tree(MODEL, commit)
+        assert fault.hit == 1
+
+    def test_a_pinned_commit_that_is_answered_with_another_is_corrupt(self, hub, real):
+        first = hub.publish(MODEL, FILES)
+        second = hub.publish(MODEL, {**FILES, "config.json": b"{}"})
+        body = json.dumps({"id": MODEL, "sha": second, "tags": [], "siblings": []}).encode()
+        fault = hub.inject("info", answering(body))
+
+        with pytest.raises(Corrupt, match=f"answered with commit {second} of org/name when asked for {first}"):
+            real.commit(MODEL, first)
+        assert fault.hit == 1
+
+    @pytest.mark.parametrize(
         "change",
         [failing(500), failing(502), failing(503), failing(408), reset(0), short(3)],
         ids=["failing-500", "failing-502", "failing-503", "failing-408", "reset-0", "short-3"],
@@ -322,6 +351,20 @@ class TestEveryFailureHasItsSentence:
         fault = hub.inject(kind, too_many(4000))
         with pytest.raises(Transient, match="no more requests for 4000 s; run again then"):
             ask(real, commit)
+        assert fault.hit == 1
+
+    @pytest.mark.parametrize("kind", ["info", "tree", "file"])
+    @pytest.mark.parametrize("status", [408, 503])
+    def test_a_hub_in_trouble_that_wants_to_be_left_alone_for_long_ends_the_attempt(self, hub, real, kind, status):
+        commit = hub.publish(MODEL, FILES)
+        fault = hub.inject(kind, failing(status, Retry_After="4000"))
+        ask = {
+            "info": lambda: real.commit(MODEL, "main"),
+            "tree": lambda: real.tree(MODEL, commit),
+            "file": lambda: real.open(MODEL, commit, WEIGHTS_FILE).read(0, 1),
+        }
+        with pytest.raises(Transient, match=f"answered {status} and takes no requests for 4000 s; run again then"):
+            ask[kind]()
         assert fault.hit == 1
 
     def test_a_stall_says_how_long_no_byte_came(self, hub):

@@ -1,7 +1,9 @@
 """The real S3 client against SeaweedFS behind a network that goes wrong."""
 
 import os
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -14,7 +16,7 @@ from steps.core.names import Layout
 from steps.errors import BadInput, Conflict, Missing, Transient
 from steps.populate import populate
 from steps.ports import Store
-from tests.stubs.proxy import Proxy, proxy, s3_error
+from tests.stubs.proxy import Proxy, proxy, s3_error, web_page
 from tests.stubs.released import Released, weights
 from tests.stubs.s3 import S3
 from tests.stubs.store import digest
@@ -73,6 +75,48 @@ def test_a_body_that_breaks_off_is_read_on_from_there(s3, network):
     network.down = network.cut_once(lambda data: MARKER in data)
     assert b"".join(store.read("a", 0, len(BIG))) == BIG
     assert network.hits == 1
+
+
+@pytest.mark.parametrize("passes", [0, 1], ids=["no answer", "a body that stops"])
+def test_a_store_that_hangs_is_known_after_one_stall(s3, network, passes):
+    store = connect(s3, STALL_SECONDS="1")
+    upload(store, BIG)
+    over = threading.Event()
+    left = iter([True] * passes)
+
+    def hang(data: bytes) -> bytes:
+        if not next(left, False):
+            over.wait(60)
+        return data
+
+    network.down = hang
+    started = time.monotonic()
+    with pytest.raises(Transient, match="the store did not answer, or not in full"):
+        list(store.read("a", 0, len(BIG)))
+    assert 1 <= time.monotonic() - started < 3
+    over.set()
+
+
+CALLS: list[Callable[[Store], object]] = [
+    lambda store: store.check_writable(),
+    lambda store: store.list("a"),
+    lambda store: store.get("a"),
+    lambda store: store.put("a", b"1"),
+    lambda store: upload(store, BIG),
+]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=["check_writable", "list", "get", "put", "upload"])
+def test_a_web_page_is_no_store(s3, network, call):
+    network.answers.extend([web_page(b""), web_page(b"<html><body>Sign in</body></html>")])
+    with pytest.raises(Missing, match="what answered is no S3 store; set AWS_ENDPOINT_URL"):
+        call(connect(s3))
+
+
+def test_an_expired_token_is_missing_although_a_head_tells_no_more_than_400(s3, network):
+    network.answers.append(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    with pytest.raises(Missing, match="check the S3 credentials"):
+        connect(s3).get("a")
 
 
 def test_a_store_that_is_busy_for_a_moment_is_asked_again(s3, network):

@@ -86,7 +86,16 @@ def proxy(upstream: str) -> Iterator[Proxy]:
 
 def s3_error(status: int, code: str) -> bytes:
     body = f"<Error><Code>{code}</Code><Message>as told</Message></Error>".encode()
-    head = f"HTTP/1.1 {status} x\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n"
+    return _answer(status, "application/xml", body)
+
+
+def web_page(body: bytes) -> bytes:
+    """As from a proxy that wants a sign-in, or an address that is no store's."""
+    return _answer(200, "text/html", body)
+
+
+def _answer(status: int, kind: str, body: bytes) -> bytes:
+    head = f"HTTP/1.1 {status} x\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
     return head.encode() + b"Connection: close\r\n\r\n" + body
 
 

@@ -30,6 +30,8 @@ def client_error(status: int, code: str) -> boto.ClientError:
         (403, "SignatureDoesNotMatch", Missing),
         (403, "RequestTimeTooSkewed", Missing),
         (400, "ExpiredToken", Missing),
+        (400, "400", Missing),  # the same, as a HEAD is told
+        (400, "BadRequest", Missing),
         (400, "InvalidArgument", BadInput),
         (501, "NotImplemented", BadInput),
         (301, "PermanentRedirect", BadInput),
