@@ -11,12 +11,17 @@ from typing import Annotated, Any, Literal
 import typer
 
 from steps.entry import one_line
-from steps.redaction import redact
 from steps.errors import BadInput, StepError
+from steps.redaction import redact
+from workflows.audience import Audience
 
 FAILED_EXIT = 1
 USAGE_EXIT = 2
 NOT_SUBMITTED_EXIT = 3
+STDERR = 2
+"""The last of the standard descriptors."""
+FORESEEN = (StepError, OSError)
+"""What is told in a sentence; anything else is a bug, and told by its traceback."""
 
 Output = Literal["text", "json"]
 LocalFlag = Annotated[bool, typer.Option("--local", help="On this machine, with everything under .local/.")]
@@ -34,6 +39,7 @@ class NotSubmitted(Exception):
 
 def run(name: str, verb: Callable[..., int], argv: Sequence[str] | None = None) -> int:
     """``python -m workflows.NAME``: parse ``argv``, call ``verb``, return the exit code."""
+    _complete_standard_streams()
     logging.basicConfig(level=os.environ.get("LOG_LEVEL", "WARNING"), format="%(levelname)s %(name)s: %(message)s")
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command()(_bounded(verb))
@@ -54,12 +60,12 @@ def usage() -> Iterator[None]:
 
 
 @contextmanager
-def submitting() -> Iterator[None]:
+def submitting(failures: tuple[type[Exception], ...] = FORESEEN) -> Iterator[None]:
     """What fails in here keeps the run from being begun."""
     try:
         yield
-    except StepError as err:
-        raise NotSubmitted(f"could not submit: {err}") from err
+    except failures as err:
+        raise NotSubmitted(f"could not submit: {_sentence(err)}") from err
 
 
 def require_local(*, local: bool, what: str) -> None:
@@ -70,8 +76,18 @@ def require_local(*, local: bool, what: str) -> None:
 
 def say(text: str) -> None:
     """To the person, or the program, that called."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    audience = Audience(sys.stdout)
+    audience.write(text + "\n")
+    audience.flush()
+
+
+def _complete_standard_streams() -> None:
+    """A closed one leads nowhere: else the next file that is opened, a lock perhaps, would be taken for it."""
+    while (nowhere := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        os.set_inheritable(nowhere, True)
+    os.close(nowhere)
+    sys.stdout = sys.stdout or os.fdopen(STDERR - 1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(STDERR, "w", closefd=False)
 
 
 def _bounded(verb: Callable[..., int]) -> Callable[..., None]:
@@ -89,7 +105,14 @@ def _exit_code(call: Callable[[], int]) -> int:
         code, failure = USAGE_EXIT, str(err)
     except NotSubmitted as err:
         code, failure = NOT_SUBMITTED_EXIT, str(err)
-    except StepError as err:
-        code, failure = FAILED_EXIT, str(err)
-    sys.stderr.write(f"Error: {one_line(redact(failure, os.environ))}\n")
+    except FORESEEN as err:
+        code, failure = FAILED_EXIT, _sentence(err)
+    Audience(sys.stderr).write(f"Error: {one_line(redact(failure, os.environ))}\n")
     return code
+
+
+def _sentence(err: Exception) -> str:
+    """Of the system's own failures what it says, and of which file: a disk is full, a directory is not ours."""
+    if not isinstance(err, OSError):
+        return str(err)
+    return ": ".join(str(part) for part in (err.strerror or err, err.filename) if part)

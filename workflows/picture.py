@@ -28,21 +28,22 @@ MARKS: dict[Phase, tuple[str, str]] = {
 
 @dataclass
 class Rate:
-    """Bytes a second, from what was done when."""
+    """Bytes a second, from what was done when. Noted by one thread, asked by another."""
 
     _seen: deque[tuple[float, int]] = field(default_factory=deque)
 
     def note(self, now: float, done: int) -> None:
         """A new attempt begins at less than was done before: then so does the rate."""
         if self._seen and done < self._seen[-1][1]:
-            self._seen.clear()
+            self._seen = deque()
         self._seen.append((now, done))
         while len(self._seen) > 2 and now - self._seen[1][0] > WINDOW_SECONDS:
             self._seen.popleft()
 
     def a_second(self) -> float | None:
         """None before there is anything to tell."""
-        (start, before), (end, done) = (self._seen[0], self._seen[-1]) if self._seen else ((0.0, 0), (0.0, 0))
+        seen = self._seen  # which is never emptied, but replaced
+        (start, before), (end, done) = (seen[0], seen[-1]) if seen else ((0.0, 0), (0.0, 0))
         return (done - before) / (end - start) if end > start else None
 
 

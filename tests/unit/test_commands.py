@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import yaml
@@ -69,6 +70,9 @@ def call(capsys, line):
         ("promote --local --modle org/x", "No such option: --modle"),
         ("promote --local --model org/x -o json", "'json' is not one of 'yaml'"),
         ("promote --local --retry run-1 --model org/x", "--retry run-1 goes on with what that run was asked for"),
+        ("promote --local --retry run-1 --no-wait", "--retry run-1 goes on with what that run was asked for"),
+        ("promote --local --model org/x --dry-run -o yaml", "ask for one of them"),
+        ("promote --local --model org/x --timeout 0", "'--timeout'"),
         ("promote --local --retry No/Run", "run 'No/Run' cannot be used"),
         ("promote --local --retry run-1", "there is no run run-1 below"),
         ("promote --local surplus", "unexpected extra argument"),
@@ -159,7 +163,14 @@ def raising(error):
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(Usage("no"), 2), (NotSubmitted("no"), 3), (Conflict("no"), 1), (KeyboardInterrupt(), 130)]
+    ("error", "code"),
+    [
+        (Usage("no"), 2),
+        (NotSubmitted("no"), 3),
+        (Conflict("no"), 1),
+        (OSError(28, "full"), 1),
+        (KeyboardInterrupt(), 130),
+    ],
 )
 def test_each_failure_has_its_exit_code(capsys, error, code):
     assert command.run("x", raising(error), []) == code
@@ -176,3 +187,29 @@ def test_what_fails_while_a_run_is_submitted_did_not_begin():
         raise Transient("SeaweedFS does not answer")
     with pytest.raises(Usage), usage():
         raise BadInput("no")
+
+
+def test_what_the_system_refuses_is_a_sentence_that_names_the_file(capsys):
+    assert command.run("x", raising(PermissionError(13, "Permission denied", "/proc/volume")), []) == 1
+    assert capsys.readouterr().err == "Error: Permission denied: /proc/volume\n"
+
+
+def test_a_directory_in_which_nothing_can_be_made_keeps_a_run_from_being_begun():
+    with pytest.raises(NotSubmitted, match=r"could not submit: .*: /proc/vllm-promote"), submitting():
+        Path("/proc/vllm-promote").mkdir()
+
+
+def test_a_closed_standard_stream_is_never_taken_for_another_file():
+    code = "import os; from workflows import command; raise SystemExit(command.run('x', lambda: os.open('/', 0)))"
+    for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
+        argv = ["sh", "-c", f'exec "$0" -c "{code}" {closed}', sys.executable]
+        assert subprocess.run(argv, cwd=CHECKOUT, check=False).returncode == 3, closed
+
+
+def test_a_reader_that_has_left_is_no_failure():
+    argv = ["sh", "-c", '"$0" -m workflows; echo $? >&2', sys.executable]
+    with subprocess.Popen(argv, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == "0\n"
