@@ -21,6 +21,8 @@ from workflows.local import hub
 
 MODEL, DEPLOYMENT = "acme/small", "talk"
 CANARY = "hf_CANARYcanaryCANARY"
+DEAD_PROXY = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
+"""Nobody listens there: whatever asks our own services by way of it fails."""
 SETTINGS = """
 hf_endpoint = "{endpoint}"
 serve_command = "{command}"
@@ -75,7 +77,7 @@ def desk(tmp_path_factory) -> Iterator[Desk]:
     home, catalog = directory / "home", directory / "catalog.yaml"
     home.mkdir()
     catalog.write_text(f"deployments: {{{DEPLOYMENT}: {{model: {MODEL}}}}}")
-    made = Desk(Machine(home, {"HF_TOKEN": CANARY}), directory / "sources")
+    made = Desk(Machine(home, {"HF_TOKEN": CANARY, **DEAD_PROXY}), directory / "sources")
     made.publish("main", seed=1)
     text = SETTINGS.format(endpoint=hub.start(home, home / "hub"), command=STUB, catalog=catalog)
     (home / "settings.toml").write_text(text)
@@ -192,6 +194,41 @@ def test_a_second_ctrl_c_ends_at_once_and_the_next_run_puts_right_what_was_left(
     assert "which is DEAD" in served.machine.run("status", "--local").text
     repaired = served.promote()
     assert repaired.code == 0, repaired.text
+    assert served_root(served.url()).endswith(good["commit"])
+
+
+def test_a_run_goes_on_when_nobody_reads_what_it_says(served: Desk):
+    process = served.machine.start("promote", "--local", "--model", MODEL)
+    assert process.stdout
+    process.stdout.close()
+
+    assert process.wait(60) == 0
+
+
+def test_a_terminal_that_goes_away_stops_the_run_as_ctrl_c_does(served: Desk):
+    good = served.machine.status(DEPLOYMENT)["live"]
+    served.publish("slow", seed=6, fault="slow-start:60")
+    process = served.machine.start("promote", "--local", "--model", MODEL, "--revision", "slow")
+    wait_until(lambda: served.machine.record(DEPLOYMENT)["phase"] == "swapping")
+
+    assert process.stdout
+    process.stdout.close()
+    process.send_signal(signal.SIGHUP)
+
+    assert process.wait(60) == 130
+    assert served.machine.record(DEPLOYMENT)["phase"] == "idle"
+    assert served_root(served.url()).endswith(good["commit"])
+
+
+def test_a_run_that_takes_too_long_is_stopped_and_exits_124(served: Desk):
+    good = served.machine.status(DEPLOYMENT)["live"]
+    served.publish("slow", seed=7, fault="slow-start:60")
+
+    ended = served.promote("--revision", "slow", "--timeout", "4")
+
+    assert ended.code == 124, ended.text
+    assert "timed out: " in ended.text
+    assert served.machine.record(DEPLOYMENT)["phase"] == "idle"
     assert served_root(served.url()).endswith(good["commit"])
 
 

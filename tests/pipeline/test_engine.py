@@ -480,7 +480,8 @@ def test_a_step_sees_only_the_environment_that_its_template_names(home):
     bare = json.loads(node(ended, "bare").outputs["dump"])["environ"]
     trusted = json.loads(node(ended, "trusted").outputs["dump"])["environ"]
     assert bare.keys() - {"LC_CTYPE"} == {
-        "ARGO_PROGRESS_FILE", "HTTPS_PROXY", "PATH", "PYTHONPATH", "SETTING",
+        "ARGO_PROGRESS_FILE", "HTTPS_PROXY", "NO_PROXY", "PATH", "PYTHONPATH", "SETTING",
+        "no_proxy",
         "VLLM_PROMOTE_OUTPUT_DIR", "VLLM_PROMOTE_STDIN_IS_LIFELINE", "VLLM_PROMOTE_TERMINATION_LOG",
     }  # fmt: skip
     assert (trusted["HF_TOKEN"], trusted["AWS_SECRET_ACCESS_KEY"]) == ("canary-hub", "canary-s3")

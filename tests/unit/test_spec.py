@@ -3,7 +3,7 @@ import pytest
 from steps.errors import BadInput
 from tests.stubs.manifests import manifest, output, task
 from workflows.local import spec
-from workflows.local.environment import Sources, compose
+from workflows.local.environment import Sources, compose, direct, of_the_machine
 
 TOKEN = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "HF_TOKEN"}}}
 
@@ -67,7 +67,7 @@ def test_settings_secrets_and_little_of_the_users_environment_reach_a_program():
         sources(s3={"KEY": "k"}, hub={"HF_TOKEN": "t", "OTHER": "o"}),
     )
 
-    assert found == {"PATH": "/bin", "A": "own", "KEY": "k", "HF_TOKEN": "t"}
+    assert found == {"PATH": "/bin", "A": "own", "KEY": "k", "HF_TOKEN": "t"} | direct({})
 
 
 @pytest.mark.parametrize(
@@ -87,4 +87,24 @@ def test_what_is_optional_may_be_missing():
     token = {**TOKEN, "valueFrom": {"secretKeyRef": {"name": "hub", "key": "HF_TOKEN", "optional": True}}}
     bundle = {"secretRef": {"name": "s3", "optional": True}}
 
-    assert compose(program(env=[token], envFrom=[bundle]), sources()) == {"PATH": "/bin"}
+    assert compose(program(env=[token], envFrom=[bundle]), sources()) == {"PATH": "/bin"} | direct({})
+
+
+def test_a_model_server_s_own_variables_reach_the_step_that_starts_it_and_no_secret_does():
+    given = {"VLLM_USE_V2": "1", "NCCL_P2P_DISABLE": "1", "OMP_NUM_THREADS": "2", "CUDA_HOME": "/cuda"}
+    kept_out = {"VLLM_API_KEY": "canary", "VLLM_PROMOTE_BUCKET": "b", "TORCH_TOKEN": "canary", "PGPASSWORD": "canary"}
+
+    assert of_the_machine(given | kept_out) == given | direct({})
+
+
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [
+        ({}, "127.0.0.1,localhost"),
+        ({"NO_PROXY": "intra, 10.0.0.1"}, "intra,10.0.0.1,127.0.0.1,localhost"),
+        ({"no_proxy": "a,localhost", "NO_PROXY": "b"}, "a,localhost,b,127.0.0.1"),
+        ({"no_proxy": "*"}, "*"),  # alone it means everything, in a list nothing
+    ],
+)
+def test_no_proxy_stands_between_a_step_and_this_machine(environ, told):
+    assert direct(environ) == {"no_proxy": told, "NO_PROXY": told}

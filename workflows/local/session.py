@@ -67,10 +67,13 @@ def sources(session: Session, environ: Mapping[str, str]) -> "Sources":
 
 def become(session: Session) -> None:
     """Let this process's own clients find Hub and store as a step's do: by the variables that the field knows."""
+    from workflows.local.environment import direct
+
     for name in S3_VARIABLES:
         os.environ.pop(name, None)
     os.environ.update(session.s3)
     os.environ.update({k: v for k, v in session.given.items() if k.startswith(("AWS_", "HF_"))})
+    os.environ.update(direct(os.environ))
 
 
 def _wake_hub(config: Config) -> None:

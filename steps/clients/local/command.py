@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from steps.clients.local.addresses import HOST
+from steps.clients.local.handed_on import handed_on
 from steps.core.names import slug
 from steps.core.release import Release
 from steps.errors import BadInput, Missing, NoSpace
@@ -23,12 +24,6 @@ VLLM = ("-m", "vllm.entrypoints.openai.api_server")
 VLLM_ARGUMENTS = ("--load-format", "safetensors", "--shutdown-timeout", str(DRAIN_SECONDS))
 """Never another format than the one that was checked, whatever lies beside it."""
 
-HANDED_ON = frozenset({"PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH"})
-HANDED_ON_PREFIXES = (
-    *("LC_", "LD_", "XDG_"),
-    *("CUDA_", "NVIDIA_", "NCCL_", "GLOO_", "ROCR_", "HIP_"),
-    *("OMP_", "MKL_", "KMP_", "MALLOC_", "TORCH", "TRITON_", "VLLM_"),
-)
 OURS = {
     "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
@@ -67,7 +62,7 @@ class Command:
 
     def environment(self, device: str) -> dict[str, str]:
         """What a model server needs to know: no token, no key, nothing of ours."""
-        kept = {name: value for name, value in self.environ.items() if _handed_on(name)}
+        kept = {name: value for name, value in self.environ.items() if handed_on(name)}
         return {**(ON_THE_CPU if device == "cpu" else {}), **kept, **OURS}
 
     def check(self, release: Release) -> None:
@@ -94,7 +89,3 @@ def check_device(device: str, devices: Path) -> None:
     """Raises BadInput where a GPU is asked for and the directory of devices shows none."""
     if device == "cuda" and not any([*devices.glob("nvidia[0-9]*"), *devices.glob("dxg")]):
         raise BadInput(f"the release wants a GPU and this machine shows none; set {PREFIX}DEVICE=cpu, or use another")
-
-
-def _handed_on(name: str) -> bool:
-    return name in HANDED_ON or (name.startswith(HANDED_ON_PREFIXES) and not name.startswith(PREFIX))
