@@ -14,6 +14,7 @@ from hera.workflows import DAG, Container, Parameter, RetryStrategy, Task
 from hera.workflows.models import Backoff, IntOrString, ValueFrom
 
 from steps.contracts import Fields, I, O, Step, encode
+from steps.core.amounts import plain
 from steps.entry import flag
 from steps.errors import Transient
 
@@ -36,9 +37,9 @@ def retry(limit: int, base_seconds: float, cap_seconds: float = 300.0) -> RetryS
         limit=IntOrString(root=limit),
         expression=EXPRESSION,
         backoff=Backoff(
-            duration=f"{base_seconds:g}s",
+            duration=f"{plain(base_seconds)}s",
             factor=IntOrString(root=2),
-            cap=f"{max(base_seconds, cap_seconds):g}s",
+            cap=f"{plain(max(base_seconds, cap_seconds))}s",
         ),
     )
 

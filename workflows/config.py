@@ -15,6 +15,7 @@ from pydantic import AfterValidator, AliasChoices, Field, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from steps.core.amounts import plain
 from steps.core.catalog_text import checked
 from steps.core.names import check_bucket, check_prefix
 from steps.core.release import Device
@@ -89,8 +90,10 @@ class Config(BaseSettings):
         """The settings as the steps read them: what a cluster holds in ConfigMap ``vllm-promote``."""
         own = {PREFIX + name.upper(): getattr(self, name) for name in PASSED_ON}
         standard = {"HF_ENDPOINT": self.hf_endpoint, "AWS_ENDPOINT_URL": self.aws_endpoint_url}
-        given = {**own, **standard, "AWS_REGION": self.aws_region or "us-east-1"}
-        return {name: f"{v:g}" if isinstance(v, float) else str(v) for name, v in given.items() if v not in (None, "")}
+        region = self.aws_region or ("us-east-1" if self.aws_endpoint_url is None else None)
+        # boto3 heeds the second name alone; what is not said here it finds in the user's own profile.
+        given: dict[str, Any] = {**own, **standard, "AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+        return {name: plain(v) if isinstance(v, float) else str(v) for name, v in given.items() if v not in (None, "")}
 
     def local_environment(self) -> dict[str, str]:
         """The same for steps that run on this machine."""

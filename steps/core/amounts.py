@@ -1,4 +1,6 @@
-"""Seconds and bytes as people read them."""
+"""Seconds and bytes as people read them, and numbers as other programs do."""
+
+from decimal import Decimal
 
 
 def seconds(amount: float) -> str:
@@ -21,3 +23,8 @@ def size(amount: float) -> str:
             return f"{amount:.0f} B" if unit == "B" else f"{amount:.1f} {unit}"
         amount /= 1024
     return f"{amount:.1f} TiB"
+
+
+def plain(number: float) -> str:
+    """``15``, ``0.00001``, ``1234567``: every digit, and never an exponent, which Argo's durations do not know."""
+    return format(Decimal(repr(number)).normalize(), "f")

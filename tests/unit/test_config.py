@@ -126,6 +126,19 @@ def test_the_more_special_endpoint_variable_wins_and_the_region_is_passed_on(mon
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     given = load(local=False).environment()
     assert (given["AWS_ENDPOINT_URL"], given["AWS_REGION"]) == ("http://s3", "eu-west-1")
+    assert given["AWS_DEFAULT_REGION"] == "eu-west-1"  # the one that boto3 heeds
+
+
+def test_without_a_region_only_the_embedded_store_is_given_one(monkeypatch):
+    assert load(local=True).environment()["AWS_DEFAULT_REGION"] == "us-east-1"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://theirs")
+    assert not {"AWS_REGION", "AWS_DEFAULT_REGION"} & load(local=True).environment().keys()
+
+
+@pytest.mark.parametrize("text", ["1234567", "0.00001", "15"])
+def test_a_number_is_passed_on_with_all_of_its_digits(monkeypatch, text):
+    monkeypatch.setenv("VLLM_PROMOTE_STALL_SECONDS", text)
+    assert load(local=False).environment()["VLLM_PROMOTE_STALL_SECONDS"] == text
 
 
 @pytest.mark.parametrize(
