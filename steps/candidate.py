@@ -1,7 +1,7 @@
 """Have a release's pods running: what deploy, smoke and promote each begin with, so that any of them may be retried."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -12,7 +12,7 @@ from steps.core.names import Layout
 from steps.core.record import Record
 from steps.core.release import Release
 from steps.core.rollout import Claim
-from steps.errors import Conflict, Corrupt, Failed, Missing, Transient
+from steps.errors import Conflict, Corrupt, Failed, StepError
 from steps.health import healthy, is_stuck, look
 from steps.pods import wait_ready
 from steps.ports import Held, Pod, Store
@@ -30,19 +30,24 @@ class Up:
     pods: tuple[Pod, ...]
 
 
-def find_release(stage: Stage, store: Store, layout: Layout, release_id: str) -> Release:
-    """As resolved; where the store is away, as its pods were started: a rollback by hand needs no store.
+def resolved_release(stage: Stage, store: Callable[[], Store], layout: Layout, release_id: str) -> Release:
+    """As resolved; where the store does not give it, as its pods were started: a rollback by hand needs no store.
 
-    Raises Missing, Transient, Corrupt.
+    Raises what kept it from being read, where it was never started either.
     """
     try:
-        return releases.read(store, layout, stage.deployment, release_id).release
-    except (Missing, Transient) as err:
+        return releases.read(store(), layout, stage.deployment, release_id).release
+    except StepError as err:
         kept = stage.serving.release(release_id)
         if kept is None:
             raise
         log.warning("taking release %s as it was started before: %s", release_id, err)
         return kept
+
+
+def started_release(stage: Stage, store: Callable[[], Store], layout: Layout, release_id: str) -> Release:
+    """As its pods were started by ``deploy``; as resolved where a rollback has removed it since: a retry may go on."""
+    return stage.serving.release(release_id) or resolved_release(stage, store, layout, release_id)
 
 
 def ensure(stage: Stage, held: Held, release: Release, owner: str) -> Up:

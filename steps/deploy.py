@@ -2,8 +2,9 @@
 
 import logging
 import sys
+from functools import partial
 
-from steps.candidate import ensure, find_release
+from steps.candidate import ensure, resolved_release
 from steps.contracts import DEPLOY, DeployInputs, DeployOutputs
 from steps.core.names import Layout
 from steps.core.release import Release
@@ -29,7 +30,7 @@ def main(inputs: DeployInputs, settings: Settings) -> DeployOutputs:
     from steps.clients import store
 
     stage = connect(settings, inputs.deployment)
-    release = find_release(stage, store.connect(settings), Layout(settings.prefix), inputs.release_id)
+    release = resolved_release(stage, partial(store.connect, settings), Layout(settings.prefix), inputs.release_id)
     return deploy(inputs, stage, release)
 
 

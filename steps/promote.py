@@ -2,13 +2,14 @@
 
 import logging
 import sys
+from functools import partial
 
-from steps.candidate import Up, complete, ensure, refused_when_failed
+from steps.candidate import Up, complete, ensure, refused_when_failed, started_release
 from steps.contracts import PROMOTE, PromoteInputs, PromoteOutputs
 from steps.core import rollout
+from steps.core.names import Layout
 from steps.core.release import Release
 from steps.entry import run_step
-from steps.errors import Missing
 from steps.ports import Held
 from steps.proof import name_pods, prove, require_pass
 from steps.recovery import settle
@@ -18,10 +19,10 @@ from steps.stage import Stage, connect
 log = logging.getLogger(__name__)
 
 
-def promote(inputs: PromoteInputs, stage: Stage) -> PromoteOutputs:
+def promote(inputs: PromoteInputs, stage: Stage, release: Release) -> PromoteOutputs:
     """Idle at the end, with clients at this release. Proves again where other pods run than ``proof`` names."""
     held = settle(stage, inputs.release_id, inputs.owner)
-    up = ensure(stage, held, _known(stage, inputs.release_id), inputs.owner)
+    up = ensure(stage, held, release, inputs.owner)
     if up.held.record.phase in ("testing", "repairing"):
         _require_proof(inputs, stage, up)
     match up.held.record.phase:
@@ -33,13 +34,6 @@ def promote(inputs: PromoteInputs, stage: Stage) -> PromoteOutputs:
             stage.serving.swap(up.held, rollout.repaired(up.held.record, inputs.owner))
     log.info("release %s serves already", inputs.release_id)
     return PromoteOutputs(outage_seconds=0.0)
-
-
-def _known(stage: Stage, release_id: str) -> Release:
-    release = stage.serving.release(release_id)
-    if release is None:
-        raise Missing(f"{stage.deployment} does not know release {release_id}; deploy it again")
-    return release
 
 
 def _require_proof(inputs: PromoteInputs, stage: Stage, up: Up) -> None:
@@ -66,7 +60,10 @@ def _drain(inputs: PromoteInputs, stage: Stage, held: Held) -> PromoteOutputs:
 
 
 def main(inputs: PromoteInputs, settings: Settings) -> PromoteOutputs:
-    return promote(inputs, connect(settings, inputs.deployment))
+    from steps.clients import store
+
+    stage, documents = connect(settings, inputs.deployment), partial(store.connect, settings)
+    return promote(inputs, stage, started_release(stage, documents, Layout(settings.prefix), inputs.release_id))
 
 
 if __name__ == "__main__":

@@ -2,15 +2,17 @@
 
 import logging
 import sys
+from collections.abc import Callable
+from functools import partial
 
-from steps.candidate import ensure, find_release, refused_when_failed
+from steps.candidate import ensure, refused_when_failed, started_release
 from steps.contracts import SMOKE, SmokeInputs, SmokeOutputs
 from steps.core import canonical
 from steps.core.evidence import Proof
 from steps.core.names import Layout
 from steps.core.release import Release
 from steps.entry import run_step
-from steps.errors import Missing, NoSpace, Transient
+from steps.errors import StepError
 from steps.ports import Store
 from steps.proof import prove, require_pass
 from steps.recovery import settle
@@ -22,7 +24,9 @@ EVIDENCE = "smoke.json"
 log = logging.getLogger(__name__)
 
 
-def smoke(inputs: SmokeInputs, stage: Stage, release: Release, store: Store, layout: Layout) -> SmokeOutputs:
+def smoke(
+    inputs: SmokeInputs, stage: Stage, release: Release, store: Callable[[], Store], layout: Layout
+) -> SmokeOutputs:
     """Raises Failed, after refusing the candidate, or Transient where nothing could be concluded."""
     up = ensure(stage, settle(stage, inputs.release_id, inputs.owner), release, inputs.owner)
     with refused_when_failed(stage, up.held, inputs.owner):
@@ -36,19 +40,20 @@ def smoke(inputs: SmokeInputs, stage: Stage, release: Release, store: Store, lay
     )
 
 
-def keep(store: Store, key: str, proof: Proof) -> None:
-    """A store that is away does not change what was seen: neither a pass nor a refusal waits for it."""
+def keep(store: Callable[[], Store], key: str, proof: Proof) -> None:
+    """Whatever is wrong with the store does not change what was seen: neither a pass nor a refusal waits for it."""
     try:
-        store.put(key, canonical.dump(proof.to_json()))
-    except (Missing, NoSpace, Transient) as err:
+        store().put(key, canonical.dump(proof.to_json()))
+    except StepError as err:
         log.warning("the evidence is not kept at %s: %s; it said: %s", key, err, proof.sentence)
 
 
 def main(inputs: SmokeInputs, settings: Settings) -> SmokeOutputs:
     from steps.clients import store
 
-    stage, documents, layout = connect(settings, inputs.deployment), store.connect(settings), Layout(settings.prefix)
-    return smoke(inputs, stage, find_release(stage, documents, layout, inputs.release_id), documents, layout)
+    stage, layout = connect(settings, inputs.deployment), Layout(settings.prefix)
+    documents = partial(store.connect, settings)
+    return smoke(inputs, stage, started_release(stage, documents, layout, inputs.release_id), documents, layout)
 
 
 if __name__ == "__main__":

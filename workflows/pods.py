@@ -87,7 +87,7 @@ NEEDS: Mapping[str, Needs] = {
     "checksum": Needs(hours=24, models="read", progress=True),
     "deploy": Needs(hours=12, retries=2, s3=True),
     "smoke": Needs(hours=12, retries=2, s3=True),
-    "promote": Needs(hours=12),
+    "promote": Needs(hours=12, s3=True),  # after a rollback the store alone knows a first release
     "rollback": Needs(hours=12),
     "report": Needs(hours=0.5, s3=True),
 }

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from steps.candidate import find_release
+from steps.candidate import resolved_release, started_release
 from steps.contracts import DeployInputs, PromoteInputs, RollbackInputs, RollbackOutputs, SmokeInputs, SmokeOutputs
 from steps.core.budget import Patience
 from steps.core.manifest import File, Manifest, build
@@ -12,6 +12,7 @@ from steps.core.names import Layout
 from steps.core.record import Record
 from steps.core.release import Document, Release, Serving
 from steps.deploy import deploy
+from steps.errors import StepError
 from steps.ports import Held
 from steps.promote import promote
 from steps.rollback import rollback
@@ -94,6 +95,8 @@ class Scene:
     volume: FakeVolume = field(default_factory=FakeVolume)
     faults: dict[str, str] = field(default_factory=dict)
     layout: Layout = field(default_factory=lambda: Layout("p"))
+    no_store: StepError | None = None
+    """Why the store cannot even be asked."""
 
     def __post_init__(self) -> None:
         self.chat = FakeChat(self._at)
@@ -144,17 +147,18 @@ class Scene:
 
     def deploy(self, release: Release, owner: str = "run") -> float:
         inputs = DeployInputs(deployment=DEPLOYMENT, release_id=release.release_id, run=owner, owner=owner)
-        return deploy(inputs, self.stage, self._found(release)).startup_seconds
+        found = resolved_release(self.stage, self._documents, self.layout, release.release_id)
+        return deploy(inputs, self.stage, found).startup_seconds
 
     def smoke(self, release: Release, owner: str = "run") -> SmokeOutputs:
         inputs = SmokeInputs(deployment=DEPLOYMENT, release_id=release.release_id, run=owner, owner=owner)
-        return smoke(inputs, self.stage, self._found(release), self.store, self.layout)
+        return smoke(inputs, self.stage, self._started(release), self._documents, self.layout)
 
     def promote(self, release: Release, owner: str = "run", proof: str = "", **fields: Any) -> float:
         inputs = PromoteInputs(
             deployment=DEPLOYMENT, release_id=release.release_id, run=owner, owner=owner, proof=proof, **fields
         )
-        return promote(inputs, self.stage).outage_seconds
+        return promote(inputs, self.stage, self._started(release)).outage_seconds
 
     def rollback(self, owner: str = "run") -> RollbackOutputs:
         return rollback(RollbackInputs(deployment=DEPLOYMENT, run=owner, owner=owner), self.stage)
@@ -173,5 +177,10 @@ class Scene:
             self.serving.held.target == release.release_id and len(pods) == release.replicas and answers and not others
         )
 
-    def _found(self, release: Release) -> Release:
-        return find_release(self.stage, self.store, self.layout, release.release_id)
+    def _started(self, release: Release) -> Release:
+        return started_release(self.stage, self._documents, self.layout, release.release_id)
+
+    def _documents(self) -> FakeStore:
+        if self.no_store is not None:
+            raise self.no_store
+        return self.store

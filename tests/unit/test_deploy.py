@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from steps.errors import Conflict, Corrupt, Failed, Missing, Refused
+from steps.errors import BadInput, Conflict, Corrupt, Failed, Missing, Refused
 from steps.ports import Pod
 from tests.stubs.scene import Killed, Scene, make_release
 from tests.stubs.serving import Manner
@@ -330,3 +330,14 @@ def test_without_the_store_a_release_is_started_as_it_was_before(scene):
     assert scene.serving.pods(OLD.release_id)[0].ready
     with pytest.raises(Missing):
         scene.deploy(THIRD)
+
+
+@pytest.mark.parametrize("trouble", ["damaged", "cannot be asked"])
+def test_a_rollback_by_hand_goes_on_whatever_is_wrong_with_the_store(scene, trouble):
+    scene.run(NEW)
+    if trouble == "damaged":
+        scene.store.objects[scene.layout.release("chat", OLD.release_id)] = b"{"
+    else:
+        scene.no_store = BadInput("no S3 client can be made")
+    scene.run(OLD, "by-hand")
+    assert scene.serves(OLD)

@@ -1,7 +1,7 @@
 import pytest
 
 from steps.core.record import Record
-from steps.errors import Conflict, Failed, Missing, Refused
+from steps.errors import BadInput, Conflict, Failed, Missing, Refused
 from tests.stubs.scene import Scene, make_release
 
 OLD, NEW, THIRD = (make_release(mark) for mark in "123")
@@ -102,9 +102,26 @@ def test_promote_alone_brings_the_candidate_up_again_after_a_rollback(scene):
     assert scene.serves(NEW)
 
 
-def test_promote_cannot_start_what_it_never_saw(scene):
-    with pytest.raises(Missing, match=f"chat does not know release {NEW.release_id}"):
-        scene.promote(NEW)
+def test_promote_alone_brings_a_first_deployment_up_again_after_it_was_removed():
+    scene = Scene()
+    scene.publish(NEW)
+    scene.deploy(NEW)
+    assert scene.rollback().outcome == "removed"
+    scene.promote(NEW)
+    assert scene.serves(NEW)
+
+
+def test_promote_needs_no_store_for_what_was_started(scene):
+    scene.deploy(NEW)
+    proof = scene.smoke(NEW).proof
+    scene.no_store = BadInput("no S3 client can be made")
+    scene.promote(NEW, proof=proof)
+    assert scene.serves(NEW)
+
+
+def test_promote_cannot_start_what_nobody_knows(scene):
+    with pytest.raises(Missing, match="is not in the store"):
+        scene.promote(make_release("4"))
     assert scene.serves(OLD)
 
 

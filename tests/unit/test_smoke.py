@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from steps.core.release import Smoke
-from steps.errors import Failed, Transient
+from steps.errors import BadInput, Corrupt, Failed, Transient
 from tests.stubs.scene import Scene, make_release
 from tests.stubs.serving import Manner
 
@@ -114,14 +114,19 @@ def test_what_is_inconclusive_at_first_is_asked_again(scene):
     assert scene.smoke(NEW).proof
 
 
-def test_a_store_that_is_away_changes_neither_a_pass_nor_a_refusal(scene):
-    release = scene._found(NEW)
-    scene.store.writable = False
-    assert scene.smoke(release).proof
+@pytest.mark.parametrize("no_store", [None, BadInput("no S3 client can be made"), Corrupt("it answers nonsense")])
+def test_a_store_that_is_away_changes_neither_a_pass_nor_a_refusal(scene, no_store):
+    scene.store.writable, scene.no_store = False, no_store
+    assert scene.smoke(NEW).proof
     scene.faults[NEW.release_id] = "empty-text"
     with pytest.raises(Failed):
-        scene.smoke(release)
+        scene.smoke(NEW)
     assert scene.record.refused == (NEW.release_id,)
+
+
+def test_what_was_started_is_tested_without_asking_the_store_for_it_again(scene):
+    scene.store.objects.clear()
+    assert scene.smoke(NEW).proof
 
 
 def test_smoke_alone_brings_the_candidate_up_again_after_a_rollback(scene):

@@ -67,7 +67,7 @@ def test_each_secret_reaches_the_steps_that_need_it_and_no_other():
     s3 = {n for n, t in found.items() if "s3-credentials" in str(t["container"]["envFrom"])}
     hub = {n for n, t in found.items() if "hf-token" in str(t["container"].get("env"))}
 
-    assert s3 == {"resolve", "preflight", "mirror", "populate", "deploy", "smoke", "report"}
+    assert s3 == {"resolve", "preflight", "mirror", "populate", "deploy", "smoke", "promote", "report"}
     assert hub == {"resolve", "mirror"}
 
 
