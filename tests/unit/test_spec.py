@@ -108,3 +108,45 @@ def test_a_model_server_s_own_variables_reach_the_step_that_starts_it_and_no_sec
 )
 def test_no_proxy_stands_between_a_step_and_this_machine(environ, told):
     assert direct(environ) == {"no_proxy": told, "NO_PROXY": told}
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"env": [{"name": "A", "value": "{{workflow.name}}"}]}, r"workflow\.name.* at .*env\[\]\.value"),
+        ({"args": ["--a={{workflow.name}}"]}, r"workflow\.name.* at .*args\[\]"),
+        ({"args": ["--a={{inputs.parameters.nobody}}"]}, r"inputs\.parameters\.nobody.* at .*args\[\]"),
+        ({"args": ["--a={{=1+1}}"]}, r"=1\+1"),
+        ({"args": ["--a={{"]}, r"fill in \{\{ at"),
+        ({"command": ["{{inputs.parameters.do}}"]}, r"command\[\]"),
+        ({"outputs": output("x", default="{{workflow.uid}}")}, r"outputs\.parameters\[\]\.valueFrom\.default"),
+    ],
+)
+def test_a_reference_that_would_not_be_filled_in_is_refused_with_its_place(fields, path):
+    built = manifest({"a": task(**{k: v for k, v in fields.items() if k in ("env", "outputs")})})
+    built["spec"]["templates"][1]["container"] |= {k: v for k, v in fields.items() if k in ("args", "command")}
+
+    with pytest.raises(BadInput, match=path):
+        spec.parse(built)
+
+
+def test_the_name_of_a_mutex_may_refer_to_what_the_run_is_given_and_to_nothing_else():
+    assert spec.parse(manifest({"a": task()}, mutex="m-{{workflow.parameters.p}}")).mutexes
+    with pytest.raises(BadInput, match=r"workflow\.parameters\.x.* at spec\.synchronization\.mutexes"):
+        spec.parse(manifest({"a": task()}, mutex="m-{{workflow.parameters.x}}"))
+
+
+def test_what_means_nothing_here_may_refer_to_anything():
+    built = manifest({"a": task()})
+    built["spec"]["workflowMetadata"] = {"annotations": {"title": "{{anything}}"}}
+    assert spec.parse(built).name == "test"
+
+
+def test_an_empty_list_or_mapping_says_nothing():
+    built = manifest({"a": task(env=[])})
+    built["metadata"]["labels"] = {}
+    built["spec"] |= {"arguments": {"parameters": []}, "synchronization": {"mutexes": []}, "podGC": {}}
+    assert spec.parse(built).parameters == {}
+
+    with pytest.raises(BadInput, match=r"spec\.hooks\."):
+        spec.parse(manifest({"a": task()}) | {"spec": {**built["spec"], "hooks": {}}})

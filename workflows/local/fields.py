@@ -79,16 +79,25 @@ def check(manifest: Mapping[str, Any]) -> None:
         )
 
 
-def paths(value: Any, above: str = "") -> Iterator[str]:
-    """Every leaf as ``spec.templates[].name``; an empty list or mapping is a leaf too."""
-    if isinstance(value, Mapping) and value:
+def paths(value: Any) -> Iterator[str]:
+    """Every leaf as ``spec.templates[].name``. An empty list is one that ends in ``[]``, an empty mapping in a dot."""
+    return (path for path, _ in leaves(value))
+
+
+def leaves(value: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    """The same with what stands there."""
+    if isinstance(value, Mapping):
         for key, below in value.items():
-            yield from paths(below, f"{above}.{key}" if above else str(key))
-    elif isinstance(value, Sequence) and not isinstance(value, str) and value:
+            yield from leaves(below, f"{above}.{key}" if above else str(key))
+        if not value:
+            yield f"{above}.", value
+    elif isinstance(value, Sequence) and not isinstance(value, str):
         for below in value:
-            yield from paths(below, f"{above}[]")
+            yield from leaves(below, f"{above}[]")
+        if not value:
+            yield f"{above}[]", value
     else:
-        yield above
+        yield above, value
 
 
 def matches(pattern: str, path: str) -> bool:
@@ -96,5 +105,12 @@ def matches(pattern: str, path: str) -> bool:
     return path.startswith(literal) and path != literal if star else path == pattern
 
 
+def meaningless(path: str) -> bool:
+    return any(matches(pattern, path) for pattern in MEANINGLESS)
+
+
 def _known(path: str) -> bool:
-    return any(matches(pattern, path) for pattern in (*IMPLEMENTED, *MEANINGLESS))
+    """What is empty says nothing, where something known could stand in it."""
+    if path.endswith(("[]", ".")) and any(p.startswith(path) for p in (*IMPLEMENTED, *MEANINGLESS)):
+        return True
+    return meaningless(path) or any(matches(pattern, path) for pattern in IMPLEMENTED)

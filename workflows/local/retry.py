@@ -2,6 +2,9 @@
 
 Read in argoproj/argo-workflows v4.1.2, processNodeRetries. Of all expressions this knows ours alone, and takes the
 status and the exit codes from it.
+
+One difference: Argo looks at the backoff's deadline before limit and expression, so a node that is not tried again ends
+only after the wait that would have come. On one machine nobody waits in vain.
 """
 
 import re

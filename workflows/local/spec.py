@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from steps.errors import BadInput
-from workflows.local import fields, graph, retry
+from workflows.local import fields, graph, references, retry
 from workflows.local.graph import Condition, Graph
 from workflows.local.retry import Retry
 
@@ -83,9 +83,10 @@ class Workflow:
 
 
 def parse(manifest: Mapping[str, Any]) -> Workflow:
-    """Raises BadInput for a field, an expression or a name that the engine does not know."""
+    """Raises BadInput for a field, an expression, a reference or a name that the engine does not know."""
     fields.check(manifest)
     try:
+        references.check(manifest)
         return _workflow(manifest["metadata"]["name"], manifest["spec"])
     except (KeyError, TypeError, ValueError) as err:
         raise BadInput(f"this is not a WorkflowTemplate that the local engine can run: {err!r}; mend it") from err

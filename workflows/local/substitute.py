@@ -12,6 +12,12 @@ Scope = Mapping[str, str | None]
 """Value by reference. None: the output of a task that did not run, and that has no default."""
 
 
+def references(text: str) -> tuple[str, ...]:
+    """What the text refers to, in order; of what is no proper reference, the braces."""
+    left = _REFERENCE.sub("", text)
+    return (*_REFERENCE.findall(text), *(["{{"] if "{{" in left else []))
+
+
 class Unresolved(LookupError):
     """A reference that nothing stands behind; its text is a sentence."""
 

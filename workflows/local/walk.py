@@ -149,7 +149,7 @@ class Walk:
         scope = {f"inputs.parameters.{name}": value for name, value in self._arguments(task).items()}
         return Launch(
             name=f"{task.name}.{attempt.number}",
-            argv=tuple(substitute.fill(text, scope) for text in (*_command(program), *program.args)),
+            argv=(*_command(program), *(substitute.fill(text, scope) for text in program.args)),
             environ=compose(program, self.place.sources) | {"PYTHONPATH": str(REPOSITORY)},
             outputs=program.outputs,
             directory=self.place.directory,
