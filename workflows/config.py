@@ -21,8 +21,8 @@ from steps.core.names import check_bucket, check_prefix
 from steps.core.release import Device
 from steps.errors import BadInput
 from steps.settings import PREFIX, Checksums
+from workflows.checkout import CHECKOUT
 
-CHECKOUT = Path(__file__).parents[1]
 FILE = PREFIX + "CONFIG"
 """Variable that names the TOML file."""
 LOCAL_FILE = "settings.toml"

@@ -9,9 +9,10 @@ import typer
 
 from steps.errors import Failed
 from workflows import command, config
+from workflows.checkout import typed
 from workflows.command import say
 from workflows.local import client, demo_hub
-from workflows.local.shell import Serving, Shell, typed
+from workflows.local.shell import Serving, Shell
 from workflows.local.smollm2 import MODEL
 from workflows.local.story import fact, heading, timed
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from workflows import command
+from workflows.checkout import typed
 from workflows.command import LocalFlag
 
 if TYPE_CHECKING:  # what a command needs is imported when it is known to be needed, so that --help answers at once
@@ -99,7 +100,7 @@ def _start(config: "Config", asked: "Asked", timeout: float | None) -> int:
 
     run = conduct.run_name("promote")
     log = conduct.detach(config, asked.parameters, run, timeout)
-    command.say(f"started {run}; it writes to {log}; see also: python -m workflows.status --local")
+    command.say(f"started {run}; it writes to {log}; see also: {typed('workflows.status', '--local')}")
     return 0
 
 

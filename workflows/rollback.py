@@ -10,6 +10,7 @@ from steps.core.names import Layout, check_deployment, check_release_id
 from steps.core.release import Release
 from steps.errors import Missing
 from workflows import command
+from workflows.checkout import typed
 from workflows.command import LocalFlag
 
 if TYPE_CHECKING:
@@ -44,9 +45,8 @@ def target(held: "Held", deployment: str, to: str | None) -> str | None:
     """The release to go back to; None where it is live already. Raises Missing where there is none."""
     wanted = to or held.record.previous
     if wanted is None:
-        raise Missing(
-            f"{deployment} has no previous release; say which with --to, `python -m workflows.history` lists them"
-        )
+        listed = typed("workflows.history", "--deployment", deployment, "--local")
+        raise Missing(f"{deployment} has no previous release; say which with --to, `{listed}` lists them")
     return None if wanted == held.record.live else wanted
 
 

@@ -10,6 +10,7 @@ from steps.core.account import Named
 from steps.core.names import check_deployment
 from steps.core.record import Phase
 from workflows import command
+from workflows.checkout import typed
 from workflows.command import DeploymentOption, LocalFlag, OutputOption
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ def _rows(status: Status) -> Iterator[tuple[str, str]]:
     if status.phase != "idle":
         yield "phase", f"{status.phase}, by run {status.owner}{_owner(status)}"
     for release in status.refused:
-        yield "refused", f"{release}  (python -m workflows.allow --deployment {status.deployment} --release {release})"
+        allow = typed("workflows.allow", "--deployment", status.deployment, "--release", release, "--local")
+        yield "refused", f"{release}  ({allow})"
 
 
 def _shown(named: Named | None) -> str:

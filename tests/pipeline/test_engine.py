@@ -17,9 +17,9 @@ from steps.clients.local.journal import LocalJournal
 from steps.core.run import Attempt, Node, Run
 from steps.errors import BadInput, Conflict
 from tests.stubs.manifests import manifest, output, retry, task
+from workflows.checkout import CHECKOUT
 from workflows.local.engine import Engine
 from workflows.local.environment import Sources
-from workflows.local.walk import REPOSITORY
 
 NOTHING = Sources(config_maps={}, secrets={}, environ=os.environ)
 DEADLINE_SECONDS = 20.0
@@ -409,7 +409,7 @@ def test_a_killed_engine_leaves_no_step_behind_and_its_run_can_be_retried(home, 
     if moment in ("second step", "exit handler"):
         built = _without_waiting(built, str(go), ["a"] if moment == "second step" else ["a", "b"])
     reached = {"at once": home / "runs/r1/run.json", "first step": at["a"], "second step": at["b"]}
-    engine = subprocess.Popen([sys.executable, "-c", ENGINE, json.dumps(built), str(home)], cwd=REPOSITORY)
+    engine = subprocess.Popen([sys.executable, "-c", ENGINE, json.dumps(built), str(home)], cwd=CHECKOUT)
     until(reached.get(moment, at["back"]).exists)
 
     engine.send_signal(signal.SIGKILL)
@@ -429,7 +429,7 @@ def test_a_killed_engine_leaves_no_step_behind_and_its_run_can_be_retried(home, 
 def test_the_steps_of_a_killed_engine_hold_its_locks_until_they_end(home, tmp_path):
     up = tmp_path / "up"
     built = manifest({"a": task(f"touch:{up} deaf forever")}, mutex="m")
-    engine = subprocess.Popen([sys.executable, "-c", ENGINE, json.dumps(built), str(home)], cwd=REPOSITORY)
+    engine = subprocess.Popen([sys.executable, "-c", ENGINE, json.dumps(built), str(home)], cwd=CHECKOUT)
     until(up.exists)
     step = _child(engine.pid)
 

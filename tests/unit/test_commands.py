@@ -12,8 +12,8 @@ import yaml
 from steps.errors import BadInput, Conflict, Transient
 from workflows import command
 from workflows.allow import allow
+from workflows.checkout import CHECKOUT
 from workflows.command import NotSubmitted, Usage, submitting, usage
-from workflows.config import CHECKOUT
 from workflows.history import history
 from workflows.promote import promote
 from workflows.rollback import rollback

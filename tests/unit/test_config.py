@@ -5,7 +5,8 @@ import pytest
 
 from steps.errors import BadInput
 from steps.settings import from_environment
-from workflows.config import CHECKOUT, gpu_visible, load
+from workflows.checkout import CHECKOUT
+from workflows.config import gpu_visible, load
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from steps.errors import Failed
-from workflows.config import CHECKOUT
-from workflows.local import shell
+from workflows.checkout import CHECKOUT
 from workflows.local.shell import Shell
 
 
@@ -56,13 +55,6 @@ def test_a_run_was_stopped_by_its_last_failure_and_not_by_the_rollback(tmp_path)
 def test_nothing_stopped_a_run_that_went_well(tmp_path):
     leave_report(tmp_path, "a", line("mirror"))
     assert Shell(tmp_path).newest_report().stopped_by is None
-
-
-def test_a_command_is_shown_as_it_can_be_typed_in_the_checkout(monkeypatch):
-    monkeypatch.setattr(sys, "executable", str(CHECKOUT / ".venv/bin/python"))
-    assert shell.typed("workflows.status", "--local") == ".venv/bin/python -m workflows.status --local"
-    monkeypatch.setattr(sys, "executable", "/opt/my python")
-    assert shell.typed("x", "a b") == "'/opt/my python' -m x 'a b'"
 
 
 def test_it_is_shown_before_it_runs_and_its_exit_code_comes_back(tmp_path, capfd):

@@ -76,7 +76,9 @@ def test_people_see_who_is_at_work_and_whether_they_live():
 
 def test_people_see_how_to_allow_what_is_refused():
     refused = "c" * 12
-    assert f"workflows.allow --deployment chat --release {refused}" in text(read("chat", serving(refused=(refused,))))
+    assert f"workflows.allow --deployment chat --release {refused} --local" in text(
+        read("chat", serving(refused=(refused,)))
+    )
 
 
 def test_nothing_live_is_said_plainly():

@@ -102,7 +102,9 @@ def test_a_rollback_to_what_is_live_has_nothing_to_do():
 
 
 def test_a_rollback_without_a_previous_release_says_where_to_find_one():
-    with pytest.raises(Missing, match="chat has no previous release; say which with --to"):
+    with pytest.raises(
+        Missing, match=r"no previous release; .* -m workflows\.history --deployment chat --local` lists them"
+    ):
         target(Held(Record(), "0", None), "chat", None)
 
 

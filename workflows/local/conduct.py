@@ -26,8 +26,9 @@ from steps.core.words import advice, headline, serves
 from steps.errors import StepError
 from steps.settings import Settings
 from workflows import render
+from workflows.checkout import CHECKOUT, pasteable
 from workflows.command import Usage, say, submitting, usage
-from workflows.config import CHECKOUT, Config
+from workflows.config import Config
 from workflows.follow import following
 from workflows.local.control import Wish
 from workflows.local.engine import Engine
@@ -165,7 +166,7 @@ def last_words(account: Account, home: Path) -> str:
         ("serves", serves(account)),
         ("outage", outage),
         *(("look at", str(path)) for path in (report, logs) if path.exists()),
-        *(("next", item) for item in advice(account)),
+        *(("next", pasteable(item)) for item in advice(account)),
     )
     step = f" ({account.failed_step})" if account.failed_step else ""
     return "\n".join((f"{headline(account)}{step}", *(f"  {label:<9}{text}" for label, text in rows if text)))

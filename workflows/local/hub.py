@@ -24,14 +24,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from steps.clients.local import daemon
+from steps.clients.local.addresses import HOST
 from steps.clients.local.daemon import Daemon
 from steps.errors import Transient
+from workflows.checkout import CHECKOUT
 from workflows.local.hub_answers import Answer, Hub, Request, read_request
 from workflows.local.hub_disk import configure, publish
 
 __all__ = ["HubServer", "configure", "publish", "start", "stop"]
 
-HOST = "127.0.0.1"
 READY_SECONDS = 15.0
 
 Faults = Callable[[Request, Answer], Answer]
@@ -163,7 +164,7 @@ def start(home: Path, root: Path) -> str:
         str(hub.file("json")),
     ]
     if not daemon.running(hub):
-        daemon.start(hub, argv, {"PATH": os.defpath}, cwd=Path(__file__).parents[2])
+        daemon.start(hub, argv, {"PATH": os.defpath}, cwd=CHECKOUT)
     deadline = time.monotonic() + READY_SECONDS
     while (told := _told(hub)) is None:
         if not daemon.running(hub) or time.monotonic() > deadline:

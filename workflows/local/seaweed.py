@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from steps.clients.local import daemon
+from steps.clients.local.addresses import HOST
 from steps.clients.local.daemon import Daemon
 from steps.errors import BadInput, Transient
 from workflows.local import seaweed_keys as keys
 from workflows.local import seaweed_ports
 from workflows.local.seaweed_keys import Identity
-from workflows.local.seaweed_ports import HOST, Ports
+from workflows.local.seaweed_ports import Ports
 
 READY_SECONDS = 30.0
 MEMORY_LIMIT = "512MiB"

@@ -10,9 +10,9 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from steps.clients.local.addresses import HOST
 from workflows.local.seaweed_keys import write_private
 
-HOST = "127.0.0.1"
 GRPC_OFFSET = 10_000
 """SeaweedFS's own; options for each of these ports exist, and its admin worker does not heed them."""
 LOWEST = 12_000

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from steps.clients.local.addresses import HOST
 from steps.settings import Settings, from_environment
 from workflows.config import Config
 
@@ -84,7 +85,7 @@ def _wake_hub(config: Config) -> None:
     from workflows.local import hub
 
     last = json.loads(told.read_text(encoding="utf-8"))
-    if config.hf_endpoint.rstrip("/") == f"http://{hub.HOST}:{last['port']}":
+    if config.hf_endpoint.rstrip("/") == f"http://{HOST}:{last['port']}":
         hub.start(config.home, Path(last["root"]))
 
 

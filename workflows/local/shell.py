@@ -1,7 +1,6 @@
 """Run this project's commands as a person would type them, in the open, and read what they left."""
 
 import json
-import shlex
 import signal
 import subprocess
 import sys
@@ -12,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from steps.errors import Failed
+from workflows.checkout import CHECKOUT, typed
 from workflows.command import say
-from workflows.config import CHECKOUT
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,14 +104,6 @@ class Shell:
 
 def _argv(module: str, *args: str) -> list[str]:
     return [sys.executable, "-m", module, *args]
-
-
-def typed(module: str, *args: str) -> str:
-    """The command line as it can be typed in the checkout."""
-    python = Path(sys.executable)
-    if python.is_relative_to(CHECKOUT):
-        python = python.relative_to(CHECKOUT)
-    return shlex.join([str(python), "-m", module, *args])
 
 
 @contextmanager

@@ -14,11 +14,11 @@ from steps.core.names import Layout
 from steps.entry import flag
 from steps.errors import Failed
 from steps.settings import PREFIX
+from workflows.checkout import CHECKOUT, typed
 from workflows.command import say
-from workflows.config import CHECKOUT, Config
+from workflows.config import Config
 from workflows.local import seaweed, session
 from workflows.local.session import Session
-from workflows.local.shell import typed
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from steps.core.run import FINISHED, Attempt, Phase
+from workflows.checkout import CHECKOUT
 from workflows.local import retry, substitute
 from workflows.local.attempt import Ending, Launch, Process, never_started
 from workflows.local.control import Control, Wish
@@ -15,7 +16,6 @@ from workflows.local.ledger import Ledger
 from workflows.local.spec import Dag, Program, Task
 from workflows.local.substitute import Scope, Unresolved
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 POLL_SECONDS = 0.02
 PROGRESS_SECONDS = 0.5
 GRACE_SECONDS = 30.0
@@ -150,10 +150,10 @@ class Walk:
         return Launch(
             name=f"{task.name}.{attempt.number}",
             argv=(*_command(program), *(substitute.fill(text, scope) for text in program.args)),
-            environ=compose(program, self.place.sources) | {"PYTHONPATH": str(REPOSITORY)},
+            environ=compose(program, self.place.sources) | {"PYTHONPATH": str(CHECKOUT)},
             outputs=program.outputs,
             directory=self.place.directory,
-            cwd=REPOSITORY,
+            cwd=CHECKOUT,
             deadline_seconds=program.deadline_seconds,
             grace_seconds=self.place.grace_seconds,
             keep_open=self.place.keep_open,
