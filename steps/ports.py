@@ -228,7 +228,10 @@ class Serving(Protocol):
         ...
 
     def read(self) -> Held:
-        """A deployment that was never promoted has an empty record. Raises Conflict when the name is not ours."""
+        """A deployment that was never promoted has an empty record. Raises Conflict when the name is not ours.
+
+        Changes no record; the local endpoint, where it was killed, is brought back by whoever looks.
+        """
         ...
 
     def swap(self, held: Held, record: Record) -> Held:
@@ -270,8 +273,8 @@ class Serving(Protocol):
 
     def log_tail(self, release_id: str, lines: int) -> str: ...
 
-    def device_seen(self, release_id: str) -> str | None:
-        """``cuda`` or ``cpu`` as the server's own log tells; None where it does not."""
+    def device_seen(self, uid: str) -> str | None:
+        """``cuda`` or ``cpu`` as this pod's own log tells; None where it does not, or where there is no such pod."""
         ...
 
     def owner_alive(self, owner: str) -> bool:
@@ -299,6 +302,8 @@ class Answer:
     """In words, when there was no proper answer: timeout, cut, too long, not JSON."""
     answered: bool = True
     """False when nothing can be concluded: the connection was refused, or the server said that it is not ready."""
+    pieces: int = 0
+    """In which the text came, one for a plain answer: of a text that came all at once no speed can be told."""
 
 
 class Chat(Protocol):

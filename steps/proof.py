@@ -74,4 +74,4 @@ def _ask(stage: Stage, release: Release, pod: Pod) -> Seen:
         return seen
     plain = chat.complete(pod.url, name, smoke)
     streamed = chat.stream(pod.url, name, smoke) if plain.done else None
-    return replace(seen, plain=plain, streamed=streamed, device=stage.serving.device_seen(release.release_id))
+    return replace(seen, plain=plain, streamed=streamed, device=stage.serving.device_seen(pod.uid))

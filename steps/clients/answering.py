@@ -45,7 +45,7 @@ class Answering:
             self._disconnected(err)
         except openai.APIError as err:
             self.problem = f"ended in an error ({str(err.message)[:SHOWN]})"
-        except (ValueError, TypeError, AttributeError, LookupError):  # the client checks no shapes: garbage gets here
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError):  # the client checks no shapes
             self.problem = "is not a chat completion"
         if self._meter.too_late:
             self._late()
@@ -72,6 +72,7 @@ class Answering:
             text=self._text,
             finish_reason=self._finish_reason,
             tokens=self._tokens or self._pieces,
+            pieces=self._pieces,
             first_token_seconds=self._first,
             seconds=self._meter.elapsed,
             done=done,

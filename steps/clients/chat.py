@@ -42,7 +42,7 @@ class PodChat:
             return {}
         try:
             return {str(card["id"]): card.get("root") for card in response.json()["data"]}
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # the last: brackets without end
             return {}
 
     def complete(self, url: str, served_name: str, smoke: Smoke) -> Answer:

@@ -178,20 +178,36 @@ def is_degenerate(text: str) -> bool:
 
 
 def speed(answer: Answer) -> float | None:
-    """Tokens a second once the first one is there, None where the answer was too short to tell."""
-    if answer.first_token_seconds is None or answer.tokens < 2 or answer.seconds <= answer.first_token_seconds:
+    """Tokens a second once the first one is there, None where the answer was too short, or came too whole, to tell."""
+    if answer.first_token_seconds is None or answer.seconds <= answer.first_token_seconds:
+        return None
+    if answer.tokens < 2 or answer.pieces < 2:
         return None
     return (answer.tokens - 1) / (answer.seconds - answer.first_token_seconds)
 
 
 def _gates(smoke: Smoke, answer: Answer) -> Iterator[Finding]:
     first, rate = answer.first_token_seconds, speed(answer)
-    if smoke.max_first_token_seconds is not None and first is not None:
-        text = f"its first token came after {first:.2f} s, the gate is {smoke.max_first_token_seconds:g} s"
-        yield _gate(text, passed=first <= smoke.max_first_token_seconds)
-    if smoke.min_tokens_per_second is not None and rate is not None:
-        text = f"it makes {rate:.1f} tokens a second, the gate is {smoke.min_tokens_per_second:g}"
-        yield _gate(text, passed=rate >= smoke.min_tokens_per_second)
+    if smoke.max_first_token_seconds is not None:
+        yield _first_token(first, smoke.max_first_token_seconds)
+    if smoke.min_tokens_per_second is not None:
+        yield _rate(rate, smoke.min_tokens_per_second)
+
+
+def _first_token(seconds: float | None, gate: float) -> Finding:
+    if seconds is None:
+        return _unclear("speed", f"no first token was seen, so the gate of {gate:g} s cannot be judged")
+    return _gate(f"its first token came after {seconds:.2f} s, the gate is {gate:g} s", passed=seconds <= gate)
+
+
+def _rate(rate: float | None, gate: float) -> Finding:
+    if rate is None:
+        return _unclear(
+            "speed",
+            f"its answer is too short, or came in one piece, so the gate of {gate:g} tokens a second cannot be judged: "
+            "give the smoke test a prompt with a longer answer in the catalog",
+        )
+    return _gate(f"it makes {rate:.1f} tokens a second, the gate is {gate:g}", passed=rate >= gate)
 
 
 def _gate(text: str, *, passed: bool) -> Finding:

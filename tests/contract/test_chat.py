@@ -66,6 +66,13 @@ def test_a_good_server_is_healthy_names_its_weights_and_answers(start):
         assert 0 <= answer.first_token_seconds <= answer.seconds
 
 
+def test_a_stream_comes_in_pieces_and_a_plain_answer_in_one(start):
+    chat, url, _root = start("")
+    plain, streamed = both(chat, url)
+    assert plain.pieces == 1
+    assert streamed.pieces > 1
+
+
 def test_a_server_that_is_not_ready_is_not_healthy(start):
     chat, url, _root = start("not-ready-ever")
     assert not chat.healthy(url)
@@ -175,6 +182,8 @@ GARBAGE = [
     b'{"error":"no"}',
     b"\xff{",
     b"x" * 70_000,
+    b"[" * 60_000,
+    b'{"data":' * 8_000,
 ]
 
 

@@ -166,7 +166,7 @@ def test_nothing_is_known_of_an_unknown_release(serving):
     assert serving.replicas(unknown) == 0
     assert serving.pods(unknown) == ()
     assert serving.log_tail(unknown, 5) == ""
-    assert serving.device_seen(unknown) is None
+    assert serving.device_seen(f"{unknown}.0-1-1") is None
     assert serving.releases() == ()
 
 
@@ -186,8 +186,8 @@ def test_its_log_tells_the_device_and_how_it_went(bench, serving):
     bench.own()
     release = bench.release(1)
     serving.ensure(release, 1, OWNER)
-    bench.ready(release)
-    assert serving.device_seen(release.release_id) == "cpu"
+    (pod,) = bench.ready(release)
+    assert serving.device_seen(pod.uid) == "cpu"
     assert serving.log_tail(release.release_id, 1) == "INFO Application startup complete."
 
 

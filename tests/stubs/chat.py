@@ -46,6 +46,7 @@ class FakeChat:
 
     def stream(self, url: str, served_name: str, smoke: Smoke) -> Answer:
         answer = self._answer(model := self.at(url))
+        answer = replace(answer, pieces=answer.tokens)
         if model is None or model.fault not in ("stream-cut", "no-done"):
             return answer
         text, reason = ("T", None) if model.fault == "stream-cut" else (answer.text, "stop")
@@ -64,6 +65,7 @@ class FakeChat:
             first_token_seconds=model.first_token_seconds,
             seconds=model.seconds,
             done=True,
+            pieces=1,
         )
 
 

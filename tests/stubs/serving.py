@@ -36,6 +36,8 @@ class FakeServing:
     manners: dict[str, Manner] = field(default_factory=dict)
     owners: set[str] = field(default_factory=set)
     room: StepError | None = None
+    devices: dict[str, str] = field(default_factory=dict)
+    """Of single pods, by uid."""
     disturb: Callable[[str], None] = lambda _moment: None
     calls: list[tuple[str, ...]] = field(default_factory=list)
     """Verbs that changed something, with the release ids they were about."""
@@ -102,8 +104,9 @@ class FakeServing:
     def log_tail(self, release_id: str, lines: int) -> str:
         return "\n".join(self._manner(release_id).log.splitlines()[-lines:]) if release_id in self._specs else ""
 
-    def device_seen(self, release_id: str) -> str | None:
-        return self._manner(release_id).device if release_id in self._specs else None
+    def device_seen(self, uid: str) -> str | None:
+        release_id = next((p.release_id for pods in self._pods.values() for p in pods if p.uid == uid), None)
+        return self.devices.get(uid, self._manner(release_id).device) if release_id else None
 
     def owner_alive(self, owner: str) -> bool:
         return owner in self.owners

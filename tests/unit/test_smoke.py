@@ -77,6 +77,15 @@ def test_a_candidate_on_the_wrong_device_fails(scene):
         scene.smoke(NEW)
 
 
+def test_one_of_two_pods_on_the_wrong_device_fails():
+    scene, new = Scene(), make_release("2", replicas=2)
+    scene.publish(new)
+    scene.deploy(new)
+    scene.serving.devices[scene.serving.pods(new.release_id)[1].uid] = "cuda"
+    with pytest.raises(Failed, match="wrong device"):
+        scene.smoke(new)
+
+
 def test_a_device_that_cannot_be_seen_is_recorded(scene):
     scene.serving.manners[NEW.release_id] = Manner(device=None)
     scene.smoke(NEW)

@@ -21,6 +21,7 @@ GOOD = Answer(
     first_token_seconds=0.5,
     seconds=2.5,
     done=True,
+    pieces=7,
 )
 SEEN = Seen(
     uid="u1",
@@ -121,6 +122,21 @@ def test_the_gates_are_about_the_stream():
     assert "its first token came after 0.50 s, the gate is 0.4 s" in gated(max_first_token_seconds=0.4).sentence
     assert "it makes 3.0 tokens a second, the gate is 3.5" in gated(min_tokens_per_second=3.5).sentence
     assert gated(min_tokens_per_second=3.5).result == "fail"
+
+
+@pytest.mark.parametrize("answer", [replace(GOOD, pieces=1), replace(GOOD, tokens=1)])
+def test_a_gate_that_could_not_be_measured_is_inconclusive(answer):
+    release = replace(RELEASE, smoke=Smoke(min_tokens_per_second=3.0))
+    unclear = verdict(release, streamed=answer)
+    assert unclear.result == "inconclusive"
+    assert "the gate of 3 tokens a second cannot be judged" in unclear.sentence
+
+
+def test_a_first_token_that_nobody_saw_passes_no_gate():
+    release = replace(RELEASE, smoke=Smoke(max_first_token_seconds=1.0))
+    unclear = verdict(release, streamed=replace(GOOD, first_token_seconds=None))
+    assert unclear.result == "inconclusive"
+    assert "no first token was seen" in unclear.sentence
 
 
 def test_reasoning_counts_and_letter_case_does_not():

@@ -13,6 +13,7 @@ from pathlib import Path
 from steps.clients.local import daemon
 from steps.clients.local.addresses import server_port
 from steps.clients.local.command import DRAIN_SECONDS, Command
+from steps.clients.local.daemon import Daemon
 from steps.clients.local.replica import Replica, listening, replicas
 from steps.core import release as releases
 from steps.core import serverlog
@@ -104,9 +105,9 @@ class Servers:
         text = "\n".join(daemon.tail(r.daemon, lines) for r in found)
         return "\n".join(text.splitlines()[-lines:])
 
-    def device_seen(self, release_id: str) -> str | None:
-        heads = (daemon.head(r.daemon, HEAD_BYTES) for r in replicas(self.directory, release_id))
-        return next((seen for head in heads if (seen := serverlog.device(head))), None)
+    def device_seen(self, uid: str) -> str | None:
+        """``uid`` as a pod of ``replica`` has it: the daemon's name comes first."""
+        return serverlog.device(daemon.head(Daemon(self.directory, uid.partition("-")[0]), HEAD_BYTES))
 
     def _start(self, replica: Replica, release: Release) -> None:
         place = replica.daemon

@@ -96,8 +96,8 @@ class LocalServing:
     def log_tail(self, release_id: str, lines: int) -> str:
         return self.servers.log_tail(release_id, lines)
 
-    def device_seen(self, release_id: str) -> str | None:
-        return self.servers.device_seen(release_id)
+    def device_seen(self, uid: str) -> str | None:
+        return self.servers.device_seen(uid)
 
     def owner_alive(self, owner: str) -> bool:
         try:
