@@ -134,6 +134,38 @@ def test_a_program_that_is_not_there_is_named(place):
     daemon.start(place, SLEEP, ENVIRON)
 
 
+@pytest.mark.parametrize(("mode", "why"), [(0o644, "Permission denied"), (0o755, "Exec format error")])
+def test_a_file_that_is_no_program_is_the_candidates_fault(place, tmp_path, mode, why):
+    (tmp_path / "words").write_bytes(b"no program")
+    (tmp_path / "words").chmod(mode)
+    with pytest.raises(Failed, match=f"words cannot be started: .*{why}"):
+        daemon.start(place, (str(tmp_path / "words"),), ENVIRON)
+
+
+@pytest.mark.parametrize("kind", ["lock", "pid.aside", "log"])
+def test_a_file_of_ours_that_cannot_be_written_is_no_candidates_fault(place, kind):
+    place.file(kind).mkdir(parents=True)
+    with pytest.raises(Transient, match=r"a\.name cannot be started in .*services: .*Is a directory"):
+        daemon.start(place, SLEEP, ENVIRON)
+    place.file(kind).rmdir()
+
+
+def test_a_full_disk_is_no_candidates_fault(place, tmp_path):
+    """A limit on the size of files stands for it: the kernel says EFBIG where it would say ENOSPC."""
+    script = f"""
+import resource, sys
+from pathlib import Path
+from steps.clients.local import daemon
+from steps.errors import NoSpace
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+try:
+    daemon.start(daemon.Daemon(Path({str(place.directory)!r}), "a.name"), ["sleep", "600"], {{}})
+except NoSpace as err:
+    sys.exit(0 if "make room on its disk" in str(err) else 1)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_a_name_held_by_a_process_that_cannot_be_seen_is_not_taken(place):
     place.directory.mkdir()
     with place.file("lock").open("w") as lock:

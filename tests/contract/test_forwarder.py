@@ -11,7 +11,7 @@ import pytest
 from steps.clients.local import daemon
 from steps.clients.local.forwarder import Endpoint
 from steps.core.record import Record
-from steps.errors import Failed
+from steps.errors import Transient
 from tests.stubs.leftovers import arguments, processes_of
 from tests.stubs.local import Place, a_release, commit_served, place_at, ready_pods, request, serve, take, until
 
@@ -215,7 +215,7 @@ def squatter(serving):
 
 def test_nothing_is_pointed_to_while_a_stranger_has_the_port(place, serving, squatter):
     serve(place, ONE, target=False)
-    with pytest.raises(Failed, match=r"http://127.0.0.1:\d+ cannot be opened: .*address already in use"):
+    with pytest.raises(Transient, match=r"http://127.0.0.1:\d+ cannot be opened: .*address already in use"):
         point(serving, ONE)
     assert serving.read().target is None
 

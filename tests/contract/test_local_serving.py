@@ -1,5 +1,6 @@
 """What only the adapter of one machine does: processes, ports, files, and what a kill at a bad moment leaves."""
 
+import errno
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ from steps.clients.local import command, daemon
 from steps.clients.local import serving as local
 from steps.clients.local.process import LOGS_KEPT
 from steps.core.record import Record
-from steps.errors import BadInput, Conflict, Corrupt, Failed, Missing, NoSpace
+from steps.errors import BadInput, Conflict, Failed, Missing, NoSpace
 from steps.settings import from_environment
 from tests.stubs.leftovers import arguments, processes_of
 from tests.stubs.local import (
@@ -289,17 +290,44 @@ def test_children_of_a_killed_server_end_before_the_next_start(place, serving):
     ready_pods(serving, release)
 
 
-def test_a_damaged_spec_is_named(place, serving):
+@pytest.mark.parametrize(
+    "damage",
+    [lambda _: "", lambda text: text[:50], lambda _: "[]", lambda text: text.replace('"commit": "', '"commit": "0')],
+    ids=["empty", "cut", "a list", "another commit"],
+)
+def test_a_damaged_spec_is_as_none_and_promoting_the_release_again_mends_it(place, serving, caplog, damage):
+    """A power cut may leave one; nobody should have to know the file."""
     release = a_release(1)
-    serve(place, release, target=False)
+    pod = serve(place, release, target=False)
     path = place.directory / f"{release.release_id}.json"
     whole = path.read_text()
-    for damage in (whole[:50], whole.replace(release.commit, "0" * 40), "[]"):
-        path.write_text(damage)
-        with pytest.raises(Corrupt, match=path.name):
-            serving.release(release.release_id)
-    path.write_text(whole)
+    path.write_text(damage(whole))
+    assert serving.release(release.release_id) is None
+    assert path.name in caplog.text
+    assert [p.uid for p in serving.pods(release.release_id)] == [pod.uid]
+    serving.ensure(release, 1, OWNER)
+    assert path.read_text() == whole
     assert serving.release(release.release_id) == release
+
+
+@pytest.mark.parametrize("act", ["read", "swap", "ensure", "stop"])
+def test_a_full_disk_is_said_so_whatever_is_done(place, serving, monkeypatch, act):
+    release = place.publish(a_release(1))
+    held = serving.read()
+    monkeypatch.setattr(Path, "open", lambda *_, **__: raise_os_error(errno.ENOSPC))
+    monkeypatch.setattr(Path, "read_bytes", lambda *_, **__: raise_os_error(errno.ENOSPC))
+    acts = {
+        "read": serving.read,
+        "swap": lambda: serving.swap(held, held.record),
+        "ensure": lambda: serving.ensure(release, 1, OWNER),
+        "stop": lambda: serving.stop(release.release_id, OWNER),
+    }
+    with pytest.raises(NoSpace, match="make room on its disk"):
+        acts[act]()
+
+
+def raise_os_error(number):
+    raise OSError(number, os.strerror(number))
 
 
 def test_everything_of_a_machine_is_stopped_by_one_call_and_the_record_stays(place, serving):

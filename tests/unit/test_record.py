@@ -92,6 +92,13 @@ def test_a_damaged_record_is_named_and_never_overwritten(file, damage):
     assert file.path.read_bytes() == damaged
 
 
+def test_a_record_with_a_byte_that_is_no_text_is_corrupt(file):
+    file.swap(file.read(), Record(owner="run-1"), None)
+    file.path.write_bytes(file.path.read_bytes().replace(b"run-1", b"run-\xff"))
+    with pytest.raises(Corrupt, match="a person must mend it"):
+        file.read()
+
+
 def test_a_directory_that_is_not_ours_is_said_to_be_so(file):
     file.directory.mkdir(parents=True)
     (file.directory / "record.aside").mkdir()

@@ -6,6 +6,7 @@ serving/DEPLOYMENT/servers.json    {"ports"}: its model servers', taken in this 
 
 import contextlib
 import json
+import os
 import random
 import socket
 import tempfile
@@ -13,6 +14,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TypeVar
 
+from steps.clients.local import files
 from steps.errors import Corrupt, Transient
 
 T = TypeVar("T")
@@ -30,6 +32,7 @@ def endpoint_port(directory: Path) -> int:
         with tempfile.NamedTemporaryFile("w", dir=directory, prefix="endpoint.", suffix=".aside") as aside:
             json.dump({"port": _choose(set())}, aside)
             aside.flush()
+            os.fsync(aside.fileno())
             with contextlib.suppress(FileExistsError):
                 path.hardlink_to(aside.name)  # unlike a rename, it leaves what another wrote meanwhile
     return _read(path, "port", int)
@@ -46,9 +49,7 @@ def server_port(directory: Path, busy: Collection[int]) -> int:
         if port not in busy and _free(port):
             return port
     port = _choose({*busy, *kept})
-    aside = path.with_suffix(".aside")
-    aside.write_text(json.dumps({"ports": [*kept, port]}))
-    aside.rename(path)
+    files.replace(path, path.with_suffix(".aside"), json.dumps({"ports": [*kept, port]}).encode())
     return port
 
 

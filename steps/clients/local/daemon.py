@@ -22,8 +22,8 @@ from pathlib import Path
 
 import psutil
 
-from steps.clients.local import launch
-from steps.errors import Failed, Transient
+from steps.clients.local import files, launch
+from steps.errors import Failed, NoSpace, StepError, Transient
 
 TAIL_BYTES = 256 * 1024
 POLL_SECONDS = 0.02
@@ -48,9 +48,11 @@ class Daemon:
 def start(daemon: Daemon, argv: Sequence[str], environ: Mapping[str, str], cwd: Path | None = None) -> None:
     """Run ``argv`` with this environment, not ours, unless the daemon runs already; return once it does.
 
-    Raises Failed when the program cannot be run, Transient when the name stays taken by a process we cannot see.
+    Raises Failed when the program cannot be run, Transient when the name stays taken by a process we cannot see, and
+    NoSpace, BadInput or Transient when the machine is at fault.
     """
-    daemon.directory.mkdir(parents=True, exist_ok=True)
+    with files.translated(daemon.directory):
+        daemon.directory.mkdir(parents=True, exist_ok=True)
     before = launch.read(daemon.file("pid"))
     if before and before.alive:
         return
@@ -59,7 +61,7 @@ def start(daemon: Daemon, argv: Sequence[str], environ: Mapping[str, str], cwd: 
     if code == launch.TAKEN and not _appears(daemon):
         raise Transient(f"{daemon.file('lock')} is held, and not by a process of this machine; end its holder")
     if code not in (0, launch.TAKEN):
-        raise Failed(f"{argv[0]} cannot be started: {word or f'exit code {code}'}; see that it is installed")
+        raise _not_started(daemon, argv[0], code, word or f"exit code {code}")
 
 
 def running(daemon: Daemon) -> int | None:
@@ -72,7 +74,7 @@ def stop(daemon: Daemon, grace_seconds: float) -> None:
     """End it and its children; return when none is left.
 
     SIGTERM goes to the leader alone, as to the first process of a container: it knows how to end its children, and
-    they may hold requests in flight. After the grace, SIGKILL goes to all. Raises Failed when one survives that.
+    they may hold requests in flight. After the grace, SIGKILL goes to all. Raises Transient when one survives that.
     """
     leader = launch.read(daemon.file("pid"))
     group = _session(leader)
@@ -82,7 +84,7 @@ def stop(daemon: Daemon, grace_seconds: float) -> None:
             return
         _end(left, CHILDREN_GRACE_SECONDS)
     if pids := sorted(p.pid for p in left if _lives(p)):
-        raise Failed(f"processes {pids} of {daemon.name} survive SIGKILL; look at them, then restart the machine")
+        raise Transient(f"processes {pids} of {daemon.name} survive SIGKILL; look at them, then restart the machine")
 
 
 def tail(daemon: Daemon, lines: int) -> str:
@@ -107,6 +109,17 @@ def head(daemon: Daemon, size: int) -> str:
 def found(directory: Path) -> tuple[Daemon, ...]:
     """Every daemon that ever was in the directory, by name."""
     return tuple(Daemon(directory, path.stem) for path in sorted(directory.glob("*.pid")))
+
+
+def _not_started(daemon: Daemon, program: str, code: int, why: str) -> StepError:
+    """Only where the program itself is at fault has a candidate failed by it."""
+    if code == launch.NO_PROGRAM:
+        return Failed(f"{program} cannot be started: {why}; see that it is installed")
+    if code == launch.NO_ROOM:
+        return NoSpace(
+            f"{daemon.name} cannot be started in {daemon.directory}: {why}; make room on its disk, run again"
+        )
+    return Transient(f"{daemon.name} cannot be started in {daemon.directory}: {why}; run it again")
 
 
 def _launch(daemon: Daemon, argv: Sequence[str], environ: Mapping[str, str], cwd: Path) -> tuple[int, str]:
@@ -140,8 +153,10 @@ def _appears(daemon: Daemon) -> bool:
 
 def _session(leader: launch.Identity | None) -> list[psutil.Process]:
     """The leader and all that it started; nothing once it is gone, as its number may have been given anew."""
-    members = [p for p in psutil.process_iter() if leader and _session_of(p.pid) == leader.pid]
-    return members if leader and leader.alive else []  # asked last: alive now, so its session was its own until now
+    if leader is None:
+        return []
+    members = [p for p in psutil.process_iter() if _session_of(p.pid) == leader.pid]
+    return members if leader.alive else []  # asked last: alive now, so its session was its own until now
 
 
 def _orphans(daemon: Daemon, leader: launch.Identity | None) -> list[psutil.Process]:

@@ -20,9 +20,10 @@ import psutil
 from steps.clients.local import daemon
 from steps.clients.local.addresses import HOST, endpoint_port
 from steps.clients.local.daemon import Daemon
+from steps.clients.local.files import translated
 from steps.clients.local.record import RecordFile
 from steps.clients.local.replica import listening
-from steps.errors import Failed, StepError
+from steps.errors import StepError, Transient
 
 CHUNK = 64 * 1024
 """Bytes; more are not held for a side that does not read."""
@@ -50,8 +51,9 @@ class Endpoint:
     def daemon(self) -> Daemon:
         return Daemon(self.record.directory, "endpoint")
 
+    @translated()
     def keep_up(self) -> None:
-        """Start the forwarder unless it runs; return once it listens. Raises Failed."""
+        """Start the forwarder unless it runs; return once it listens. Raises Transient: it is no candidate's fault."""
         if daemon.running(self.daemon):
             return
         port = endpoint_port(self.record.directory)
@@ -61,7 +63,7 @@ class Endpoint:
         while not self._listens(port):
             if daemon.running(self.daemon) is None or time.monotonic() > deadline:
                 why = daemon.tail(self.daemon, 1) or "it said nothing"
-                raise Failed(f"the endpoint {self.url} cannot be opened: {why}; end what holds its port")
+                raise Transient(f"the endpoint {self.url} cannot be opened: {why}; end what holds its port")
             time.sleep(POLL_SECONDS)
 
     def _listens(self, port: int) -> bool:

@@ -5,6 +5,7 @@ NAME.pid is written between the lock and the exec: a starter that is killed at a
 daemon that can be found. Standard library only, nothing of ours: it runs with ``python -I -S`` in some 20 ms.
 """
 
+import errno
 import fcntl
 import os
 import signal
@@ -14,8 +15,15 @@ from typing import NamedTuple
 
 TAKEN = 3
 """Exit code: another daemon of this name runs, or is about to."""
-CANNOT_START = 4
-"""Exit code: the reason is on stderr."""
+NO_PROGRAM = 4
+"""Exit code: the program is not there, or is none; the reason is on stderr, as it is of the following ones."""
+NO_ROOM = 5
+CANNOT_START = 6
+"""Exit code: the machine is at fault, and not the program."""
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NOT_RUNNABLE = (errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR)
 
 
 class Identity(NamedTuple):
@@ -74,21 +82,29 @@ def main(directory: Path, name: str, cwd: str, program: list[str]) -> int:
 def become(directory: Path, name: str, cwd: str, program: list[str]) -> tuple[int, str]:
     """Lock, write the pid, exec. Returns only when that fails: exit code and reason."""
     try:
-        os.setsid()
-        lock = os.open(directory / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        before = read(directory / f"{name}.pid")
-        if before and before.alive:  # a program may close files it does not know, the lock among them
-            return TAKEN, ""
-        introduce(directory / f"{name}.pid")
-        os.chdir(cwd)
-        redirect(directory / f"{name}.log")
-        os.set_inheritable(lock, True)
-        os.execvp(program[0], program)  # noqa: S606  # argv, no shell
+        take_place(directory, name, cwd)
     except BlockingIOError:
         return TAKEN, ""
     except OSError as err:
-        return CANNOT_START, str(err)
+        return NO_ROOM if err.errno in FULL else CANNOT_START, str(err)
+    try:
+        os.execvp(program[0], program)  # noqa: S606  # argv, no shell
+    except OSError as err:
+        return NO_PROGRAM if err.errno in NOT_RUNNABLE else CANNOT_START, str(err)
+
+
+def take_place(directory: Path, name: str, cwd: str) -> None:
+    """Lock, write the pid, and be as a daemon is. Raises BlockingIOError where another is."""
+    os.setsid()
+    lock = os.open(directory / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    before = read(directory / f"{name}.pid")
+    if before and before.alive:  # a program may close files it does not know, the lock among them
+        raise BlockingIOError
+    introduce(directory / f"{name}.pid")
+    os.chdir(cwd)
+    redirect(directory / f"{name}.log")
+    os.set_inheritable(lock, True)
 
 
 def introduce(pid_file: Path) -> None:

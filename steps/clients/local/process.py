@@ -6,11 +6,12 @@ serving/DEPLOYMENT/RELEASE_ID.N.*    its server number N, see ``replica``
 
 import itertools
 import json
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from steps.clients.local import daemon
+from steps.clients.local import daemon, files
 from steps.clients.local.addresses import server_port
 from steps.clients.local.command import DRAIN_SECONDS, Command
 from steps.clients.local.daemon import Daemon
@@ -18,7 +19,7 @@ from steps.clients.local.replica import Replica, listening, replicas
 from steps.core import release as releases
 from steps.core import serverlog
 from steps.core.release import Release
-from steps.errors import BadInput, Corrupt
+from steps.errors import BadInput
 from steps.ports import Pod
 
 LOGS_KEPT = 4
@@ -29,6 +30,8 @@ HEAD_BYTES = 256 * 1024
 """A server says what it is within its first lines."""
 _LOG = re.compile(r"([0-9a-f]{12})\.\d+\.log.*")
 _SPEC = re.compile(r"([0-9a-f]{12})\.json")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Servers:
     """From SIGTERM to SIGKILL: longer than any server drains."""
 
     def wanted(self, release_id: str) -> Wanted | None:
-        """Raises Corrupt for a file that somebody else wrote."""
+        """None as well for a file that is damaged, which promoting the release writes again."""
         path = self._spec(release_id)
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
@@ -55,16 +58,15 @@ class Servers:
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError, BadInput) as err:
-            raise Corrupt(f"{path} is not what was written there: {err}; promote another release") from err
+            log.warning("%s is not what was written there (%s); promoting that release again mends it", path, err)
+            return None
 
     def want(self, wanted: Wanted) -> None:
         """Remember it, before anything is started or ended."""
         self.directory.mkdir(parents=True, exist_ok=True)
         path = self._spec(wanted.release.release_id)
-        aside = path.with_suffix(".aside")
         value = {"release": wanted.release.to_json(), "replicas": wanted.replicas}
-        aside.write_text(json.dumps(value), encoding="utf-8")
-        aside.rename(path)
+        files.replace(path, path.with_suffix(".aside"), json.dumps(value).encode())
 
     def start_missing(self, wanted: Wanted) -> None:
         """Start what does not run. Raises Failed when the program cannot be run."""
@@ -75,8 +77,9 @@ class Servers:
 
     def end(self, release_id: str, beyond: int = 0) -> None:
         """End the servers from index ``beyond`` on, and wait until they are gone."""
-        for replica in replicas(self.directory, release_id)[beyond:]:
-            daemon.stop(replica.daemon, self.grace_seconds)
+        for replica in replicas(self.directory, release_id):
+            if replica.index >= beyond:
+                daemon.stop(replica.daemon, self.grace_seconds)
 
     def forget(self, release_id: str) -> None:
         """Leave nothing of an ended release but what it logged, and that not for ever."""

@@ -7,20 +7,19 @@
 Readers need no lock: a rename shows them the old file or the new one, whenever the writer is killed.
 """
 
-import errno
 import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from steps.clients.local import files
 from steps.core import record as records
 from steps.core.record import Record
-from steps.errors import BadInput, Conflict, Corrupt, NoSpace
+from steps.errors import Conflict, Corrupt
 from steps.ports import Held
 
 ABSENT = "0"
@@ -46,7 +45,7 @@ class RecordFile:
         return _parse(body, str(self.path))
 
     def swap(self, held: Held, record: Record, target: str | None) -> Held:
-        """Write record and target if the file still is what was read. Raises Conflict, NoSpace."""
+        """Write record and target if the file still is what was read. Raises Conflict, NoSpace, BadInput."""
         with self.locked() as now:
             if now.version != held.version:
                 raise Conflict(_changed(self.path.stem, now))
@@ -63,29 +62,18 @@ class RecordFile:
     def _write(self, record: Record, target: str | None, counter: int) -> Held:
         value = {**record.to_json(), "target": target, "version": counter}
         body = json.dumps(value, indent=1).encode() + b"\n"
-        try:
-            _replace(self.path, self.directory / "record.aside", body)
-        except OSError as err:
-            raise _refusal(err, self.path) from err
+        with files.translated(self.path):
+            files.replace(self.path, self.directory / "record.aside", body)
         return _parse(body, str(self.path))
 
 
-def _replace(path: Path, aside: Path, body: bytes) -> None:
-    with aside.open("wb") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
 def _parse(body: bytes, where: str) -> Held:
-    record = records.parse(body.decode(errors="replace"), where)
-    value: dict[str, Any] = json.loads(body)
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as err:
+        raise Corrupt(f"the record at {where} is no text; a person must mend it") from err
+    record = records.parse(text, where)
+    value: dict[str, Any] = json.loads(text)
     target, counter = value.get("target"), value.get("version")
     if not isinstance(target, str | None) or not isinstance(counter, int):
         raise Corrupt(f"the record at {where} has no proper target and version; a person must mend it")
@@ -103,9 +91,3 @@ def _changed(deployment: str, now: Held) -> str:
         f"the record of {deployment} was changed since it was read: its phase is {now.record.phase} now and its owner "
         f"{owner}; run it again when they are done"
     )
-
-
-def _refusal(err: OSError, path: Path) -> NoSpace | BadInput:
-    if err.errno in (errno.ENOSPC, errno.EDQUOT):
-        return NoSpace(f"the record {path} cannot be written: {err.strerror}; make room and run it again")
-    return BadInput(f"the record {path} cannot be written: {err.strerror}; see whose directory it is")

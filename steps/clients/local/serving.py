@@ -14,7 +14,9 @@ from pathlib import Path
 
 from steps.clients.local import daemon
 from steps.clients.local.command import Command
+from steps.clients.local.files import translated
 from steps.clients.local.forwarder import Endpoint
+from steps.clients.local.journal import LocalJournal
 from steps.clients.local.process import Servers, Wanted
 from steps.clients.local.record import RecordFile
 from steps.clients.local.replica import listening
@@ -35,11 +37,12 @@ log = logging.getLogger(__name__)
 class LocalServing:
     """One deployment."""
 
-    runs: Path
+    journal: LocalJournal
     record: RecordFile
     servers: Servers
 
     @property
+    @translated()
     def url(self) -> str:
         return self.endpoint.url
 
@@ -47,23 +50,28 @@ class LocalServing:
     def endpoint(self) -> Endpoint:
         return Endpoint(self.record)
 
+    @translated()
     def read(self) -> Held:
         held = self.record.read()
         self._bring_back_endpoint(held)
         return held
 
+    @translated()
     def swap(self, held: Held, record: Record) -> Held:
         return self.record.swap(held, record, held.target)
 
+    @translated()
     def point(self, held: Held, record: Record, target: str | None) -> Held:
         if target is not None:
             self.endpoint.keep_up()
         return self.record.swap(held, record, target)
 
+    @translated()
     def release(self, release_id: str) -> Release | None:
         wanted = self.servers.wanted(release_id)
         return wanted.release if wanted else None
 
+    @translated()
     def ensure(self, release: Release, replicas: int, owner: str) -> None:
         wanted = Wanted(release, replicas)
         with self._alone():
@@ -74,40 +82,44 @@ class LocalServing:
             self.servers.end(release.release_id, beyond=replicas)
         self._bring_back_endpoint(held)
 
+    @translated()
     def stop(self, release_id: str, owner: str) -> None:
         with self._alone():
             self._stop(release_id, owner)
 
+    @translated()
     def remove(self, release_id: str, owner: str) -> None:
         with self._alone():
             self._stop(release_id, owner)
             self.servers.forget(release_id)
 
+    @translated()
     def replicas(self, release_id: str) -> int:
         wanted = self.servers.wanted(release_id)
         return wanted.replicas if wanted else 0
 
+    @translated()
     def pods(self, release_id: str) -> tuple[Pod, ...]:
         return self.servers.pods(release_id)
 
+    @translated()
     def releases(self) -> tuple[str, ...]:
         return self.servers.releases()
 
+    @translated()
     def log_tail(self, release_id: str, lines: int) -> str:
         return self.servers.log_tail(release_id, lines)
 
+    @translated()
     def device_seen(self, uid: str) -> str | None:
         return self.servers.device_seen(uid)
 
+    @translated()
     def owner_alive(self, owner: str) -> bool:
         try:
-            with (self.runs / check_run(owner) / "alive.lock").open() as lock:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except (FileNotFoundError, BadInput):  # a name that no run can have is nobody's
+            return self.journal.alive(check_run(owner))
+        except BadInput:  # a name that no run can have is nobody's
             return False
-        return False
 
     def check_room(self, release: Release) -> None:
         self.servers.command.check(release)
@@ -153,7 +165,7 @@ def connect(settings: Settings, deployment: str, environ: Mapping[str, str]) -> 
         raise BadInput(f"{settings.serving} is not on this machine; set VLLM_PROMOTE_SERVING=local://DIRECTORY")
     record = RecordFile(home.absolute() / "serving" / f"{check_deployment(deployment)}.json")
     command = Command(replaced=settings.serve_command, volume=settings.volume, environ=environ)
-    return LocalServing(home.absolute() / "runs", record, Servers(record.directory, command))
+    return LocalServing(LocalJournal(home.absolute()), record, Servers(record.directory, command))
 
 
 def deployments(home: Path) -> tuple[str, ...]:
