@@ -23,7 +23,7 @@ from steps.core.names import Layout
 from steps.errors import Corrupt, Missing, Transient
 from steps.ports import HubFile
 from tests.stubs.hub import FakeHub, LocalHub, endless, failing, flipped, local_hub, reset, short, too_many, whole
-from workflows.local.hub_answers import Answer
+from workflows.local.hub_answers import Response
 
 MODEL = "org/name"
 WEIGHTS = bytes(range(256)) * 1000
@@ -70,7 +70,7 @@ def at_once():
 
 
 def answering(body):
-    return lambda _: Answer(status=200, headers={"Content-Length": str(len(body))}, body=[body])
+    return lambda _: Response(status=200, headers={"Content-Length": str(len(body))}, body=[body])
 
 
 def opened(hub, port):
@@ -183,7 +183,7 @@ class TestWhoAsks:
         with local_hub(tmp_path / "elsewhere") as elsewhere:
             elsewhere.publish(MODEL, FILES)
             away = {"Location": f"{elsewhere.endpoint}/api/models/{MODEL}/revision/main", "Content-Length": "0"}
-            fault = hub.inject("info", lambda _: Answer(status=307, headers=away))
+            fault = hub.inject("info", lambda _: Response(status=307, headers=away))
             client.connect(hub.settings()).commit(MODEL, "main")
 
             assert fault.hit == 1
@@ -233,7 +233,7 @@ class TestEveryFailureHasItsSentence:
             pytest.param(failing(404), Missing, r"answered 404.*check the model's name and HF_ENDPOINT", id="404"),
             pytest.param(failing(451), Missing, "answered 451", id="451"),
             pytest.param(
-                lambda _: Answer(status=200, headers={"Content-Length": "6"}, body=[b"<html>"]),
+                lambda _: Response(status=200, headers={"Content-Length": "6"}, body=[b"<html>"]),
                 Transient,
                 "gave an answer about org/name that is no Hub's",
                 id="html",

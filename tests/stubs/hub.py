@@ -14,10 +14,10 @@ from steps.errors import Corrupt, Missing, Transient
 from steps.ports import HubFile, Ranges, Tree
 from steps.settings import PREFIX, Settings, from_environment
 from workflows.local.hub import HubServer, configure, publish
-from workflows.local.hub_answers import Answer, Request, failure
+from workflows.local.hub_answers import Request, Response, failure
 from workflows.local.hub_disk import LFS_SUFFIXES
 
-Change = Callable[[Answer], Answer]
+Change = Callable[[Response], Response]
 
 
 @dataclass
@@ -47,7 +47,7 @@ class LocalHub:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, request: Request, answer: Answer) -> Answer:
+    def __call__(self, request: Request, answer: Response) -> Response:
         with self._lock:
             self.seen.append(request)
             befalling = [f for f in self._faults if f.befalls(request)][:1]
@@ -101,7 +101,7 @@ def local_hub(directory: Path, **options: float) -> Iterator[LocalHub]:
             hub.over.set()
 
 
-def flipped(answer: Answer) -> Answer:
+def flipped(answer: Response) -> Response:
     """One bit of the first byte."""
     return _with_body(lambda body: (bytes([p[0] ^ 1]) + p[1:] if n == 0 else p for n, p in enumerate(body)))(answer)
 
@@ -115,12 +115,12 @@ def reset(after: int) -> Change:
     return _with_body(lambda body: itertools.chain(_first(body, after), _broken()))
 
 
-def whole(answer: Answer) -> Answer:
+def whole(answer: Response) -> Response:
     """As from a server that knows no ranges: 200 where 206 was due."""
     return replace(answer, status=200, headers={k: v for k, v in answer.headers.items() if k != "Content-Range"})
 
 
-def endless(answer: Answer) -> Answer:
+def endless(answer: Response) -> Response:
     """More than was asked for, and no word of how much."""
     pieces = itertools.chain(answer.body, itertools.repeat(b"x" * 2**16))
     headers = {k: v for k, v in answer.headers.items() if k != "Content-Length"}

@@ -11,14 +11,14 @@ from typing import Any
 from steps.settings import PREFIX, Settings, from_environment
 from workflows.local import seaweed, seaweed_keys
 from workflows.local.seaweed import Access
-from workflows.local.seaweed_keys import Identity
+from workflows.local.seaweed_keys import Grantee
 
 BUCKET = "models"
 """For tests that keep to a prefix of their own."""
 SCRATCH = "scratch"
 """For one test at a time, and empty for each."""
-WRITER = Identity("writer", "TESTWRITER", "canary-secret-of-the-writer", ("Admin",))
-READER = Identity("reader", "TESTREADER", "canary-secret-of-the-reader", ("Read", "List"))
+WRITER = Grantee("writer", "TESTWRITER", "canary-secret-of-the-writer", ("Admin",))
+READER = Grantee("reader", "TESTREADER", "canary-secret-of-the-reader", ("Read", "List"))
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class S3:
 
     endpoint: str
     bucket: str
-    who: Identity = WRITER
+    who: Grantee = WRITER
 
     def environ(self) -> dict[str, str]:
         """What a step's process needs to find it."""

@@ -14,7 +14,7 @@ from tests.stubs.runs import past
 from tests.stubs.scene import Scene, make_release
 from tests.stubs.weights import safetensors
 from workflows.asked import Asked
-from workflows.local.survey import Surroundings, draw_up
+from workflows.local.survey import Landscape, draw_up
 from workflows.plan import Hop, Outage, Plan, text
 
 OLD = make_release("a")
@@ -31,7 +31,7 @@ class Desk:
 
     def plan(self, revision="main") -> Plan:
         settings = from_environment({"VLLM_PROMOTE_PREFIX": self.scene.layout.prefix, "VLLM_PROMOTE_DEVICE": "cpu"})
-        around = Surroundings(
+        around = Landscape(
             hub=self.hub,
             store=self.scene.store,
             volume=self.scene.volume,

@@ -22,7 +22,7 @@ from workflows.local.environment import Sources, compose
 from workflows.local.ledger import Ledger
 from workflows.local.locks import Lock
 from workflows.local.spec import Dag
-from workflows.local.walk import GRACE_SECONDS, POLL_SECONDS, Place, Walk
+from workflows.local.walk import GRACE_SECONDS, POLL_SECONDS, Walk, Workplace
 
 MUTEX_POLL_SECONDS = 0.2
 LINGER_SECONDS = 10.0
@@ -135,7 +135,7 @@ class Engine:
         self._close(ledger, end if phase == "Succeeded" else phase)
 
     def _walk(self, dag: Dag, ledger: Ledger, locks: tuple[int, ...], scope: substitute.Scope) -> Phase:
-        place = Place(
+        place = Workplace(
             directory=self._journal.directory(ledger.run.name),
             sources=self._sources,
             keep_open=locks,

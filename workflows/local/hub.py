@@ -28,14 +28,14 @@ from steps.clients.local.addresses import HOST
 from steps.clients.local.daemon import Daemon
 from steps.errors import Transient
 from workflows.checkout import CHECKOUT
-from workflows.local.hub_answers import Answer, Hub, Request, read_request
+from workflows.local.hub_answers import Request, Response, Site, read_request
 from workflows.local.hub_disk import configure, publish
 
 __all__ = ["HubServer", "configure", "publish", "start", "stop"]
 
 READY_SECONDS = 15.0
 
-Faults = Callable[[Request, Answer], Answer]
+Faults = Callable[[Request, Response], Response]
 """What tests hand in: sees every request, and may give another answer than the right one."""
 
 
@@ -56,7 +56,7 @@ class HubServer:
         self.root = root
         self.endpoint = f"http://{HOST}:{self._api.server_port}"
         self.downloads = f"http://{HOST}:{self._downloads.server_port}"
-        hub = Hub(
+        site = Site(
             root=root,
             endpoint=self.endpoint,
             downloads=self.downloads,
@@ -65,7 +65,7 @@ class HubServer:
             page_size=page_size,
         )
         for listener in (self._api, self._downloads):
-            listener.respond = lambda request: faults(request, hub.answer(request, time.time()))
+            listener.respond = lambda request: faults(request, site.answer(request, time.time()))
 
     def __enter__(self) -> Self:
         for listener in (self._api, self._downloads):
@@ -85,7 +85,7 @@ class _Listener(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False  # a stalled answer must not hold up the end
     request_queue_size = 128
-    respond: Callable[[Request], Answer]
+    respond: Callable[[Request], Response]
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         super().__init__(address, handler)
@@ -127,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self._send(answer)
 
-    def _send(self, answer: Answer) -> None:
+    def _send(self, answer: Response) -> None:
         sent = 0
         try:
             for piece in answer.body:

@@ -56,7 +56,7 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class Response:
     """``body`` is what is sent after the headers, in pieces; they say how long it should be."""
 
     status: int
@@ -65,7 +65,7 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hub:
+class Site:
     """``now`` is the time in seconds. A signed address is good for ``signed_seconds``."""
 
     root: Path
@@ -76,7 +76,7 @@ class Hub:
     signed_seconds: float = 3600
     page_size: int = 1000
 
-    def answer(self, request: Request, now: float) -> Answer:
+    def answer(self, request: Request, now: float) -> Response:
         if request.kind == "download":
             return self._download(request, now)
         opened = tokens(self.root)
@@ -92,7 +92,7 @@ class Hub:
             return failure(403 if request.token else 401, "GatedRepo", f"Access to {found.model} is restricted")
         return self._about(request, found, now)
 
-    def _about(self, request: Request, found: Repository, now: float) -> Answer:
+    def _about(self, request: Request, found: Repository, now: float) -> Response:
         if request.kind == "refs":
             return as_json(_refs(found))
         commit = found.commit(request.revision)
@@ -107,7 +107,7 @@ class Hub:
             return as_json([e for e in _entries(commit) if e["path"] in wanted])
         return self._file(request, commit, now)
 
-    def _file(self, request: Request, commit: Commit, now: float) -> Answer:
+    def _file(self, request: Request, commit: Commit, now: float) -> Response:
         file = commit.file(request.path)
         if file is None:
             return failure(404, "EntryNotFound", "Entry not found")
@@ -116,9 +116,9 @@ class Hub:
             return content(commit, file, request, {**headers, "ETag": f'"{file.blob_id}"'})
         linked = {"X-Linked-Etag": f'"{file.sha256}"', "X-Linked-Size": str(file.size), "Content-Length": "0"}
         address = self._signed(f"/download/{slug(request.model)}/{commit.id}/{quote(file.path)}", now)
-        return Answer(status=302, headers={**headers, **linked, "Location": address})
+        return Response(status=302, headers={**headers, **linked, "Location": address})
 
-    def _tree(self, request: Request, commit: Commit) -> Answer:
+    def _tree(self, request: Request, commit: Commit) -> Response:
         below = f"{request.path}/" if request.path else ""
         deep = request.query.get("recursive", "").lower() in ("true", "1")
         entries = [e for e in _entries(commit) if e["path"].startswith(below)]
@@ -130,7 +130,7 @@ class Hub:
             return answer
         query = urlencode({**request.query, "cursor": end})
         following = f'<{self.endpoint}{request.target.partition("?")[0]}?{query}>; rel="next"'
-        return Answer(status=200, headers={**answer.headers, "Link": following}, body=answer.body)
+        return Response(status=200, headers={**answer.headers, "Link": following}, body=answer.body)
 
     def _signed(self, path: str, now: float) -> str:
         expires = f"{now + self.signed_seconds:.3f}"
@@ -139,7 +139,7 @@ class Hub:
     def _signature(self, path: str, expires: str) -> str:
         return hmac.new(self.key, f"{path}\n{expires}".encode(), hashlib.sha256).hexdigest()
 
-    def _download(self, request: Request, now: float) -> Answer:
+    def _download(self, request: Request, now: float) -> Response:
         path, expires = request.target.partition("?")[0], request.query.get("expires", "0")
         good = hmac.compare_digest(self._signature(path, expires), request.query.get("signature", ""))
         if not good or float(expires) < now:
@@ -164,37 +164,37 @@ def read_request(method: str, target: str, headers: Mapping[str, str], body: byt
     return Request(kind="", method=method, target=target, headers=headers)
 
 
-def as_json(value: Any) -> Answer:
+def as_json(value: Any) -> Response:
     body = json.dumps(value).encode()
-    return Answer(
+    return Response(
         status=200, headers={"Content-Type": "application/json", "Content-Length": str(len(body))}, body=[body]
     )
 
 
-def failure(status: int, code: str = "", message: str = "", **headers: str) -> Answer:
+def failure(status: int, code: str = "", message: str = "", **headers: str) -> Response:
     """An error as the Hub says it: in headers and in a JSON body. ``headers`` have ``_`` for ``-``."""
     said = as_json({"error": message})
     told = {"X-Error-Code": code, "X-Error-Message": message, **{k.replace("_", "-"): v for k, v in headers.items()}}
-    return Answer(status=status, headers={**said.headers, **{k: v for k, v in told.items() if v}}, body=said.body)
+    return Response(status=status, headers={**said.headers, **{k: v for k, v in told.items() if v}}, body=said.body)
 
 
-def _moved(request: Request, model: str) -> Answer:
+def _moved(request: Request, model: str) -> Response:
     target = request.target.replace(f"/{request.model}", f"/{model}", 1)
-    return Answer(status=307, headers={"Location": target, "Content-Length": "0"})
+    return Response(status=307, headers={"Location": target, "Content-Length": "0"})
 
 
-def content(commit: Commit, file: Blob, request: Request, headers: Mapping[str, str]) -> Answer:
+def content(commit: Commit, file: Blob, request: Request, headers: Mapping[str, str]) -> Response:
     """The bytes of a file, or one range of them."""
     told = {**headers, "Content-Type": "application/octet-stream", "Accept-Ranges": "bytes"}
     asked = _RANGE.fullmatch(request.headers.get("range", ""))
     if not asked:
         body = _pieces(commit.directory / file.path, 0, file.size)
-        return Answer(status=200, headers={**told, "Content-Length": str(file.size)}, body=body)
+        return Response(status=200, headers={**told, "Content-Length": str(file.size)}, body=body)
     start, end = int(asked[1]), min(int(asked[2] or file.size - 1), file.size - 1)
     if start > end:
         return failure(416, Content_Range=f"bytes */{file.size}")
     told |= {"Content-Range": f"bytes {start}-{end}/{file.size}", "Content-Length": str(end + 1 - start)}
-    return Answer(status=206, headers=told, body=_pieces(commit.directory / file.path, start, end + 1))
+    return Response(status=206, headers=told, body=_pieces(commit.directory / file.path, start, end + 1))
 
 
 def _pieces(path: Path, start: int, end: int) -> Iterator[bytes]:

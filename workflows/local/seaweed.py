@@ -26,7 +26,7 @@ from steps.clients.local.daemon import Daemon
 from steps.errors import BadInput, Transient
 from workflows.local import seaweed_keys as keys
 from workflows.local import seaweed_ports
-from workflows.local.seaweed_keys import Identity
+from workflows.local.seaweed_keys import Grantee
 from workflows.local.seaweed_ports import Ports
 
 READY_SECONDS = 30.0
@@ -64,7 +64,7 @@ def stop(home: Path) -> None:
     seaweed_ports.remove_sockets(seaweed_ports.read(services))
 
 
-def _serve(home: Path, key: Identity, bucket: str) -> Access:
+def _serve(home: Path, key: Grantee, bucket: str) -> Access:
     services = home / "services"
     ports = seaweed_ports.read(services)
     if ports is None or not daemon.running(_daemon(services)):

@@ -13,7 +13,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Identity:
+class Grantee:
     """``actions`` are SeaweedFS's words: Admin, Read, Write, List."""
 
     name: str
@@ -26,16 +26,16 @@ def file(services: Path) -> Path:
     return services / "seaweedfs-keys.json"
 
 
-def owner(services: Path) -> Identity:
+def owner(services: Path) -> Grantee:
     """Who may do everything, made up at the first start."""
     known = _read(services)
     if not known:
-        known = (Identity("vllm-promote", secrets.token_hex(10).upper(), secrets.token_urlsafe(30), ("Admin",)),)
+        known = (Grantee("vllm-promote", secrets.token_hex(10).upper(), secrets.token_urlsafe(30), ("Admin",)),)
         give(services, *known)
     return known[0]
 
 
-def give(services: Path, *who: Identity) -> None:
+def give(services: Path, *who: Grantee) -> None:
     """The first one is the owner."""
     granted = [
         {"name": i.name, "credentials": [{"accessKey": i.access_key, "secretKey": i.secret_key}], "actions": i.actions}
@@ -44,13 +44,13 @@ def give(services: Path, *who: Identity) -> None:
     write_private(file(services), {"identities": granted})
 
 
-def _read(services: Path) -> tuple[Identity, ...]:
+def _read(services: Path) -> tuple[Grantee, ...]:
     try:
         value = json.loads(file(services).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return ()
     return tuple(
-        Identity(
+        Grantee(
             name=i["name"],
             access_key=i["credentials"][0]["accessKey"],
             secret_key=i["credentials"][0]["secretKey"],

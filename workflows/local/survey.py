@@ -30,8 +30,8 @@ LOOK_BACK = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Surroundings:
-    """What is asked."""
+class Landscape:
+    """All that a plan depends on."""
 
     hub: Hub
     store: Store
@@ -49,7 +49,7 @@ def survey(config: Config, asked: Asked) -> Plan:
         session = begin(config, os.environ)
     become(session)
     settings = session.settings
-    around = Surroundings(
+    around = Landscape(
         hub=hub.connect(settings),
         store=store.connect(settings),
         volume=volume.Directory(settings.volume),
@@ -60,7 +60,7 @@ def survey(config: Config, asked: Asked) -> Plan:
     return draw_up(asked, around)
 
 
-def draw_up(asked: Asked, around: Surroundings) -> Plan:
+def draw_up(asked: Asked, around: Landscape) -> Plan:
     """Raises what keeps the promotion from being begun, in the words of the step that would."""
     stage, layout = around.stage, Layout(around.settings.prefix)
     inputs = ResolveInputs(model=asked.model, revision=asked.revision, deployment=asked.deployment)

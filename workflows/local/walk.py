@@ -23,7 +23,7 @@ GRACE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class Workplace:
     """Where a run's attempts are made, and the locks that they hold with the engine."""
 
     directory: Path
@@ -39,7 +39,7 @@ class Walk:
     dag: Dag
     ledger: Ledger
     control: Control
-    place: Place
+    place: Workplace
     scope: Scope
     on_exit: bool
     _running: dict[str, Process] = field(default_factory=dict)
