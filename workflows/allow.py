@@ -29,7 +29,7 @@ def allow(
     command.require_local(local=local, what="ask")
 
     from steps.clients import serving
-    from workflows.local import session
+    from workflows.local.verbs import session
 
     lift(serving.connect(session.settings(settings), deployment), deployment, release)
     command.say(f"release {release} of {deployment} may be promoted again")

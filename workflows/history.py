@@ -72,7 +72,7 @@ def _entry(key: str, body: bytes | None) -> Entry | None:
 def _local(config: "Config", deployment: str | None, limit: int) -> list[Entry]:
     from steps.clients import store
     from steps.clients.local.serving import deployments
-    from workflows.local import session
+    from workflows.local.verbs import session
 
     with command.submitting():
         begun = session.begin(config, os.environ)

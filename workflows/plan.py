@@ -1,4 +1,4 @@
-"""What a promotion would do, as a person approves it. A plan is a value; ``workflows.local.survey`` draws one up."""
+"""What a promotion would do, as a person approves it. A plan is a value; ``local.verbs.survey`` draws one up."""
 
 import shlex
 from collections.abc import Iterator

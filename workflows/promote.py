@@ -83,20 +83,20 @@ def _render(config: "Config", asked: "Asked") -> int:
 
 def _plan(config: "Config", asked: "Asked") -> int:
     from workflows import plan
-    from workflows.local import survey
+    from workflows.local.verbs import survey
 
     command.say(plan.text(survey.survey(config, asked)))
     return 0
 
 
 def _run(config: "Config", asked: "Asked", name: str | None, timeout: float | None) -> int:
-    from workflows.local import conduct
+    from workflows.local.verbs import conduct
 
     return conduct.promotion(config, asked.parameters, name or conduct.run_name("promote"), timeout)
 
 
 def _start(config: "Config", asked: "Asked", timeout: float | None) -> int:
-    from workflows.local import conduct
+    from workflows.local.verbs import conduct
 
     run = conduct.run_name("promote")
     log = conduct.detach(config, asked.parameters, run, timeout)
@@ -105,7 +105,7 @@ def _start(config: "Config", asked: "Asked", timeout: float | None) -> int:
 
 
 def _retry(config: "Config", run: str, timeout: float | None, *, local: bool) -> int:
-    from workflows.local import conduct
+    from workflows.local.verbs import conduct
 
     command.require_local(local=local, what="retry")
     return conduct.again(config, run, timeout)

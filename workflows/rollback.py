@@ -63,7 +63,7 @@ def parameters(release: Release) -> dict[str, str]:
 
 def _local(config: "Config", deployment: str, to: str | None) -> int:
     from steps.clients import serving
-    from workflows.local import conduct, session
+    from workflows.local.verbs import conduct, session
 
     place = serving.connect(session.settings(config), deployment)
     wanted = target(place.read(), deployment, to)
@@ -78,7 +78,7 @@ def _from_store(config: "Config", deployment: str, release_id: str) -> Release:
     """Of an older one, which is kept nowhere else. Raises Missing."""
     from steps import releases
     from steps.clients import store
-    from workflows.local import session
+    from workflows.local.verbs import session
 
     with command.submitting():
         begun = session.begin(config, os.environ)

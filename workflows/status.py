@@ -154,7 +154,7 @@ def _named(named: Named | None) -> dict[str, Any] | None:
 def _local(config: "Config", deployment: str | None) -> list[Status]:
     from steps.clients import serving
     from steps.clients.local.serving import deployments
-    from workflows.local import session
+    from workflows.local.verbs import session
 
     settings, known = session.settings(config), deployments(config.home)
     if deployment is not None and deployment not in known:

@@ -48,7 +48,7 @@ def everything(home: Path, *, force: bool) -> tuple[str, ...]:
 
 def _end_runs(home: Path, *, force: bool) -> tuple[str, ...]:
     from steps.clients.local.journal import LocalJournal
-    from workflows.local import living
+    from workflows.local.verbs import living
 
     journal = LocalJournal(home)
     runs = living.living(journal)

@@ -23,7 +23,7 @@ from steps.core.names import Layout
 from steps.errors import Corrupt, Missing, Transient
 from steps.ports import HubFile
 from tests.stubs.hub import FakeHub, LocalHub, endless, failing, flipped, local_hub, reset, short, too_many, whole
-from workflows.local.hub_answers import Response
+from workflows.local.services.hub_answers import Response
 
 MODEL = "org/name"
 WEIGHTS = bytes(range(256)) * 1000

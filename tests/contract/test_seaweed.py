@@ -12,8 +12,9 @@ import pytest
 from steps.clients.local import daemon
 from steps.clients.local.daemon import Daemon
 from steps.errors import BadInput
-from workflows.local import seaweed, seaweed_ports
+from workflows.local import seaweed
 from workflows.local.seaweed import Access
+from workflows.local.services import store_ports
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def read(access: Access) -> bytes:
 
 
 def sockets_in_tmp(home: Path) -> list[Path]:
-    ports = seaweed_ports.read(home / "services")
+    ports = store_ports.read(home / "services")
     assert ports
     return [p for port in vars(ports).values() for p in Path("/tmp").glob(f"seaweedfs-*{port + 10_000}.sock")]
 
@@ -105,7 +106,7 @@ def test_a_port_that_was_taken_since_is_replaced_and_the_data_stay(home):
     access = seaweed.start(home, "models")
     write(access, b"precious")
     kill(home)
-    ports = seaweed_ports.read(home / "services")
+    ports = store_ports.read(home / "services")
     assert ports
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -17,7 +17,8 @@ import psutil
 from tests.stubs.machine import REPOSITORY, ask, served_root
 from workflows.config import Config, load
 from workflows.demo import ANSWER, DEPLOYMENT, QUESTION
-from workflows.local import hub_disk, seaweed
+from workflows.local import seaweed
+from workflows.local.services import hub_disk
 from workflows.local.smollm2 import MODEL
 
 LIVE_SECONDS = 5.0

@@ -15,7 +15,7 @@ from tests.stubs import process
 from tests.stubs.hub import LocalHub
 from tests.stubs.released import SERVING
 from tests.stubs.s3 import S3
-from workflows.local.hub_disk import publish, repository
+from workflows.local.services.hub_disk import publish, repository
 
 SIZE = 2 * 1024**3
 LIMIT_MIB = 300

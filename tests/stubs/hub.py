@@ -14,8 +14,8 @@ from steps.errors import Corrupt, Missing, Transient
 from steps.ports import HubFile, Ranges, Tree
 from steps.settings import PREFIX, Settings, from_environment
 from workflows.local.hub import HubServer, configure, publish
-from workflows.local.hub_answers import Request, Response, failure
-from workflows.local.hub_disk import LFS_SUFFIXES
+from workflows.local.services.hub_answers import Request, Response, failure
+from workflows.local.services.hub_disk import LFS_SUFFIXES
 
 Change = Callable[[Response], Response]
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from steps.settings import PREFIX, Settings, from_environment
-from workflows.local import seaweed, seaweed_keys
+from workflows.local import seaweed
 from workflows.local.seaweed import Access
-from workflows.local.seaweed_keys import Grantee
+from workflows.local.services import store_keys
+from workflows.local.services.store_keys import Grantee
 
 BUCKET = "models"
 """For tests that keep to a prefix of their own."""
@@ -60,7 +61,7 @@ def server(home: Path) -> Iterator[S3]:
     """SeaweedFS in this directory; afterwards neither it nor its data are left."""
     services = home / "services"
     services.mkdir(parents=True)
-    seaweed_keys.give(services, WRITER, READER)
+    store_keys.give(services, WRITER, READER)
     try:
         s3 = S3(endpoint=seaweed.start(home, BUCKET).endpoint, bucket=BUCKET)
         _client(s3.endpoint).create_bucket(Bucket=SCRATCH)

@@ -5,10 +5,10 @@ import pytest
 
 from tests.stubs.manifests import manifest, task
 from tests.stubs.runs import promoted, rolled_back
-from workflows.local.conduct import Interrupts
 from workflows.local.control import Control, Wish
 from workflows.local.engine import Engine
 from workflows.local.environment import Sources
+from workflows.local.verbs.conduct import Interrupts
 
 
 @pytest.fixture

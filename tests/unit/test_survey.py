@@ -14,7 +14,7 @@ from tests.stubs.runs import past
 from tests.stubs.scene import Scene, make_release
 from tests.stubs.weights import safetensors
 from workflows.asked import Asked
-from workflows.local.survey import Landscape, draw_up
+from workflows.local.verbs.survey import Landscape, draw_up
 from workflows.plan import Hop, Outage, Plan, text
 
 OLD = make_release("a")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from steps.errors import BadInput
 from workflows.config import LOCAL_FILE
-from workflows.local import cache, hub, hub_disk, smollm2, vllm_cpu
+from workflows.local import cache, hub, smollm2, vllm_cpu
+from workflows.local.services import hub_disk
 from workflows.local.smollm2 import MODEL, Version
 from workflows.local.story import fact, heading, timed
 

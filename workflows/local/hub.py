@@ -1,6 +1,6 @@
 """A small Hub over a directory, for the demo and the tests: what huggingface_hub needs of one, on loopback only.
 
-``python -m workflows.local.hub --root DIR`` serves the repositories that lie below DIR as ``hub_disk`` draws them.
+``python -m workflows.local.hub --root DIR`` serves the repositories below DIR as ``services.hub_disk`` draws them.
 Below a home directory, ``start`` keeps one running:
 
     services/hub.{lock,pid,log}   the daemon, see ``steps.clients.local.daemon``
@@ -28,8 +28,8 @@ from steps.clients.local.addresses import HOST
 from steps.clients.local.daemon import Daemon
 from steps.errors import Transient
 from workflows.checkout import CHECKOUT
-from workflows.local.hub_answers import Request, Response, Site, read_request
-from workflows.local.hub_disk import configure, publish
+from workflows.local.services.hub_answers import Request, Response, Site, read_request
+from workflows.local.services.hub_disk import configure, publish
 
 __all__ = ["HubServer", "configure", "publish", "start", "stop"]
 

@@ -24,10 +24,10 @@ from steps.clients.local import daemon
 from steps.clients.local.addresses import HOST
 from steps.clients.local.daemon import Daemon
 from steps.errors import BadInput, Transient
-from workflows.local import seaweed_keys as keys
-from workflows.local import seaweed_ports
-from workflows.local.seaweed_keys import Grantee
-from workflows.local.seaweed_ports import Ports
+from workflows.local.services import store_keys as keys
+from workflows.local.services import store_ports
+from workflows.local.services.store_keys import Grantee
+from workflows.local.services.store_ports import Ports
 
 READY_SECONDS = 30.0
 MEMORY_LIMIT = "512MiB"
@@ -61,14 +61,14 @@ def stop(home: Path) -> None:
     """End it at once, by SIGKILL: its data bear that, and after SIGTERM it takes up to half a minute."""
     services = home.absolute() / "services"
     daemon.stop(_daemon(services), grace_seconds=0)
-    seaweed_ports.remove_sockets(seaweed_ports.read(services))
+    store_ports.remove_sockets(store_ports.read(services))
 
 
 def _serve(home: Path, key: Grantee, bucket: str) -> Access:
     services = home / "services"
-    ports = seaweed_ports.read(services)
+    ports = store_ports.read(services)
     if ports is None or not daemon.running(_daemon(services)):
-        ports = seaweed_ports.renew(services)
+        ports = store_ports.renew(services)
         (home / "s3" / "mini.options").unlink(missing_ok=True)  # it would heed the options of the last start
         daemon.start(_daemon(services), _command(home, ports), _environ(), cwd=services)
     access = Access(endpoint=f"http://{HOST}:{ports.s3}", access_key=key.access_key, secret_key=key.secret_key)

@@ -17,8 +17,9 @@ from steps.settings import PREFIX
 from workflows.checkout import CHECKOUT, typed
 from workflows.command import say
 from workflows.config import Config
-from workflows.local import seaweed, session
-from workflows.local.session import Session
+from workflows.local import seaweed
+from workflows.local.verbs import session
+from workflows.local.verbs.session import Session
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from workflows import history
 from workflows.asked import Asked, read_catalog
 from workflows.command import submitting
 from workflows.config import Config
-from workflows.local.session import become, begin
+from workflows.local.verbs.session import become, begin
 from workflows.plan import Hop, Outage, Plan, State
 
 LOOK_BACK = 20

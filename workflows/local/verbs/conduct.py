@@ -32,7 +32,7 @@ from workflows.config import Config
 from workflows.follow import following
 from workflows.local.control import Wish
 from workflows.local.engine import Engine
-from workflows.local.session import Session, begin, sources
+from workflows.local.verbs.session import Session, begin, sources
 from workflows.template import PROMOTE_TEMPLATE
 
 FLAG = "--local"

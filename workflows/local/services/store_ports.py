@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from steps.clients.local.addresses import HOST
-from workflows.local.seaweed_keys import write_private
+from workflows.local.services.store_keys import write_private
 
 GRPC_OFFSET = 10_000
 """SeaweedFS's own; options for each of these ports exist, and its admin worker does not heed them."""

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, quote, unquote, urlencode
 
 from steps.core.licence import declared
 from steps.core.names import slug
-from workflows.local.hub_disk import Blob, Commit, Repository, repository, tokens
+from workflows.local.services.hub_disk import Blob, Commit, Repository, repository, tokens
 
 _ROUTES = (
     ("tree", re.compile(r"/api/models/(?P<model>[^/]+(?:/[^/]+)?)/tree/(?P<revision>[^/]+)(?:/(?P<path>.+))?")),
