@@ -7,6 +7,7 @@ a publisher's broken file has the right digest.
 import hashlib
 import logging
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import FileIO
@@ -25,6 +26,8 @@ from steps.settings import Settings
 
 READERS = 4
 """Files at once."""
+ONE_HEADER = threading.Lock()
+"""Parsed at a time: a publisher's header may take ten times its size in memory."""
 SHOWN = 10
 INDEX = ".safetensors.index.json"
 
@@ -115,7 +118,8 @@ def examine(opened: FileIO, file: File) -> Finding:
 def _header(opened: FileIO, size: int) -> Header:
     length = safetensors.header_length(_exactly(opened, min(size, safetensors.START_BYTES)), size)
     opened.seek(safetensors.LENGTH_BYTES)
-    return safetensors.read_header(_exactly(opened, length), size)
+    with ONE_HEADER:
+        return safetensors.read_header(_exactly(opened, length), size)
 
 
 def _exactly(opened: FileIO, length: int) -> bytes:
@@ -141,7 +145,8 @@ def _index_problems(volume: ReadableVolume, manifest: Manifest, tensors: Tensors
         folder = file.path.rpartition("/")[0]
         beside = {name: found for path, found in tensors.items() if (name := _name(path, folder))}
         with volume.open(manifest.model, manifest.commit, file.path) as opened:
-            problems = safetensors.index_problems(_exactly(opened, file.size), beside)
+            read = _exactly(opened, min(file.size, safetensors.INDEX_LIMIT + 1))
+            problems = safetensors.index_problems(read, beside)
         yield from (f"{file.path}: {problem}" for problem in problems)
 
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:  # pydantic and yaml take longer to load than --help may take 
     from steps.core.policy import Examined
 
 READERS = 4
-"""Small files read at a time; each is in memory as a whole."""
+SIDE_BY_SIDE = 2**20
+"""Bytes of a file up to which several are read at a time; each is in memory as a whole."""
 KNOWN_SHOWN = 3
 
 log = logging.getLogger(__name__)
@@ -96,10 +97,13 @@ def _find(model: str, revision: str, hub: Hub, store: Store, layout: Layout) -> 
 def _on_the_hub(model: str, commit: str, hub: Hub) -> _Found:
     selection = select(hub.tree(model, commit))
     examined: list[Examined] = []
-    in_order(lambda file: _read(model, commit, hub, file), selection.to_read, READERS, examined.append)
-    files = {f.path: File(f.path, f.size, f.sha256) for f in selection.kept if f.sha256}
-    files |= {e.file.path: e.file for e in examined}
-    return _Found(manifests.build(model, commit, tuple(files.values())), tuple(examined), selection.left_behind)
+    small = [f for f in selection.to_read if f.size <= SIDE_BY_SIDE]
+    large = [f for f in selection.to_read if f.size > SIDE_BY_SIDE]
+    for files, readers in ((small, READERS), (large, 1)):
+        in_order(lambda file: _read(model, commit, hub, file), files, readers, examined.append)
+    found = {f.path: File(f.path, f.size, f.sha256) for f in selection.kept if f.sha256}
+    found |= {e.file.path: e.file for e in examined}
+    return _Found(manifests.build(model, commit, tuple(found.values())), tuple(examined), selection.left_behind)
 
 
 def _read(model: str, commit: str, hub: Hub, file: HubFile) -> "Examined":

@@ -7,6 +7,7 @@ safetensors library, which checks all of this too, except a key that occurs twic
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,11 @@ from typing import Any
 LENGTH_BYTES = 8
 START_BYTES = 512
 """Enough to tell what a file is."""
-HEADER_LIMIT = 100_000_000
-"""Bytes, the library's own."""
+HEADER_LIMIT = 16 * 2**20
+INDEX_LIMIT = 32 * 2**20
+"""Bytes. Real headers have less than 1 MiB and real indexes up to 15; the library itself would read 100 MB."""
+VALUES_LIMIT = 1_000_000
+"""In a header or an index: so many take some 200 MiB once they are parsed. A real tensor has ten in a header."""
 BITS = {
     **dict.fromkeys(("F4",), 4),
     **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
@@ -85,6 +89,8 @@ def index_problems(body: bytes, shards: Mapping[str, frozenset[str] | None]) -> 
     """``shards`` maps each safetensors file beside the index to the tensors in it, None where they cannot be told."""
     problems: list[str] = []
     try:
+        if len(body) > INDEX_LIMIT:
+            raise Malformed(f"the index has more than {INDEX_LIMIT} bytes")  # noqa: TRY301  # as _parse does
         weight_map = _parse(body, "the index", problems).get("weight_map")
     except Malformed as err:
         return (str(err),)
@@ -105,10 +111,12 @@ def _parse(text: bytes, what: str, problems: list[str]) -> dict[str, Any]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         made = dict(pairs)
         if len(made) != len(pairs):
-            keys = [key for key, _ in pairs]
-            problems.extend(f"{what} has the key {key} twice" for key in sorted({k for k in keys if keys.count(k) > 1}))
+            times = Counter(key for key, _ in pairs)
+            problems.extend(f"{what} has the key {key} twice" for key in sorted(k for k in times if times[k] > 1))
         return made
 
+    if sum(map(text.count, (b",", b"[", b"{"))) > VALUES_LIMIT:
+        raise Malformed(f"{what} has more than {VALUES_LIMIT} values")
     try:
         value = json.loads(text, object_pairs_hook=unique)
     except (ValueError, RecursionError) as err:

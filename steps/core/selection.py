@@ -11,7 +11,6 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from steps.core.names import path_problem
 from steps.errors import Refused
@@ -23,9 +22,13 @@ _LEFT_SUFFIXES = tuple(f".{s}" for s in (*_WEIGHTS, *_CODE))
 _LEFT_FOLDERS = frozenset({"original", "onnx"})
 _SECOND_COPY = re.compile(r"consolidated.*\.safetensors")
 
+_KEY = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"(?:\s*+:\s*+(?![-0-9tfNI])|(?P<no_key>))', re.DOTALL)
+"""Any string of a JSON text, so that none is begun in the middle of another; ``no_key`` where it is no key, or one of a
+number, as Python counts true, false, NaN and Infinity among them."""
 FILES_LIMIT = 10_000
 SMALL_BYTES_LIMIT = 64 * 2**20
-"""Of a file that is read whole: the Hub takes files up to 10 MB without LFS; the largest JSON seen is a tokenizer's."""
+"""Of a file that is read whole, one at a time. The largest JSON seen is a tokenizer's of 32 MiB; without LFS the Hub
+takes files up to 10 MB."""
 SHOWN = 5
 """File names that a sentence repeats."""
 
@@ -62,22 +65,21 @@ def is_json(path: str) -> bool:
 def wants_remote_code(body: bytes) -> bool:
     """Whether a JSON file has an ``auto_map``, at any depth: it makes the loader run Python from the repository.
 
-    A number under that name is a token of a vocabulary. What nests too deeply to tell counts as yes; what is no JSON
-    is none to any loader either.
+    A number under that name is a token of a vocabulary. Read from string to string, for the publisher's file may be as
+    large as the limit, and its values twenty times that as Python's. In what is no JSON, and so none to any loader
+    either, the name counts as well.
     """
-    found = False
+    return any(_is_auto_map(key[1]) for key in _KEY.finditer(body) if key["no_key"] is None)
 
-    def look(pairs: list[tuple[str, Any]]) -> None:
-        nonlocal found
-        found = found or any(k == "auto_map" and not isinstance(v, int | float) for k, v in pairs)
 
+def _is_auto_map(name: bytes) -> bool:
+    """Of a key between its quotes, as it is written: any of its characters may be escaped."""
+    if b"\\" not in name:
+        return name == b"auto_map"
     try:
-        json.loads(body.decode(), object_pairs_hook=look)
-    except RecursionError:
-        return True
+        return len(name) <= len("auto_map") * len(r"\u0000") and json.loads(b'"%b"' % name) == "auto_map"
     except ValueError:
-        return found
-    return found
+        return False
 
 
 def named(paths: Iterable[str]) -> str:

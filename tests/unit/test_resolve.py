@@ -1,4 +1,5 @@
 import hashlib
+import time
 from dataclasses import asdict, replace
 
 import pytest
@@ -6,11 +7,12 @@ import pytest
 from steps.clients.catalog import read
 from steps.contracts import ResolveInputs
 from steps.core.catalog import Catalog, parse
+from steps.core.licence import HEAD_LIMIT, declared
 from steps.core.manifest import parse as parse_manifest
 from steps.core.names import Layout
 from steps.core.release import parse_document
 from steps.errors import BadInput, Corrupt, Missing, Refused, Transient
-from steps.resolve import plan, resolve
+from steps.resolve import SIDE_BY_SIDE, plan, resolve
 from steps.settings import from_environment
 from tests.stubs.hub import FakeHub
 from tests.stubs.store import FakeStore
@@ -316,3 +318,25 @@ class TestTheCatalogsFile:
         for path in (tmp_path / "c.yaml", tmp_path):
             with pytest.raises(BadInput, match="cannot be read"):
                 self.read(path)
+
+
+def test_large_files_that_must_be_read_are_in_memory_one_at_a_time(store):
+    class Counting(FakeHub):
+        now = most = 0
+
+        def small_file(self, model, commit, file):
+            self.now += 1
+            self.most = max(self.most, self.now)
+            time.sleep(0.02)
+            self.now -= 1
+            return super().small_file(model, commit, file)
+
+    hub = Counting()
+    hub.publish(MODEL, {"model.safetensors": b"", **{f"{n}.json": b" " * (SIDE_BY_SIDE + 1) for n in range(4)}})
+    resolved(hub, store)
+    assert hub.most == 1
+
+
+def test_the_front_matter_of_a_card_ends_within_the_first_mebibyte():
+    assert declared(b"---\nlicense: mit\n---\n" + b"x" * HEAD_LIMIT) == {"mit"}
+    assert declared(b"---\nlicense: mit\n" + b"# x\n" * HEAD_LIMIT + b"---\n") == frozenset()

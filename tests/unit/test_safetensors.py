@@ -1,11 +1,21 @@
 import json
 import struct
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.core.safetensors import BITS, HEADER_LIMIT, Malformed, header_length, index_problems, read_header
+from steps.core.safetensors import (
+    BITS,
+    HEADER_LIMIT,
+    INDEX_LIMIT,
+    VALUES_LIMIT,
+    Malformed,
+    header_length,
+    index_problems,
+    read_header,
+)
 from tests.stubs.weights import safetensors
 
 GOOD = safetensors({"a": bytes(8), "b": bytes(16), "empty": b""})
@@ -126,6 +136,22 @@ def test_tensors_that_overlap_are_told():
 def test_a_key_that_occurs_twice_is_told():
     text = b'{"a":' + json.dumps(tensor(0, 4)).encode() + b',"a":' + json.dumps(tensor(0, 4)).encode() + b"}"
     assert problems(with_header(text, bytes(4))) == ("its header has the key a twice",)
+
+
+def test_one_key_twice_among_very_many_is_told_in_a_moment():
+    text = b"{" + b",".join(b'"%d":0' % n for n in range(100_000)) + b',"7":0}'
+    started = time.monotonic()
+    assert "its header has the key 7 twice" in problems(with_header(text))
+    assert time.monotonic() - started < 10
+
+
+def test_a_header_of_more_values_than_any_model_has_is_not_parsed():
+    text = b'{"a":[' + b"[]," * VALUES_LIMIT + b"[]]}"
+    assert problems(with_header(text)) == (f"its header has more than {VALUES_LIMIT} values",)
+
+
+def test_an_index_beyond_the_limit_is_not_parsed():
+    assert index_problems(index() + b" " * INDEX_LIMIT, SHARDS) == (f"the index has more than {INDEX_LIMIT} bytes",)
 
 
 SHARDS: dict[str, frozenset[str] | None] = {"1.safetensors": frozenset({"a", "b"}), "2.safetensors": frozenset({"c"})}

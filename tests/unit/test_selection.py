@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -192,6 +193,24 @@ def test_what_asks_for_no_code_passes(body):
 @given(st.recursive(st.none() | st.integers(), lambda v: st.lists(v) | st.dictionaries(st.text(), v), max_leaves=20))
 def test_an_auto_map_is_found_below_any_value(value):
     assert wants_remote_code(json.dumps([value, {"deep": {"auto_map": {"a": value}}}]).encode())
+
+
+@given(st.recursive(st.none() | st.floats() | st.text(), lambda v: st.lists(v) | st.dictionaries(st.text(), v)))
+def test_whatever_strings_surround_it_a_token_of_that_name_is_no_code(value):
+    """Quotes, backslashes and braces inside of strings among them."""
+    body = json.dumps([value, {"auto_map": 7, "x": value, "y": '"auto_map": {}'}], ensure_ascii=False)
+    assert not wants_remote_code(body.encode(errors="replace"))
+
+
+@pytest.mark.parametrize("values", [b'"a":0,', b'"a":[[', b'"\\n', b"{"], ids=["keys", "lists", "escapes", "objects"])
+def test_a_publishers_json_takes_no_memory_beside_itself(values):
+    body = b"{" + values * (2**20 // len(values))
+    tracemalloc.start()
+    try:
+        assert not wants_remote_code(body)
+        assert tracemalloc.get_traced_memory()[1] < 2**18
+    finally:
+        tracemalloc.stop()
 
 
 @given(st.lists(st.text(max_size=300), max_size=12))
