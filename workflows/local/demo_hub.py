@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from steps.clients.local import files
 from steps.errors import BadInput
 from workflows.config import LOCAL_FILE
 from workflows.local import cache, hub, smollm2, vllm_cpu
@@ -77,6 +78,4 @@ def write_settings(file: Path, endpoint: str, serve_command: list[str]) -> None:
     values = {"hf_endpoint": endpoint, "serve_command": shlex.join(serve_command), "device": "cpu"}
     # A JSON string without control characters is a TOML string too.
     text = HEADER + "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())
-    aside = file.with_suffix(".aside")
-    aside.write_text(text, encoding="utf-8")
-    aside.rename(file)
+    files.replace(file, file.with_suffix(".aside"), text.encode())

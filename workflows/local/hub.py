@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from steps.clients.local import daemon
+from steps.clients.local import daemon, files
 from steps.clients.local.addresses import HOST
 from steps.clients.local.daemon import Daemon
 from steps.errors import Transient
@@ -211,9 +211,8 @@ def main(argv: list[str] | None = None) -> int:
     with _listen(args.root, args.tell, args.port) as server:
         port = int(server.endpoint.rpartition(":")[2])
         if args.tell:
-            aside = args.tell.with_suffix(".aside")
-            aside.write_text(json.dumps({"pid": os.getpid(), "port": port, "root": str(args.root)}), encoding="utf-8")
-            aside.replace(args.tell)
+            said = {"pid": os.getpid(), "port": port, "root": str(args.root)}
+            files.replace(args.tell, args.tell.with_suffix(".aside"), json.dumps(said).encode())
         print(f"HF_ENDPOINT={server.endpoint}", flush=True)  # noqa: T201  # for the person who started it
         threading.Event().wait()
     return 0

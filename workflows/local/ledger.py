@@ -1,12 +1,12 @@
 """The run as it stands. Each change is on disk, and told, before anything is done about it."""
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from steps.clients.local import files
 from steps.core.run import Attempt, Node, Phase, Run
 
 
@@ -56,15 +56,5 @@ class Ledger:
 
     def _put(self, run: Run) -> None:
         self.run = run
-        write(self._path, run.dump())
+        files.replace(self._path, self._path.with_name(f".{self._path.name}"), run.dump())
         self._on_change(run)
-
-
-def write(path: Path, body: bytes) -> None:
-    """Replace a file, whole or not at all, also when the machine dies."""
-    aside = path.with_name(f".{path.name}")
-    with aside.open("wb") as stream:
-        stream.write(body)
-        stream.flush()
-        os.fsync(stream.fileno())
-    aside.rename(path)

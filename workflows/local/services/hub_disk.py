@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from steps.clients.local.files import replace
 from steps.core import canonical
 from steps.core.names import check_model, check_revision, is_commit, slug
 
@@ -164,6 +165,4 @@ def _write(path: Path, value: Any) -> None:
 
 def _replace(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
+    replace(path, path.with_name(f".{path.name}.{os.getpid()}"), text.encode())

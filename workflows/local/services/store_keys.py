@@ -4,12 +4,13 @@ It is the only place that holds the secret.
 """
 
 import json
-import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from steps.clients.local import files
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,5 @@ def write_private(path: Path, value: Mapping[str, Any]) -> None:
     """As JSON, whole or not at all, and for our eyes only."""
     aside = path.with_suffix(".aside")
     aside.unlink(missing_ok=True)
-    with open(aside, "x", encoding="utf-8", opener=lambda p, flags: os.open(p, flags, 0o600)) as f:
-        json.dump(value, f)
-    aside.rename(path)
+    aside.touch(mode=0o600, exist_ok=False)
+    files.replace(path, aside, json.dumps(value).encode())
