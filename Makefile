@@ -28,7 +28,14 @@ demo-down: ## stop all that the demo started and remove .local; what was fetched
 
 .PHONY: test
 test: check ## all checks and tests; no root, under five minutes
-	$(RUN) -m pytest --numprocesses=2
+	$(RUN) -m pytest --numprocesses=$(TEST_PROCESSES) -m "not exhaustive"
+
+# More than two cores' worth, because many tests wait for processes to start and to end.
+TEST_PROCESSES ?= 3
+
+.PHONY: fault-test
+fault-test: $(VENV)/.dev ## the long rows of the tables of faults
+	$(RUN) -m pytest --numprocesses=$(TEST_PROCESSES) -m exhaustive
 
 .PHONY: check
 check: $(VENV)/.dev ## lint, format, types, directions of imports
