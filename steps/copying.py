@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from steps import parallel
 from steps.core import parts
-from steps.core.manifest import File
+from steps.core.manifest import File, Manifest
+from steps.core.names import Layout
 from steps.core.parts import Part
 from steps.errors import Corrupt
 from steps.progress import Progress
@@ -15,6 +16,11 @@ FETCHES = 3
 """Of one file: a bit that flips once on the way is not the end; a source that stays wrong is."""
 
 log = logging.getLogger(__name__)
+
+
+def key(layout: Layout, manifest: Manifest, file: File) -> str:
+    """Of the file's object in the store."""
+    return layout.model_file(manifest.model, manifest.commit, file.path)
 
 
 def move(size: int, part: Callable[[Part], Sequence[bytes]], progress: Progress) -> str:

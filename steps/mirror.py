@@ -59,7 +59,7 @@ def _proved(store: Store, layout: Layout, manifest: Manifest, files: tuple[File,
     found: list[File] = []
 
     def look(file: File) -> tuple[File, Object | None]:
-        return file, store.stat(layout.model_file(manifest.model, manifest.commit, file.path))
+        return file, store.stat(copying.key(layout, manifest, file))
 
     def take(seen: tuple[File, Object | None]) -> None:
         file, there = seen
@@ -79,7 +79,7 @@ class _Copy:
     progress: Progress
 
     def fetch(self, file: File) -> str:
-        key = self._key(file)
+        key = copying.key(self.layout, self.manifest, file)
         try:
             return self._stream(file, key)
         except Conflict as err:
@@ -90,7 +90,7 @@ class _Copy:
     def source(self, file: File) -> str:
         return (
             f"the Hub sends other bytes than it lists for {self.manifest.model} at {self.manifest.commit}, and none "
-            f"were kept at {self._key(file)}; try later or another commit"
+            f"were kept at {copying.key(self.layout, self.manifest, file)}; try later or another commit"
         )
 
     def _stream(self, file: File, key: str) -> str:
@@ -106,9 +106,6 @@ class _Copy:
             if actual == file.sha256:
                 upload.complete()
         return actual
-
-    def _key(self, file: File) -> str:
-        return self.layout.model_file(self.manifest.model, self.manifest.commit, file.path)
 
 
 def main(inputs: MirrorInputs, settings: Settings) -> MirrorOutputs:

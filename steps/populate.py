@@ -62,7 +62,8 @@ def _publish(
         with volume.stage(manifest) as staging:
             todo = _adopt(staging, manifest)
             copied = todo.copy_bytes
-            space.require(copied, volume.free_bytes(), manifest.model)
+            left = volume.leftovers(manifest.model, manifest.commit)
+            space.require(copied, volume.free_bytes(), manifest.model, left)
             copy = _Copy(store, staging, layout, manifest, Progress(progress_file, copied))
             copying.all_files(todo.copy, copy.fetch, copy.source)
             staging.publish()
@@ -92,7 +93,7 @@ class _Copy:
     progress: Progress
 
     def fetch(self, file: File) -> str:
-        key = self._key(file)
+        key = copying.key(self.layout, self.manifest, file)
         with self.staging.write(file) as draft:
 
             def move(part: Part) -> tuple[bytes, ...]:
@@ -106,10 +107,8 @@ class _Copy:
         return actual
 
     def source(self, file: File) -> str:
-        return f"object {self._key(file)} was changed in the store; delete it and run mirror again to heal it"
-
-    def _key(self, file: File) -> str:
-        return self.layout.model_file(self.manifest.model, self.manifest.commit, file.path)
+        key = copying.key(self.layout, self.manifest, file)
+        return f"object {key} was changed in the store; delete it and run mirror again to heal it"
 
 
 def main(inputs: PopulateInputs, settings: Settings) -> PopulateOutputs:

@@ -143,6 +143,10 @@ class Volume(Protocol):
         """Sizes by path of the files that attempts at it have finished, not proved; what populate will take over."""
         ...
 
+    def leftovers(self, model: str, commit: str) -> Mapping[str, int]:
+        """Bytes by directory of what attempts at other commits have left; each is swept when its own is published."""
+        ...
+
     def free_bytes(self) -> int: ...
 
 

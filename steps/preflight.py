@@ -39,8 +39,9 @@ def preflight(
 def check(stage: Stage, record: Record, store: Store, volume: Volume, document: Document) -> Release | None:
     """What must hold before a byte moves; the rollback target. Writes nothing, so that a dry run asks the same."""
     target = _rollback_target(stage, record, document.release.release_id, volume)
-    missing = missing_files(volume, document.manifest)
-    space.require(missing.copy_bytes, volume.free_bytes(), document.release.model)
+    manifest, missing = document.manifest, missing_files(volume, document.manifest)
+    left = volume.leftovers(manifest.model, manifest.commit)
+    space.require(missing.copy_bytes, volume.free_bytes(), manifest.model, left)
     stage.serving.check_room(document.release)
     store.check_writable()
     return target

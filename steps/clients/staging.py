@@ -63,6 +63,18 @@ def finished(place: Place) -> dict[str, int]:
     return {path: size for path, size in found.items() if not path.startswith(PARTIAL)}
 
 
+def of_others(place: Place) -> dict[str, int]:
+    """Bytes by directory, relative to the root, of attempts at other commits; a file that two share counts for each."""
+    with translated("read", place.staging.parent):
+        others = set(place.staging.parent.glob("*/*")) - set(_attempts(place))
+    found: dict[str, int] = {}
+    for attempt in filter(_is_directory, sorted(others)):
+        with suppress(FileNotFoundError):  # swept meanwhile
+            sizes = places.entries(attempt).values()
+            found[str(attempt.relative_to(place.root))] = sum(size or 0 for size in sizes)
+    return found
+
+
 class Staging(StagingPort):
     """Raises Conflict when another attempt has published the commit, and so removed this directory."""
 

@@ -52,6 +52,9 @@ class Directory(ReadableVolume, WritableVolume):
     def staged(self, model: str, commit: str) -> Mapping[str, int]:
         return staging.finished(Place.of(self._root, model, commit))
 
+    def leftovers(self, model: str, commit: str) -> Mapping[str, int]:
+        return staging.of_others(Place.of(self._root, model, commit))
+
     def free_bytes(self) -> int:
         try:
             with translated("read", self._root):

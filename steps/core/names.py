@@ -141,9 +141,6 @@ class Layout:
     def release(self, deployment: str, release_id: str) -> str:
         return self._join("releases", deployment, f"{release_id}.json")
 
-    def releases_prefix(self, deployment: str) -> str:
-        return self._join("releases", deployment, "")
-
     def history(self, deployment: str, time: str, run: str) -> str:
         """``time`` sorts as text, so a listing of the prefix is in order."""
         return self._join("history", deployment, f"{time}-{run}.json")

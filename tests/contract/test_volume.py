@@ -137,6 +137,15 @@ def test_what_an_unfinished_attempt_has_finished_is_known_and_what_it_writes_sti
     assert directory.staged(MODEL.manifest.model, MODEL.manifest.commit) == {}
 
 
+def test_what_attempts_at_other_commits_left_is_known_with_its_size(directory, tmp_path):
+    assert directory.leftovers(*NAMES) == {}
+    for commit, size in ((MODEL.commit, 5), ("0" * 40, 7)):
+        dead = tmp_path / ".staging" / "org--stub" / f"{commit}.dead"
+        (dead / "sub").mkdir(parents=True)
+        (dead / "sub" / "a").write_bytes(bytes(size))
+    assert directory.leftovers(*NAMES) == {f".staging/org--stub/{'0' * 40}.dead": 7}
+
+
 def test_a_file_that_an_attempt_left_beside_its_directory_blocks_nobody_and_is_swept(directory, tmp_path):
     left = tmp_path / ".staging" / "org--stub" / f"{MODEL.commit}.dead.json"
     left.parent.mkdir(parents=True)

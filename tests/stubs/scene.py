@@ -70,6 +70,8 @@ class FakeVolume:
     free: int = 10**9
     half: dict[str, dict[str, int]] = field(default_factory=dict)
     """By commit, the sizes of what an attempt has finished."""
+    left: dict[str, int] = field(default_factory=dict)
+    """By directory, the sizes of what attempts at other commits left."""
 
     def manifest(self, model: str, commit: str) -> Manifest | None:
         return self.manifests.get(commit)
@@ -80,6 +82,9 @@ class FakeVolume:
 
     def staged(self, model: str, commit: str) -> dict[str, int]:
         return self.half.get(commit, {})
+
+    def leftovers(self, model: str, commit: str) -> dict[str, int]:
+        return self.left
 
     def free_bytes(self) -> int:
         return self.free

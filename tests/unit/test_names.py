@@ -210,7 +210,6 @@ def test_prefixes_of_listings_end_in_a_slash_so_that_no_neighbour_is_listed():
     for prefix, key in (
         (layout.model_prefix("o/n", COMMIT), layout.model_file("o/n", COMMIT, "x")),
         (layout.manifests_prefix("o/n"), layout.manifest("o/n", COMMIT)),
-        (layout.releases_prefix("chat"), layout.release("chat", "0" * 12)),
         (layout.history_prefix("chat"), layout.history("chat", "t", "r")),
     ):
         assert prefix.endswith("/")

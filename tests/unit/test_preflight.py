@@ -147,6 +147,14 @@ def test_a_volume_that_is_too_small_is_named_with_both_numbers(scene):
     check(scene)
 
 
+def test_what_other_attempts_left_is_named_with_its_size_where_there_is_no_room(scene):
+    scene.volume.free = 1049
+    scene.volume.left = {f".staging/org--x/{n}": n * 1000 for n in range(1, 6)}
+    largest = r"\.staging/org--x/5 \(5,000 bytes\), .*/4 \(4,000 bytes\), .*/3 \(3,000 bytes\) and 2 more"
+    with pytest.raises(NoSpace, match=f"attempts at other commits left {largest}, which can be removed"):
+        check(scene)
+
+
 def test_what_an_unfinished_attempt_left_on_the_volume_needs_no_space_again(scene):
     scene.volume.half[NEW.commit] = {f.path: f.size for f in make_manifest(NEW.commit[0]).files}
     scene.volume.free = 0

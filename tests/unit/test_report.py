@@ -137,7 +137,9 @@ def test_a_read_only_store_is_noted():
 
 def test_a_bug_on_the_way_is_noted_and_the_report_is_written_all_the_same():
     """What an adapter did not foresee: a journal that may not be read, a code that boto3 has never sent."""
-    world = World(promoted(), Record(live=NEW), store=KeyError("UploadId"), serving=PermissionError("run.json"))
+    world = World(
+        promoted(), Record(live=NEW.release_id), store=KeyError("UploadId"), serving=PermissionError("run.json")
+    )
     outputs = world.report()
     assert "a bug (PermissionError)" in outputs.summary
     assert "a bug (KeyError)" in outputs.summary
