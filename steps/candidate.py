@@ -50,7 +50,7 @@ def started_release(stage: Stage, store: Callable[[], Store], layout: Layout, re
     return stage.serving.release(release_id) or resolved_release(stage, store, layout, release_id)
 
 
-def ensure(stage: Stage, held: Held, release: Release, owner: str) -> Up:
+def ensure(stage: Stage, held: Held, release: Release, owner: str, proved_commit: str) -> Up:
     """Bring ``release`` up from wherever the record is. ``held`` comes from ``recovery.settle``.
 
     Raises Failed for a candidate that does not come up, after adding it to ``refused``; Conflict, Refused, Corrupt.
@@ -58,7 +58,7 @@ def ensure(stage: Stage, held: Held, release: Release, owner: str) -> Up:
     release_id, record = release.release_id, held.record
     match rollout.course(stage.deployment, record, release_id, owner, abandoned=False):
         case "begin":
-            return _start(stage, _begin(stage, held, release, owner), release, owner)
+            return _start(stage, _begin(stage, held, release, owner, proved_commit), release, owner)
         case "continue":
             return _start(stage, _renew(stage, held, release, owner), release, owner)
         case "repair":
@@ -108,10 +108,10 @@ def require_rollback_target(stage: Stage, record: Record) -> Release | None:
     return release
 
 
-def _begin(stage: Stage, held: Held, release: Release, owner: str) -> Held:
+def _begin(stage: Stage, held: Held, release: Release, owner: str, proved_commit: str) -> Held:
     record = held.record
     rollout.check_pointer(stage.deployment, record, held.target)
-    require_rollback_target(stage, record)
+    rollout.check_proved(stage.deployment, require_rollback_target(stage, record), proved_commit)
     claim = _claim(stage, record, release, owner)
     return stage.serving.swap(held, rollout.begin(record, release.release_id, claim))
 

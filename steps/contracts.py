@@ -113,12 +113,21 @@ class ChecksumOutputs:
     checked_bytes: int
 
 
+ANY = "any"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeployInputs:
+    """``proved_commit`` is the one that ``checksum`` proved as rollback target, empty where nothing served.
+
+    Room is made for nothing else; ``any`` where a person goes back by hand and takes what serves for bad.
+    """
+
     deployment: str
     release_id: str
     run: str
     owner: str
+    proved_commit: str = ANY
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,10 +137,13 @@ class DeployOutputs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SmokeInputs:
+    """``proved_commit`` as of deploy, whose work is begun anew here where a rollback has undone it."""
+
     deployment: str
     release_id: str
     run: str
     owner: str
+    proved_commit: str = ANY
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,12 +157,16 @@ class SmokeOutputs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PromoteInputs:
-    """With ``refuse_previous`` the release that served until now is not tried again by itself: a rollback by hand."""
+    """``proved_commit`` as of smoke.
+
+    With ``refuse_previous`` the release that served until now is not tried again by itself: a rollback by hand.
+    """
 
     deployment: str
     release_id: str
     run: str
     owner: str
+    proved_commit: str = ANY
     proof: str = ""
     refuse_previous: bool = False
 

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 def promote(inputs: PromoteInputs, stage: Stage, release: Release) -> PromoteOutputs:
     """Idle at the end, with clients at this release. Proves again where other pods run than ``proof`` names."""
     held = settle(stage, inputs.release_id, inputs.owner)
-    up = ensure(stage, held, release, inputs.owner)
+    up = ensure(stage, held, release, inputs.owner, inputs.proved_commit)
     if up.held.record.phase in ("testing", "repairing"):
         _require_proof(inputs, stage, up)
     match up.held.record.phase:

@@ -28,7 +28,8 @@ def smoke(
     inputs: SmokeInputs, stage: Stage, release: Release, store: Callable[[], Store], layout: Layout
 ) -> SmokeOutputs:
     """Raises Failed, after refusing the candidate, or Transient where nothing could be concluded."""
-    up = ensure(stage, settle(stage, inputs.release_id, inputs.owner), release, inputs.owner)
+    held = settle(stage, inputs.release_id, inputs.owner)
+    up = ensure(stage, held, release, inputs.owner, inputs.proved_commit)
     with refused_when_failed(stage, up.held, inputs.owner):
         proof = prove(stage, up.release)
         keep(store, layout.report(inputs.run, EVIDENCE), proof)

@@ -83,11 +83,14 @@ def build(config: TemplateConfig) -> WorkflowTemplate:
         previous_manifest_sha256=found.previous_manifest_sha256,
     )
     flow.call(CHECKSUM, both, after=[POPULATE], when=if_new)
-    candidate = DeployInputs(deployment=name, release_id=release, run=RUN, owner=OWNER)
+    back = found.previous_commit
+    candidate = DeployInputs(deployment=name, release_id=release, run=RUN, owner=OWNER, proved_commit=back)
     flow.call(DEPLOY, candidate, after=[CHECKSUM], when=if_new)
-    suspect = SmokeInputs(deployment=name, release_id=release, run=RUN, owner=OWNER)
+    suspect = SmokeInputs(deployment=name, release_id=release, run=RUN, owner=OWNER, proved_commit=back)
     tested = flow.call(SMOKE, suspect, after=[DEPLOY], when=if_new)
-    proved = PromoteInputs(deployment=name, release_id=release, run=RUN, owner=OWNER, proof=tested.proof)
+    proved = PromoteInputs(
+        deployment=name, release_id=release, run=RUN, owner=OWNER, proved_commit=back, proof=tested.proof
+    )
     flow.call(PROMOTE, proved, when=if_new)
     return _workflow(
         PROMOTE_TEMPLATE,

@@ -21,9 +21,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from steps.contracts import ANY
 from steps.core.budget import DRAIN
 from steps.core.record import Phase, Record
-from steps.core.release import Strategy
+from steps.core.release import Release, Strategy
 from steps.errors import Conflict, Failed, Refused
 
 Course = Literal["begin", "continue", "finish", "repair", "settled", "recover"]
@@ -102,6 +103,16 @@ def check_pointer(deployment: str, record: Record, target: str | None) -> None:
         raise Conflict(
             f"the endpoint of {deployment} sends clients to {target or 'nobody'}, its record says "
             f"{record.live or 'nobody'}: somebody moved it by hand; put it back and run again"
+        )
+
+
+def check_proved(deployment: str, target: Release | None, proved_commit: str) -> None:
+    """Raises Conflict where a rollback would go back to a commit that this run's ``checksum`` has not read."""
+    commit = target.commit if target else ""
+    if proved_commit not in (ANY, commit):
+        raise Conflict(
+            f"{commit or 'nothing'} serves as {deployment} now, and this run has proved {proved_commit or 'nothing'} "
+            "as what to go back to: somebody promoted in between; start a new promotion"
         )
 
 

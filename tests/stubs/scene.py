@@ -150,8 +150,8 @@ class Scene:
         held = self.serving.held
         self.serving.held = Held(replace(held.record, **fields), str(int(held.version) + 1), held.target)
 
-    def deploy(self, release: Release, owner: str = "run") -> float:
-        inputs = DeployInputs(deployment=DEPLOYMENT, release_id=release.release_id, run=owner, owner=owner)
+    def deploy(self, release: Release, owner: str = "run", **fields: Any) -> float:
+        inputs = DeployInputs(deployment=DEPLOYMENT, release_id=release.release_id, run=owner, owner=owner, **fields)
         found = resolved_release(self.stage, self._documents, self.layout, release.release_id)
         return deploy(inputs, self.stage, found).startup_seconds
 

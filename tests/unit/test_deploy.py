@@ -21,6 +21,15 @@ def scene():
     return scene
 
 
+def test_no_room_is_made_where_another_release_serves_than_the_one_that_was_proved(scene):
+    for proved in (THIRD.commit, ""):
+        with pytest.raises(Conflict, match="somebody promoted in between; start a new promotion"):
+            scene.deploy(NEW, proved_commit=proved)
+        assert scene.serving.calls == []
+    scene.deploy(NEW, proved_commit=OLD.commit)
+    scene.deploy(NEW, proved_commit=THIRD.commit)  # room is made already; what was proved then still is
+
+
 def test_recreate_makes_room_before_it_starts_the_candidate(scene):
     scene.deploy(NEW)
     assert scene.serving.calls == [
