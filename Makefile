@@ -24,7 +24,7 @@ tour: $(VENV)/.local ## go on: an upgrade, refusals, a rollback, tampered bytes
 
 .PHONY: demo-down
 demo-down: ## stop all that the demo started and remove .local; what was fetched stays
-	@if [ -x $(RUN) ]; then $(RUN) -m workflows.demo --down; fi
+	@if [ -e $(VENV)/.local ] || [ -e $(VENV)/.dev ]; then $(RUN) -m workflows.demo --down; fi
 
 .PHONY: test
 test: check ## all checks and tests; no root, under five minutes

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from steps.errors import Failed
+from steps.errors import BadInput, Failed
 from workflows import command, config
 from workflows.checkout import typed
 from workflows.command import say
+from workflows.config import LOCAL_FILE
 from workflows.local import client, demo_hub
 from workflows.local.shell import Serving, Shell
 from workflows.local.smollm2 import MODEL
@@ -80,7 +81,8 @@ def tell(shell: Shell, serving: Serving) -> None:
 
 
 def take_down(home: Path) -> int:
-    """Stop all that runs, and remove what is ours in the local directory."""
+    """Stop all that runs, and remove what is ours in the local directory. Raises BadInput when it holds more."""
+    check_ours(home)
     if code := Shell(home).show("workflows.stop", "--local", "--force"):
         return code
     for path in (home / name for name in OURS):
@@ -92,6 +94,16 @@ def take_down(home: Path) -> int:
         home.rmdir()
     say("Stopped and removed. What was fetched stays in the cache for the next time; `make clean` removes that too.")
     return 0
+
+
+def check_ours(home: Path) -> None:
+    """Raises BadInput where somebody's own models were promoted in this directory: no demo may take those down."""
+    others = sorted({path.stem for path in (home / "serving").glob("*.json")} - {DEPLOYMENT})
+    if others or ((home / "serving").exists() and not demo_hub.is_ours(home / LOCAL_FILE)):
+        raise BadInput(
+            f"{home} holds more than the demo ({', '.join(others) or DEPLOYMENT}), so nothing is stopped or removed; "
+            f"to stop it run `{typed('workflows.stop', '--local')}`, to remove it remove the directory"
+        )
 
 
 def main() -> int:

@@ -33,8 +33,12 @@ class Tour:
 
     def promote(self, revision: str) -> Report:
         """Type it, and read the report that it leaves."""
-        self.shell.show("workflows.promote", "--model", MODEL, "--revision", revision, "--local")
-        return self.shell.newest_report()
+        before = self.shell.reported()
+        code = self.shell.show("workflows.promote", "--model", MODEL, "--revision", revision, "--local")
+        report = self.shell.newest_report()
+        if report.run in before:
+            raise Failed(f"the promotion ended with {code} and left no report; its output above says why")
+        return report
 
     def promote_again(self, revision: str) -> Report:
         """The same, with a person's leave where it failed in an earlier tour, or was rolled back by hand."""

@@ -3,6 +3,7 @@ import tomllib
 import pytest
 
 from steps.errors import BadInput
+from workflows import demo
 from workflows.config import load
 from workflows.local import demo_hub
 from workflows.local.demo_hub import DemoHub
@@ -57,3 +58,21 @@ def test_publishing_again_changes_nothing_and_a_new_version_moves_the_branch(tmp
     second = hub.publish("second", "main")
     assert hub.head("main") == hub.publish("second", "main") == second != first
     assert hub.head("v1") == first
+
+
+def test_the_demo_takes_nothing_down_that_is_not_its_own(tmp_path):
+    serving = tmp_path / "serving"
+    serving.mkdir()
+    (serving / "chat.json").write_text("{}")
+    with pytest.raises(BadInput, match="holds more than the demo \\(chat\\), so nothing is stopped or removed"):
+        demo.check_ours(tmp_path)
+    demo_hub.write_settings(tmp_path / "settings.toml", "http://127.0.0.1:1", ["vllm"])
+    demo.check_ours(tmp_path)
+    (serving / "assistant.json").write_text("{}")
+    with pytest.raises(BadInput, match="assistant"):
+        demo.check_ours(tmp_path)
+
+
+def test_a_directory_in_which_nothing_was_promoted_yet_can_be_taken_down(tmp_path):
+    (tmp_path / "services").mkdir()
+    demo.check_ours(tmp_path)

@@ -69,8 +69,13 @@ def check(file: Path, environ: Mapping[str, str]) -> None:
         raise BadInput(
             f"{' and '.join(found)} in the environment would win over the demo's own; unset and run it again"
         )
-    if file.exists() and not file.read_text(encoding="utf-8").startswith(HEADER):
+    if file.exists() and not is_ours(file):
         raise BadInput(f"{file} is not the demo's; move it away and run it again")
+
+
+def is_ours(file: Path) -> bool:
+    """Whether the demo wrote these settings."""
+    return file.exists() and file.read_text(encoding="utf-8").startswith(HEADER)
 
 
 def write_settings(file: Path, endpoint: str, serve_command: list[str]) -> None:

@@ -87,6 +87,10 @@ class Shell:
         entry = found[0]
         return Serving(url=entry["url"], commit=entry["live"]["commit"], refused=tuple(entry["refused"]))
 
+    def reported(self) -> frozenset[str]:
+        """The runs that have left a report."""
+        return frozenset(path.parent.name for path in (self.home / "reports").glob("*/report.json"))
+
     def newest_report(self) -> Report:
         """Of the run that ended last. Raises Failed when none has left one."""
         found = sorted((self.home / "reports").glob("*/report.json"), key=lambda path: path.stat().st_mtime_ns)

@@ -17,7 +17,7 @@ from steps.settings import PREFIX
 from workflows.checkout import CHECKOUT, typed
 from workflows.command import say
 from workflows.config import Config
-from workflows.local import seaweed
+from workflows.local import environment, seaweed
 from workflows.local.verbs import session
 from workflows.local.verbs.session import Session
 
@@ -54,11 +54,15 @@ class Bench:
         say(f"$ {typed(step.module, *args)}")
         with tempfile.TemporaryDirectory() as directory:
             own = {PREFIX + "OUTPUT_DIR": directory, PREFIX + "TERMINATION_LOG": os.devnull}
-            environ = {**os.environ, **self.session.given, **self.session.s3, **own}
+            environ = environment.of_the_machine(os.environ) | self._given() | own
             argv = [sys.executable, "-m", step.module, *args]
             if code := subprocess.run(argv, check=False, cwd=CHECKOUT, env=environ).returncode:
                 raise Failed(f"step {step.name} ended with {code}; its reason is above")
             return {name: (Path(directory) / name).read_text(encoding="utf-8") for name in outputs}
+
+    def _given(self) -> dict[str, str]:
+        """The settings and the keys, and none of the user's own that could lead elsewhere."""
+        return {**self.session.given, **self.session.s3, **self.session.hub}
 
 
 def bench(config: Config) -> Bench:

@@ -64,5 +64,6 @@ def _uv(*arguments: str) -> None:
 
 def like_pip(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment in which uv asks the index that pip was told of, and trusts whom pip trusts."""
-    known = {"UV_DEFAULT_INDEX": environ.get("PIP_INDEX_URL"), "SSL_CERT_FILE": environ.get("PIP_CERT")}
+    told = {"UV_DEFAULT_INDEX": "INDEX_URL", "UV_INDEX": "EXTRA_INDEX_URL", "UV_FIND_LINKS": "FIND_LINKS"}
+    known = {name: environ.get(f"PIP_{pip}") for name, pip in (*told.items(), ("SSL_CERT_FILE", "CERT"))}
     return {**{name: value for name, value in known.items() if value}, **environ}
