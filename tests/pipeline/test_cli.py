@@ -209,6 +209,7 @@ def test_a_terminal_that_goes_away_stops_the_run_as_ctrl_c_does(served: Desk):
     good = served.machine.status(DEPLOYMENT)["live"]
     served.publish("slow", seed=6, fault="slow-start:60")
     process = served.machine.start("promote", "--local", "--model", MODEL, "--revision", "slow")
+    served.machine.wait_for_step(process, "deploy")
     wait_until(lambda: served.machine.record(DEPLOYMENT)["phase"] == "swapping")
 
     assert process.stdout
