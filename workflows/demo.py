@@ -12,10 +12,10 @@ from workflows import command, config
 from workflows.checkout import typed
 from workflows.command import say
 from workflows.config import LOCAL_FILE
-from workflows.local import client, demo_hub
-from workflows.local.shell import Serving, Shell
-from workflows.local.smollm2 import MODEL
-from workflows.local.story import fact, heading, timed
+from workflows.local.demo import client, demo_hub
+from workflows.local.demo.shell import Serving, Shell
+from workflows.local.demo.smollm2 import MODEL
+from workflows.local.demo.story import fact, heading, timed
 
 DEPLOYMENT = "chat"
 """The entry of catalog.yaml."""

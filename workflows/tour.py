@@ -15,12 +15,12 @@ from steps.errors import Corrupt, Failed, Refused, StepError
 from workflows import command, config
 from workflows.command import say
 from workflows.demo import ANSWER, DEPLOYMENT, QUESTION
-from workflows.local import client, demo_hub, tamper
-from workflows.local.demo_hub import DemoHub
-from workflows.local.shell import Report, Shell
-from workflows.local.smollm2 import MODEL
-from workflows.local.story import fact, heading
-from workflows.local.tamper import Bench
+from workflows.local.demo import client, demo_hub, tamper
+from workflows.local.demo.demo_hub import DemoHub
+from workflows.local.demo.shell import Report, Shell
+from workflows.local.demo.smollm2 import MODEL
+from workflows.local.demo.story import fact, heading
+from workflows.local.demo.tamper import Bench
 
 LAST_SHARD = "model-00003-of-00003.safetensors"
 

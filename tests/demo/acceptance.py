@@ -18,8 +18,8 @@ from tests.stubs.machine import REPOSITORY, ask, served_root
 from workflows.config import Config, load
 from workflows.demo import ANSWER, DEPLOYMENT, QUESTION
 from workflows.local import seaweed
+from workflows.local.demo.smollm2 import MODEL
 from workflows.local.services import hub_disk
-from workflows.local.smollm2 import MODEL
 
 LIVE_SECONDS = 5.0
 STEPS = ("resolve", "preflight", "mirror", "populate", "checksum", "deploy", "smoke", "promote")

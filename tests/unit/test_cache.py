@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from workflows.local import cache
+from workflows.local.demo import cache
 
 
 def writing(text):

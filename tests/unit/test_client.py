@@ -5,7 +5,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from steps.errors import Failed
-from workflows.local import client
+from workflows.local.demo import client
 
 
 class Endpoint(BaseHTTPRequestHandler):

@@ -5,8 +5,8 @@ import pytest
 from steps.errors import BadInput
 from workflows import demo
 from workflows.config import load
-from workflows.local import demo_hub
-from workflows.local.demo_hub import DemoHub
+from workflows.local.demo import demo_hub
+from workflows.local.demo.demo_hub import DemoHub
 
 COMMAND = ["/cache/my vllm/bin/python", "-m", "vllm"]
 

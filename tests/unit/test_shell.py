@@ -8,7 +8,7 @@ import pytest
 
 from steps.errors import Failed
 from workflows.checkout import CHECKOUT
-from workflows.local.shell import Shell
+from workflows.local.demo.shell import Shell
 
 
 def line(step, exit_code=0, attempt=0, seconds=1.5):
@@ -69,7 +69,7 @@ def test_an_interrupt_is_left_to_the_command_that_is_shown(tmp_path):
     child = "import signal, sys, time; signal.signal(signal.SIGINT, lambda *_: sys.exit(30)); print('up', flush=True)\n"
     module = tmp_path / "sleeper.py"
     module.write_text(child + "time.sleep(60)\n")
-    parent = "import sys; from pathlib import Path; from workflows.local.shell import Shell\n"
+    parent = "import sys; from pathlib import Path; from workflows.local.demo.shell import Shell\n"
     parent += "sys.exit(10 + Shell(Path()).show('sleeper'))"
     process = subprocess.Popen(
         [sys.executable, "-c", parent],

@@ -3,7 +3,7 @@ import pytest
 from steps.contracts import CHECKSUM, SMOKE
 from steps.errors import Corrupt, Failed
 from workflows import tour
-from workflows.local.shell import Attempt, Report
+from workflows.local.demo.shell import Attempt, Report
 
 
 def report(outcome, **exit_codes):

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from steps.errors import BadInput
-from workflows.local import vllm_cpu
+from workflows.local.demo import vllm_cpu
 
 
 def test_a_machine_without_wheels_is_told_what_it_can_do():

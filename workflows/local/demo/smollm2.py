@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from steps.errors import Failed
-from workflows.local import cache
+from workflows.local.demo import cache
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 RECIPE = Path(__file__).with_name("smollm2_recipe.py")

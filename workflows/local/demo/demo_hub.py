@@ -10,10 +10,11 @@ from pathlib import Path
 from steps.clients.local import files
 from steps.errors import BadInput
 from workflows.config import LOCAL_FILE
-from workflows.local import cache, hub, smollm2, vllm_cpu
+from workflows.local import hub
+from workflows.local.demo import cache, smollm2, vllm_cpu
+from workflows.local.demo.smollm2 import MODEL, Version
+from workflows.local.demo.story import fact, heading, timed
 from workflows.local.services import hub_disk
-from workflows.local.smollm2 import MODEL, Version
-from workflows.local.story import fact, heading, timed
 
 HEADER = "# Written by `make demo`, removed by `make demo-down`. The environment wins over what is said here.\n"
 OVERRIDING = (

