@@ -100,6 +100,7 @@ def test_a_model_goes_from_the_hub_to_the_volume_and_is_proved(world):
     assert world.s3.who.secret_key not in said
 
 
+@pytest.mark.exhaustive
 def test_a_bit_that_flips_once_on_the_way_from_the_hub_costs_one_more_fetch(world):
     fault = world.hub.inject("download", flipped, path=SHARD)
     assert world.run(MIRROR).code == 0
@@ -119,6 +120,7 @@ def test_a_hub_that_goes_on_sending_other_bytes_is_refused_and_leaves_nothing(wo
     assert world.store.stat(world.model.manifest_key) is None
 
 
+@pytest.mark.exhaustive
 def test_tampered_bytes_in_the_store_are_caught_by_populate(world):
     world.model.mirror_into(world.store)
     key = world.damage(SHARD)
@@ -168,6 +170,7 @@ def test_a_populate_that_is_killed_leaves_nothing_but_staging_and_the_next_one_g
     assert world.debris() == []
 
 
+@pytest.mark.exhaustive
 def test_two_at_once_of_each_step_both_succeed_and_there_is_one_result(hub, s3, tmp_path):
     world = Bytes(hub, s3, tmp_path, {**weights(), **dict(list(MANY.items())[:20])})
     for step in (MIRROR, POPULATE):
@@ -194,6 +197,7 @@ def test_a_volume_that_ends_half_way_is_told_and_the_space_is_given_back(hub, s3
     assert not world.published.exists()
 
 
+@pytest.mark.exhaustive
 def test_a_bucket_that_is_missing_is_told_and_not_made(world):
     ended = world.run(MIRROR, {PREFIX + "BUCKET": "no-such-bucket"})
     assert ended.code == 12
@@ -201,6 +205,7 @@ def test_a_bucket_that_is_missing_is_told_and_not_made(world):
     assert "no-such-bucket" not in world.s3.buckets()
 
 
+@pytest.mark.exhaustive
 def test_a_key_that_may_only_read_is_told_at_the_first_write(world):
     keys = {"AWS_ACCESS_KEY_ID": READER.access_key, "AWS_SECRET_ACCESS_KEY": READER.secret_key}
     ended = world.run(MIRROR, keys)

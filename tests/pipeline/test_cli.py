@@ -175,6 +175,7 @@ def test_stop_ends_a_run_only_when_forced_and_the_next_promotion_starts_all_of_i
     assert answers(url)
 
 
+@pytest.mark.exhaustive
 def test_a_second_ctrl_c_ends_at_once_and_the_next_run_puts_right_what_was_left(served: Desk):
     good = served.machine.status(DEPLOYMENT)["live"]
     served.publish("slow", seed=5, fault="slow-start:60")
@@ -197,6 +198,7 @@ def test_a_second_ctrl_c_ends_at_once_and_the_next_run_puts_right_what_was_left(
     assert served_root(served.url()).endswith(good["commit"])
 
 
+@pytest.mark.exhaustive
 def test_a_run_goes_on_when_nobody_reads_what_it_says(served: Desk):
     process = served.machine.start("promote", "--local", "--model", MODEL)
     assert process.stdout
@@ -205,6 +207,7 @@ def test_a_run_goes_on_when_nobody_reads_what_it_says(served: Desk):
     assert process.wait(60) == 0
 
 
+@pytest.mark.exhaustive
 def test_a_terminal_that_goes_away_stops_the_run_as_ctrl_c_does(served: Desk):
     good = served.machine.status(DEPLOYMENT)["live"]
     served.publish("slow", seed=6, fault="slow-start:60")
@@ -221,6 +224,7 @@ def test_a_terminal_that_goes_away_stops_the_run_as_ctrl_c_does(served: Desk):
     assert served_root(served.url()).endswith(good["commit"])
 
 
+@pytest.mark.exhaustive
 def test_a_run_that_takes_too_long_is_stopped_and_exits_124(served: Desk):
     good = served.machine.status(DEPLOYMENT)["live"]
     served.publish("slow", seed=7, fault="slow-start:60")

@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from tests.stubs.machine import answers, served_root
 from tests.stubs.world import World
 
@@ -72,6 +74,7 @@ def test_a_second_promotion_waits_for_the_first(world: World):
     assert "already live" in second.text
 
 
+@pytest.mark.exhaustive
 def test_a_slow_start_is_waited_for(world: World):
     world.publish(seed=1, fault="slow-start:3")
 
@@ -91,6 +94,7 @@ def test_a_failed_first_promotion_leaves_nothing_behind_and_says_so(world: World
     assert "nothing serves" in ended.text
 
 
+@pytest.mark.exhaustive
 def test_blue_green_serves_without_a_gap(world: World):
     world.catalog(strategy="blue-green")
     world.publish(seed=1)
