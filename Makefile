@@ -28,14 +28,16 @@ demo-down: ## stop all that the demo started and remove .local; what was fetched
 
 .PHONY: test
 test: check ## all checks and tests; no root, under five minutes
-	$(RUN) -m pytest --numprocesses=$(TEST_PROCESSES) -m "not exhaustive"
+	$(PYTEST) -m "not exhaustive"
 
 # More than two cores' worth, because many tests wait for processes to start and to end.
 TEST_PROCESSES ?= 3
+# A file's tests share what is expensive to set up; the slowest files come first, as pyproject.toml orders them.
+PYTEST = $(RUN) -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile --no-loadscope-reorder
 
 .PHONY: fault-test
 fault-test: $(VENV)/.dev ## the long rows of the tables of faults
-	$(RUN) -m pytest --numprocesses=$(TEST_PROCESSES) -m exhaustive
+	$(PYTEST) -m exhaustive
 
 .PHONY: check
 check: $(VENV)/.dev ## lint, format, types, directions of imports
