@@ -11,7 +11,7 @@ from steps import copying, parallel, releases
 from steps.contracts import POPULATE, PopulateInputs, PopulateOutputs
 from steps.core import space, transfer
 from steps.core.manifest import File, Manifest
-from steps.core.names import Layout
+from steps.core.names import Layout, slug
 from steps.core.parts import Part
 from steps.core.transfer import Transfer
 from steps.entry import run_step
@@ -42,7 +42,7 @@ def is_published(volume: WritableVolume, manifest: Manifest) -> bool:
     found = volume.manifest(manifest.model, manifest.commit)
     if found is None:
         return False
-    where = f"the directory of {manifest.model} at {manifest.commit}"
+    where = f"directory {slug(manifest.model)}/{manifest.commit} of the volume"
     if found.sha256 != manifest.sha256:
         raise Corrupt(f"{where} was published from another manifest; move it away when nothing serves it, run again")
     if wrong := transfer.differences(manifest, dict(volume.sizes(manifest.model, manifest.commit))):

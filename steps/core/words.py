@@ -3,6 +3,7 @@
 from steps.core.account import Account
 from steps.core.amounts import seconds
 from steps.core.outcome import GOOD, Outcome
+from steps.errors import BadInput, Missing
 
 HEADLINES: dict[Outcome, str] = {
     "promoted": "promoted",
@@ -53,9 +54,15 @@ def advice(account: Account) -> tuple[str, ...]:
     if account.refused and account.release:
         allow = _command(account, "allow", f"--release {account.release.release_id}")
         return (f"the same release is not tried again until you allow it: {allow}",)
-    if account.outcome == "refused":
+    if account.outcome == "refused" or _wants_mending(account):
         return ("mend what the sentence names, and run the same command again",)
     return (f"go on where it ended: {_again(account)}",)
+
+
+def _wants_mending(account: Account) -> bool:
+    """What was asked for cannot be had as it was asked for: doing the same again would end the same way."""
+    codes = [line.exit_code for line in account.lines if line.step == account.failed_step]
+    return codes[-1:] in ([BadInput.exit_code], [Missing.exit_code])
 
 
 def _why(account: Account) -> str:

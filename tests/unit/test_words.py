@@ -50,6 +50,11 @@ def test_a_failure_tells_how_to_go_on():
     )
 
 
+def test_what_the_hub_does_not_have_is_mended_and_not_retried():
+    absent = draw_up(run(failed("resolve", 12, "Missing: org/chat does not exist")), OLD_LIVE)
+    assert advice(absent) == ("mend what the sentence names, and run the same command again",)
+
+
 def test_a_rollback_says_that_the_previous_model_serves_again():
     account = draw_up(rolled_back(), OLD_LIVE)
     assert summary(account).endswith(

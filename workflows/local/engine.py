@@ -129,7 +129,7 @@ class Engine:
         ledger.change(phase="Running", message="")
         phase = self._walk(self._workflow.main, ledger, locks, _scope(ledger.run))
         end: Phase = "Succeeded"
-        if self._workflow.on_exit and self._control.wish is not Wish.TERMINATE:
+        if self._workflow.on_exit and self._control.hear() is not Wish.TERMINATE:
             scope = {**_scope(ledger.run), "workflow.status": phase}
             end = self._walk(self._workflow.on_exit, ledger, locks, scope)
         self._close(ledger, end if phase == "Succeeded" else phase)
