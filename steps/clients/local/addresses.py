@@ -46,7 +46,7 @@ def server_port(directory: Path, busy: Collection[int]) -> int:
     path = directory / "servers.json"
     kept: list[int] = _read(path, "ports", list) if path.exists() else []
     for port in kept:
-        if port not in busy and _free(port):
+        if port not in busy and is_free(port):
             return port
     port = _choose({*busy, *kept})
     files.replace(path, path.with_suffix(".aside"), json.dumps({"ports": [*kept, port]}).encode())
@@ -56,12 +56,13 @@ def server_port(directory: Path, busy: Collection[int]) -> int:
 def _choose(taken: Collection[int]) -> int:
     for _ in range(200):
         port = random.choice(CHOICE)  # noqa: S311  # not a secret
-        if port not in taken and _free(port):
+        if port not in taken and is_free(port):
             return port
     raise Transient(f"no port of {CHOICE[0]} to {CHOICE[-1]} is free on {HOST}; end what holds them")
 
 
-def _free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether a server could listen there now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -5,12 +5,11 @@ Each of its services also listens on its port plus 10,000, and on a Unix socket 
 
 import json
 import secrets
-import socket
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from steps.clients.local.addresses import HOST
+from steps.clients.local.addresses import is_free
 from workflows.local.services.store_keys import write_private
 
 GRPC_OFFSET = 10_000
@@ -74,14 +73,4 @@ def _released(ports: Ports) -> bool:
 
 
 def _free(port: int) -> bool:
-    return _bindable(port) and _bindable(port + GRPC_OFFSET)
-
-
-def _bindable(port: int) -> bool:
-    with socket.socket() as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            s.bind((HOST, port))
-        except OSError:
-            return False
-        return True
+    return is_free(port) and is_free(port + GRPC_OFFSET)
