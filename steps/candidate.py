@@ -15,7 +15,8 @@ from steps.core.rollout import Claim
 from steps.errors import Conflict, Corrupt, Failed, StepError
 from steps.health import healthy, is_stuck, look
 from steps.pods import wait_ready
-from steps.ports import Held, Pod, Store
+from steps.ports.serving import Held, Pod
+from steps.ports.store import Store
 from steps.stage import Stage
 
 log = logging.getLogger(__name__)

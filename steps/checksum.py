@@ -20,7 +20,7 @@ from steps.core.manifest import File, Manifest
 from steps.core.safetensors import Header, Malformed
 from steps.entry import run_step
 from steps.errors import Corrupt
-from steps.ports import ReadableVolume
+from steps.ports.volume import ReadableVolume
 from steps.progress import Progress
 from steps.settings import Settings
 

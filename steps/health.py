@@ -3,7 +3,7 @@
 from typing import Literal
 
 from steps.core.release import Release
-from steps.ports import Pod
+from steps.ports.serving import Pod
 from steps.stage import Stage
 
 Standing = Literal["serves", "silent", "ended", "other"]

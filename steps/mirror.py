@@ -16,7 +16,8 @@ from steps.core.parts import Part
 from steps.core.transfer import Transfer
 from steps.entry import run_step
 from steps.errors import Conflict, Corrupt, Transient
-from steps.ports import Hub, Object, Store
+from steps.ports.hub import Hub
+from steps.ports.store import Object, Store
 from steps.progress import Progress
 from steps.settings import Settings
 

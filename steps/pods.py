@@ -4,7 +4,7 @@ import logging
 
 from steps.core.verdict import last_words
 from steps.errors import Conflict, Failed
-from steps.ports import Held, Pod
+from steps.ports.serving import Held, Pod
 from steps.stage import Stage
 
 POLL_SECONDS = 0.3

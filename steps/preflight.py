@@ -15,7 +15,9 @@ from steps.core.transfer import Transfer
 from steps.entry import run_step
 from steps.errors import Corrupt
 from steps.health import healthy
-from steps.ports import Held, Store, Volume
+from steps.ports.serving import Held
+from steps.ports.store import Store
+from steps.ports.volume import Volume
 from steps.recovery import settle
 from steps.settings import Settings
 from steps.stage import Stage, connect

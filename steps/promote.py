@@ -10,7 +10,7 @@ from steps.core import rollout
 from steps.core.names import Layout
 from steps.core.release import Release
 from steps.entry import run_step
-from steps.ports import Held
+from steps.ports.serving import Held
 from steps.proof import name_pods, prove, require_pass
 from steps.recovery import settle
 from steps.settings import Settings

@@ -9,7 +9,7 @@ from steps.core.release import Release
 from steps.core.verdict import Seen, judge, last_words
 from steps.errors import Failed, Transient
 from steps.pods import LOG_LINES, keep_log
-from steps.ports import Pod
+from steps.ports.serving import Pod
 from steps.stage import Stage
 
 PAUSE_SECONDS = 1.0

@@ -13,7 +13,7 @@ from steps.core.rollout import Course
 from steps.errors import Conflict, Failed, RollbackFailed, StepError, Transient
 from steps.health import healthy, look
 from steps.pods import keep_log, wait_ready
-from steps.ports import Held
+from steps.ports.serving import Held
 from steps.proof import prove_again
 from steps.stage import Stage
 

@@ -3,7 +3,7 @@
 from steps.core.names import Layout, check_deployment
 from steps.core.release import Document, parse_document
 from steps.errors import Corrupt, Missing
-from steps.ports import Store
+from steps.ports.store import Store
 
 
 def read(store: Store, layout: Layout, deployment: str, release_id: str) -> Document:

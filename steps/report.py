@@ -20,7 +20,9 @@ from steps.core.run import Node, Phase, Run
 from steps.core.words import summary
 from steps.entry import run_step
 from steps.errors import StepError
-from steps.ports import Journal, Serving, Store
+from steps.ports.journal import Journal
+from steps.ports.serving import Serving
+from steps.ports.store import Store
 from steps.settings import Settings
 
 log = logging.getLogger(__name__)

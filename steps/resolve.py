@@ -16,7 +16,8 @@ from steps.core.selection import select
 from steps.entry import run_step
 from steps.errors import Corrupt, Transient
 from steps.parallel import in_order
-from steps.ports import Hub, HubFile, Store
+from steps.ports.hub import Hub, HubFile
+from steps.ports.store import Store
 from steps.settings import Settings
 
 if TYPE_CHECKING:  # pydantic and yaml take longer to load than --help may take to answer

@@ -13,7 +13,7 @@ from steps.core.names import Layout
 from steps.core.release import Release
 from steps.entry import run_step
 from steps.errors import StepError
-from steps.ports import Store
+from steps.ports.store import Store
 from steps.proof import prove, require_pass
 from steps.recovery import settle
 from steps.settings import Settings

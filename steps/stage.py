@@ -6,7 +6,9 @@ from pathlib import Path
 from steps.core.budget import Patience
 from steps.core.names import slug
 from steps.core.release import Release
-from steps.ports import Chat, Clock, Serving
+from steps.ports.chat import Chat
+from steps.ports.clock import Clock
+from steps.ports.serving import Serving
 from steps.settings import Settings
 
 

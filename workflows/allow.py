@@ -8,7 +8,7 @@ import typer
 from steps.core import rollout
 from steps.core.names import check_deployment, check_release_id
 from steps.errors import Missing
-from steps.ports import Serving
+from steps.ports.serving import Serving
 from workflows import command
 from workflows.command import LocalFlag
 

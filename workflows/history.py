@@ -13,7 +13,7 @@ from steps.core.amounts import seconds
 from steps.core.history import Entry, parse
 from steps.core.names import Layout, check_deployment
 from steps.errors import Corrupt
-from steps.ports import Store
+from steps.ports.store import Store
 from workflows import command
 from workflows.command import DeploymentOption, LocalFlag, OutputOption
 

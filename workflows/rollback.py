@@ -14,7 +14,7 @@ from workflows.checkout import typed
 from workflows.command import LocalFlag
 
 if TYPE_CHECKING:
-    from steps.ports import Held
+    from steps.ports.serving import Held
     from workflows.config import Config
 
 

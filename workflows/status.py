@@ -14,7 +14,7 @@ from workflows.checkout import typed
 from workflows.command import DeploymentOption, LocalFlag, OutputOption
 
 if TYPE_CHECKING:
-    from steps.ports import Serving
+    from steps.ports.serving import Serving
     from workflows.config import Config
 
 

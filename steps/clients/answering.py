@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 
 from steps.clients.meter import LIMIT, Meter
-from steps.ports import Answer
+from steps.ports.chat import Answer
 
 if TYPE_CHECKING:
     from openai import APIConnectionError, APIStatusError

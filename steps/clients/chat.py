@@ -11,7 +11,7 @@ import httpx2
 from steps.clients.answering import Answering
 from steps.clients.meter import Meter
 from steps.core.release import Smoke
-from steps.ports import Answer
+from steps.ports.chat import Answer
 from steps.settings import PREFIX, Settings
 
 if TYPE_CHECKING:

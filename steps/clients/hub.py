@@ -32,7 +32,7 @@ from steps.clients.hub_errors import Asked, told_to_stay_away, told_to_wait, tra
 from steps.core.manifest import File, is_sha256
 from steps.core.names import is_commit
 from steps.errors import Corrupt, Missing
-from steps.ports import HubFile, Ranges, Tree
+from steps.ports.hub import HubFile, Ranges, Tree
 from steps.settings import Settings
 
 CONNECT_SECONDS = 5.0

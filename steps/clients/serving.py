@@ -3,7 +3,7 @@
 import os
 
 from steps.errors import BadInput
-from steps.ports import Serving
+from steps.ports.serving import Serving
 from steps.settings import Settings
 
 

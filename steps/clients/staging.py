@@ -23,8 +23,8 @@ from steps.clients.volume_errors import translated
 from steps.core.manifest import File, Manifest
 from steps.core.transfer import differences
 from steps.errors import Conflict, Corrupt, Transient
-from steps.ports import Draft
-from steps.ports import Staging as StagingPort
+from steps.ports.volume import Draft
+from steps.ports.volume import Staging as StagingPort
 
 SHOWN = 3
 PARTIAL = ".partial-"

@@ -19,7 +19,7 @@ from steps.clients.store_errors import code_of, require
 from steps.core import parts
 from steps.core.names import Layout
 from steps.errors import BadInput, Conflict, Corrupt, Transient
-from steps.ports import Object, Store, Upload
+from steps.ports.store import Object, Store, Upload
 from steps.settings import Settings
 
 CONNECT_SECONDS = 10

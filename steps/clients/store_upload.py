@@ -8,7 +8,7 @@ from botocore import exceptions as boto
 from steps.clients.bucket import Bucket
 from steps.clients.store_errors import status_of
 from steps.errors import Conflict, Transient
-from steps.ports import Object, Upload
+from steps.ports.store import Object, Upload
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from steps.clients.volume_errors import translated
 from steps.core import manifest as manifests
 from steps.core.manifest import Manifest
 from steps.errors import Corrupt, Missing
-from steps.ports import ReadableVolume, Staging, WritableVolume
+from steps.ports.volume import ReadableVolume, Staging, WritableVolume
 
 
 class Directory(ReadableVolume, WritableVolume):

@@ -5,7 +5,7 @@ from typing import Any
 
 from steps.core.release import Release
 from steps.core.verdict import SHOWN, Result, Verdict, worst
-from steps.ports import Answer
+from steps.ports.chat import Answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from steps.core.names import path_problem
 from steps.errors import Refused
-from steps.ports import HubFile, Tree
+from steps.ports.hub import HubFile, Tree
 
 _WEIGHTS = ("bin", "pt", "pth", "ckpt", "pkl", "pickle", "npy", "npz", "h5", "msgpack", "onnx", "gguf")
 _CODE = ("py", "sh", "so", "dll", "exe")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from steps.core.release import Release, Smoke
-from steps.ports import Answer
+from steps.ports.chat import Answer
 
 Result = Literal["pass", "fail", "inconclusive"]
 

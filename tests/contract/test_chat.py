@@ -11,7 +11,7 @@ import pytest
 
 from steps.clients.chat import PodChat, connect
 from steps.core.release import Smoke
-from steps.ports import Answer, Chat
+from steps.ports.chat import Answer, Chat
 from steps.settings import from_environment
 from tests.stubs.chat import FakeChat, Model
 from tests.stubs.model_server import Server

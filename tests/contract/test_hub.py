@@ -21,7 +21,7 @@ from steps.clients.store import connect
 from steps.core.manifest import File
 from steps.core.names import Layout
 from steps.errors import Corrupt, Missing, Transient
-from steps.ports import HubFile
+from steps.ports.hub import HubFile
 from tests.stubs.hub import FakeHub, LocalHub, endless, failing, flipped, local_hub, reset, short, too_many, whole
 from workflows.local.services.hub_answers import Response
 

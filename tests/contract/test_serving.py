@@ -13,7 +13,7 @@ import pytest
 from steps.core.record import Record
 from steps.core.release import Release
 from steps.errors import BadInput, Conflict, Missing
-from steps.ports import Held, Pod, Serving
+from steps.ports.serving import Held, Pod, Serving
 from tests.stubs.local import Place, a_release, place_at, until
 from tests.stubs.serving import FakeServing, Manner
 

@@ -9,7 +9,7 @@ import pytest
 from steps.clients import store as stores
 from steps.core import parts
 from steps.errors import Conflict, Corrupt, Missing
-from steps.ports import Object, Store
+from steps.ports.store import Object, Store
 from tests.stubs.s3 import S3
 from tests.stubs.store import FakeStore, digest
 

@@ -15,7 +15,7 @@ from steps.core import parts
 from steps.core.names import Layout
 from steps.errors import BadInput, Conflict, Missing, Transient
 from steps.populate import populate
-from steps.ports import Store
+from steps.ports.store import Store
 from tests.stubs.proxy import Proxy, proxy, s3_error, web_page
 from tests.stubs.released import Released, weights
 from tests.stubs.s3 import S3

@@ -11,7 +11,7 @@ import pytest
 from steps.clients.volume import Directory
 from steps.clients.volume_errors import translated
 from steps.errors import BadInput, Conflict, Corrupt, Missing, NoSpace, Refused, Transient
-from steps.ports import Volume
+from steps.ports.volume import Volume
 from tests.stubs.released import Released, weights
 from tests.stubs.scene import FakeVolume
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from steps.core.release import Smoke
-from steps.ports import Answer
+from steps.ports.chat import Answer
 
 PARIS = "The capital of France is Paris."
 LATE = "did not come within 1 s: the server hangs"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from steps.core.manifest import File
 from steps.errors import Corrupt, Missing, Transient
-from steps.ports import HubFile, Ranges, Tree
+from steps.ports.hub import HubFile, Ranges, Tree
 from steps.settings import PREFIX, Settings, from_environment
 from workflows.local.hub import HubServer, configure, publish
 from workflows.local.services.hub_answers import Request, Response, failure

@@ -16,7 +16,7 @@ from steps.clients.local.serving import LocalServing
 from steps.core.names import slug
 from steps.core.record import Record
 from steps.core.release import Release, Serving
-from steps.ports import Pod
+from steps.ports.serving import Pod
 from steps.settings import from_environment
 from tests.stubs.leftovers import processes_of
 from tests.stubs.weights import write_model

@@ -9,7 +9,7 @@ from steps.core import manifest as manifests
 from steps.core.manifest import File, Manifest
 from steps.core.names import Layout
 from steps.core.release import Document, Release, Serving
-from steps.ports import Store
+from steps.ports.store import Store
 from tests.stubs.store import digest
 from tests.stubs.weights import safetensors
 

@@ -13,7 +13,7 @@ from steps.core.record import Record
 from steps.core.release import Document, Release, Serving
 from steps.deploy import deploy
 from steps.errors import StepError
-from steps.ports import Held
+from steps.ports.serving import Held
 from steps.promote import promote
 from steps.rollback import rollback
 from steps.smoke import smoke

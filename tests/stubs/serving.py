@@ -8,7 +8,7 @@ from itertools import count
 from steps.core.record import Record
 from steps.core.release import Release
 from steps.errors import Conflict, StepError
-from steps.ports import Held, Pod
+from steps.ports.serving import Held, Pod
 
 
 @dataclass(frozen=True, kw_only=True)

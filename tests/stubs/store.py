@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from steps.errors import Conflict, Corrupt, Missing
-from steps.ports import Object, Store, Upload
+from steps.ports.store import Object, Store, Upload
 
 
 class FakeStore(Store):

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from steps.errors import BadInput, Conflict, Corrupt, Failed, Missing, Refused
-from steps.ports import Pod
+from steps.ports.serving import Pod
 from tests.stubs.scene import Killed, Scene, make_release
 from tests.stubs.serving import Manner
 

@@ -6,7 +6,7 @@ from steps.contracts import PreflightInputs, PreflightOutputs
 from steps.core.record import Record
 from steps.core.release import Document
 from steps.errors import Conflict, Corrupt, Failed, Missing, NoSpace, Refused
-from steps.ports import Held
+from steps.ports.serving import Held
 from steps.preflight import preflight
 from tests.stubs.scene import Scene, make_manifest, make_release
 

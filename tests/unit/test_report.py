@@ -13,7 +13,7 @@ from steps.core.record import Record
 from steps.core.release import Release, Serving
 from steps.entry import flag
 from steps.errors import Conflict, Missing, NoSpace
-from steps.ports import Held
+from steps.ports.serving import Held
 from steps.report import Outside, report
 from tests.stubs.runs import COMMIT, NEW, RESOLVED, done, failed, on_exit, promoted, resolved, run
 from tests.stubs.serving import FakeServing

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from steps.core.names import path_problem
 from steps.core.selection import FILES_LIMIT, SMALL_BYTES_LIMIT, named, select, wants_remote_code
 from steps.errors import Refused
-from steps.ports import HubFile, Tree
+from steps.ports.hub import HubFile, Tree
 
 COMMIT = "c" * 40
 ESSENTIAL = ("config.json", "model.safetensors")

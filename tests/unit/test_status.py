@@ -3,7 +3,7 @@ from dataclasses import replace
 
 from steps.core.account import Named
 from steps.core.record import Record
-from steps.ports import Held
+from steps.ports.serving import Held
 from tests.stubs.scene import Scene, make_release
 from tests.stubs.serving import FakeServing
 from workflows.status import never_promoted, read, text

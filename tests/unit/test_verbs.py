@@ -7,7 +7,7 @@ import pytest
 from steps.core.names import Layout
 from steps.core.record import Record
 from steps.errors import Conflict, Missing
-from steps.ports import Held
+from steps.ports.serving import Held
 from tests.stubs.runs import past
 from tests.stubs.scene import Scene, make_release
 from tests.stubs.store import FakeStore

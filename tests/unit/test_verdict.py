@@ -7,7 +7,7 @@ from steps.core import canonical
 from steps.core.evidence import Proof
 from steps.core.release import Smoke
 from steps.core.verdict import Seen, Verdict, is_degenerate, judge, last_words, speed
-from steps.ports import Answer
+from steps.ports.chat import Answer
 from tests.stubs.chat import nothing
 from tests.stubs.scene import make_release
 

@@ -20,7 +20,7 @@ from steps.core import release as releases
 from steps.core import serverlog
 from steps.core.release import Release
 from steps.errors import BadInput
-from steps.ports import Pod
+from steps.ports.serving import Pod
 
 LOGS_KEPT = 4
 """Of each server: this start's, and those of the ones before."""

@@ -20,7 +20,7 @@ from steps.clients.local import files
 from steps.core import record as records
 from steps.core.record import Record
 from steps.errors import Conflict, Corrupt
-from steps.ports import Held
+from steps.ports.serving import Held
 
 ABSENT = "0"
 """The version of a record that was never written."""

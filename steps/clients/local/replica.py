@@ -14,7 +14,7 @@ from pathlib import Path
 from steps.clients.local import daemon, launch
 from steps.clients.local.addresses import HOST
 from steps.clients.local.daemon import Daemon
-from steps.ports import Pod
+from steps.ports.serving import Pod
 
 HEALTH_SECONDS = 2.0
 WAITING_LINE = 160

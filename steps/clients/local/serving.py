@@ -24,7 +24,7 @@ from steps.core.names import check_deployment, check_run
 from steps.core.record import Record
 from steps.core.release import Release
 from steps.errors import BadInput, Conflict, StepError
-from steps.ports import Held, Pod
+from steps.ports.serving import Held, Pod
 from steps.settings import Settings
 
 STOP_GRACE_SECONDS = 10.0

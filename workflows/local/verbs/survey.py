@@ -14,7 +14,10 @@ from steps.core.history import Entry
 from steps.core.names import Layout
 from steps.core.record import Record
 from steps.core.release import Release
-from steps.ports import Held, Hub, Store, Volume
+from steps.ports.hub import Hub
+from steps.ports.serving import Held
+from steps.ports.store import Store
+from steps.ports.volume import Volume
 from steps.report import name
 from steps.settings import Settings
 from steps.stage import Stage, connect

@@ -1,0 +1,97 @@
+"""What serves, as the steps see it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from steps.core.record import Record
+from steps.core.release import Release
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pod:
+    """One replica of a release. ``failure`` is why it never will be ready and what it said last; None while it may."""
+
+    uid: str
+    release_id: str
+    url: str | None
+    """``http://HOST:PORT``; None until it has an address."""
+    ready: bool
+    failure: str | None = None
+    waiting: str | None = None
+    """What it waits for, in words, while that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A record as it was read: ``version`` makes the next write conditional, ``target`` is where clients go."""
+
+    record: Record
+    version: str
+    target: str | None
+
+
+class Serving(Protocol):
+    """One deployment: its releases, its record, and the pointer that clients follow."""
+
+    @property
+    def url(self) -> str:
+        """Where clients find it."""
+        ...
+
+    def read(self) -> Held:
+        """A deployment that was never promoted has an empty record. Raises Conflict when the name is not ours.
+
+        Changes no record; the local endpoint, where it was killed, is brought back by whoever looks.
+        """
+        ...
+
+    def swap(self, held: Held, record: Record) -> Held:
+        """Write the record if it still is what was read. Raises Conflict otherwise."""
+        ...
+
+    def point(self, held: Held, record: Record, target: str | None) -> Held:
+        """As ``swap``, and move the pointer to release ``target`` in the same write."""
+        ...
+
+    def release(self, release_id: str) -> Release | None:
+        """As it was given to ``ensure``; kept while the record names it, so that a rollback needs no store."""
+        ...
+
+    def ensure(self, release: Release, replicas: int, owner: str) -> None:
+        """Have so many replicas of it run; returns at once. Raises Conflict unless the record shows this owner.
+
+        What runs already is left alone; a replica that has ended is started again.
+        """
+        ...
+
+    def stop(self, release_id: str, owner: str) -> None:
+        """Scale to zero and wait until its pods are gone; what it logged is kept. Raises Conflict like ``ensure``."""
+        ...
+
+    def remove(self, release_id: str, owner: str) -> None:
+        """``stop``, then forget it."""
+        ...
+
+    def replicas(self, release_id: str) -> int:
+        """Wanted replicas now, 0 for a release that is stopped or unknown."""
+        ...
+
+    def pods(self, release_id: str) -> tuple[Pod, ...]: ...
+
+    def releases(self) -> tuple[str, ...]:
+        """Ids of all that exist here, running or not."""
+        ...
+
+    def log_tail(self, release_id: str, lines: int) -> str: ...
+
+    def device_seen(self, uid: str) -> str | None:
+        """``cuda`` or ``cpu`` as this pod's own log tells; None where it does not, or where there is no such pod."""
+        ...
+
+    def owner_alive(self, owner: str) -> bool:
+        """Whether the run that owns the work in flight, or a pod of it, still exists."""
+        ...
+
+    def check_room(self, release: Release) -> None:
+        """Raises BadInput, Missing, NoSpace: what would keep a pod of this release from ever starting."""
+        ...

@@ -1,0 +1,80 @@
+"""Published model directories, as the steps see them."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from io import FileIO
+from typing import Protocol
+
+from steps.core.manifest import File, Manifest
+
+
+class Volume(Protocol):
+    """Published model directories, each written once and never again."""
+
+    def manifest(self, model: str, commit: str) -> Manifest | None:
+        """Of a published directory; None where it is not published. Raises Corrupt."""
+        ...
+
+    def sizes(self, model: str, commit: str) -> Mapping[str, int]:
+        """Of the files in a published directory, by path, nothing read; empty where it is not published."""
+        ...
+
+    def staged(self, model: str, commit: str) -> Mapping[str, int]:
+        """Sizes by path of the files that attempts at it have finished, not proved; what populate will take over."""
+        ...
+
+    def leftovers(self, model: str, commit: str) -> Mapping[str, int]:
+        """Bytes by directory of what attempts at other commits have left; each is swept when its own is published."""
+        ...
+
+    def free_bytes(self) -> int: ...
+
+
+class ReadableVolume(Volume, Protocol):
+    """As ``checksum`` sees it."""
+
+    def entries(self, model: str, commit: str) -> Mapping[str, int | None]:
+        """As ``sizes``, with None for what is no regular file: links, which are never followed, among them."""
+        ...
+
+    def open(self, model: str, commit: str, path: str) -> AbstractContextManager[FileIO]:
+        """A published file, read from the disk or its server and not from a cache. Raises Missing without rights."""
+        ...
+
+
+class Draft(Protocol):
+    """A file in the making. Leaving the context without ``keep`` leaves nothing of it."""
+
+    def write(self, offset: int, pieces: Sequence[bytes]) -> None:
+        """The pieces, one after the other, from there on; in any order, from several threads. Raises NoSpace."""
+        ...
+
+    def keep(self) -> None:
+        """From here on the file is finished, and on the disk. Raises NoSpace."""
+        ...
+
+
+class Staging(Protocol):
+    """A directory in the making. Any method may raise Conflict: somebody else has published the same by now."""
+
+    def adopt(self, file: File) -> bool:
+        """Take over a finished file of an earlier attempt, its content proved; False where there is none."""
+        ...
+
+    def write(self, file: File) -> AbstractContextManager[Draft]: ...
+
+    def publish(self) -> None:
+        """From here on the directory is there, whole."""
+        ...
+
+
+class WritableVolume(Volume, Protocol):
+    """As ``populate`` sees it."""
+
+    def stage(self, manifest: Manifest) -> AbstractContextManager[Staging]:
+        """Raises Missing when the volume is not there or not writable, before a byte is written."""
+        ...
+
+    def sweep(self, model: str, commit: str) -> None:
+        """Remove what attempts at a published commit have left; one that still runs meets Conflict."""
+        ...
