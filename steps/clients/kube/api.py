@@ -1,0 +1,99 @@
+"""The Kubernetes API as the adapters see it: a few verbs for every kind, in plain JSON, each failure one of ours.
+
+Objects are JSON as the API server speaks it: typed models would drop the fields of a newer server, and the decisions in
+``steps.core`` read JSON.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import quote
+
+FIELD_MANAGER = "vllm-promote"
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A resource as the API server's addresses name it."""
+
+    group: str
+    """Empty for the core group."""
+    version: str
+    plural: str
+    name: str
+    """What ``kind`` says in its objects."""
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str, name: str = "", below: str = "") -> str:
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        scope = f"/namespaces/{quote(namespace)}" if self.namespaced and namespace else ""
+        return "".join(
+            (root, scope, f"/{self.plural}", f"/{quote(name)}" if name else "", f"/{below}" if below else "")
+        )
+
+
+SERVICE = Kind("", "v1", "services", "Service")
+POD = Kind("", "v1", "pods", "Pod")
+EVENT = Kind("", "v1", "events", "Event")
+NODE = Kind("", "v1", "nodes", "Node", namespaced=False)
+DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment")
+REPLICA_SET = Kind("apps", "v1", "replicasets", "ReplicaSet")
+WORKFLOW = Kind("argoproj.io", "v1alpha1", "workflows", "Workflow")
+WORKFLOW_TEMPLATE = Kind("argoproj.io", "v1alpha1", "workflowtemplates", "WorkflowTemplate")
+
+
+class Api(Protocol):
+    """One namespace of a cluster. Every method may raise Transient, or Missing: no right to do it.
+
+    ``tests.stubs.kube`` has one in memory, which passes the same contract tests as the real one.
+    """
+
+    @property
+    def namespace(self) -> str: ...
+
+    def get(self, kind: Kind, name: str) -> Json | None:
+        """None where there is none."""
+        ...
+
+    def list(self, kind: Kind, *, labels: str = "", fields: str = "") -> list[Json]:
+        """Those that the selectors match; all pages."""
+        ...
+
+    def create(self, kind: Kind, body: Json) -> Json:
+        """``metadata.generateName`` may stand for a name. Raises Conflict where it exists, BadInput."""
+        ...
+
+    def replace(self, kind: Kind, body: Json) -> Json:
+        """Raises Conflict where it is no longer of ``metadata.resourceVersion``, or gone; BadInput."""
+        ...
+
+    def patch(self, kind: Kind, name: str, change: Json) -> Json:
+        """JSON merge patch; conditional where it names ``metadata.resourceVersion``. Raises Conflict, BadInput."""
+        ...
+
+    def apply(self, kind: Kind, body: Json, *, force: bool = False, dry_run: bool = False) -> Json:
+        """Server-side apply under our own field manager, validated strictly; conditional as ``patch`` is.
+
+        Raises Conflict naming who manages the fields in question, BadInput.
+        """
+        ...
+
+    def delete(self, kind: Kind, name: str, *, version: str = "", uid: str = "") -> None:
+        """The cluster removes its dependents, later. Nothing where there is none; Conflict where it is another."""
+        ...
+
+    def log(self, pod: str, container: str, lines: int, *, previous: bool = False) -> str:
+        """The last lines; empty where there is no log (yet, or any more)."""
+        ...
+
+    def watch(self, kind: Kind, name: str, version: str, seconds: float) -> Iterator[Json]:
+        """The object, each time that it changes; ends when the server ends it, after so many seconds at the latest.
+
+        Raises Missing when it is deleted, Transient also where ``version`` is too old: read it again.
+        """
+        ...

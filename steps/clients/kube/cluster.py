@@ -1,0 +1,198 @@
+"""The API server of a real cluster, by the kubernetes client: its configuration, its certificates, its logins."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+import urllib3
+from kubernetes import client as kubernetes
+from kubernetes import config as kubeconfig
+
+from steps.clients.kube import errors
+from steps.clients.kube.api import FIELD_MANAGER, POD, Json, Kind
+from steps.clients.kube.errors import Call
+from steps.errors import Missing
+
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 20.0
+BAD_REQUEST, NOT_FOUND = 400, 404
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+PAGE = 500
+OURS = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Implements ``Api``."""
+
+    client: kubernetes.ApiClient
+    namespace: str
+
+    def get(self, kind: Kind, name: str) -> Json | None:
+        request = _Request(call=self._call("get", kind, name), method="GET", path=kind.path(self.namespace, name))
+        status, body = self._ask(request)
+        return None if status == NOT_FOUND else _parsed(request.call, status, body)
+
+    def list(self, kind: Kind, *, labels: str = "", fields: str = "") -> list[Json]:
+        call, items, more = self._call("list", kind), list[Json](), ""
+        while True:
+            query = {"labelSelector": labels, "fieldSelector": fields, "limit": str(PAGE), "continue": more}
+            page = self._done(_Request(call=call, method="GET", path=kind.path(self.namespace), query=query))
+            items += page["items"]
+            if not (more := page.get("metadata", {}).get("continue", "")):
+                return items
+
+    def create(self, kind: Kind, body: Json) -> Json:
+        name = body["metadata"].get("name") or body["metadata"].get("generateName", "")
+        call, path = self._call("create", kind, name), kind.path(self.namespace)
+        return self._done(_Request(call=call, method="POST", path=path, query=OURS, body=body))
+
+    def replace(self, kind: Kind, body: Json) -> Json:
+        call, path = self._call("update", kind, name := body["metadata"]["name"]), kind.path(self.namespace, name)
+        return self._done(_Request(call=call, method="PUT", path=path, query=OURS, body=body))
+
+    def patch(self, kind: Kind, name: str, change: Json) -> Json:
+        call, path = self._call("patch", kind, name), kind.path(self.namespace, name)
+        return self._done(_Request(call=call, method="PATCH", path=path, query=OURS, body=change, content_type=MERGE))
+
+    def apply(self, kind: Kind, body: Json, *, force: bool = False, dry_run: bool = False) -> Json:
+        call, path = self._call("patch", kind, name := body["metadata"]["name"]), kind.path(self.namespace, name)
+        query = {**OURS, "force": "true" if force else "", "dryRun": "All" if dry_run else ""}
+        return self._done(_Request(call=call, method="PATCH", path=path, query=query, body=body, content_type=APPLY))
+
+    def delete(self, kind: Kind, name: str, *, version: str = "", uid: str = "") -> None:
+        call, path = self._call("delete", kind, name), kind.path(self.namespace, name)
+        known = {"resourceVersion": version, "uid": uid}
+        options = {"propagationPolicy": "Background", "preconditions": {k: v for k, v in known.items() if v}}
+        status, body = self._ask(_Request(call=call, method="DELETE", path=path, body=options))
+        if status != NOT_FOUND:
+            _parsed(call, status, body)
+
+    def log(self, pod: str, container: str, lines: int, *, previous: bool = False) -> str:
+        call = Call(verb="get", kind=POD, namespace=self.namespace, name=pod, subresource="log")
+        query = {"container": container, "tailLines": str(lines), "previous": "true" if previous else ""}
+        status, body = self._ask(
+            _Request(call=call, method="GET", path=POD.path(self.namespace, pod, "log"), query=query)
+        )
+        if status in (BAD_REQUEST, NOT_FOUND):  # its container waits to start, or the pod is gone
+            return ""
+        if not _good(status):
+            raise errors.failure(call, status, body)
+        return body
+
+    def watch(self, kind: Kind, name: str, version: str, seconds: float) -> Iterator[Json]:
+        call, query = self._call("watch", kind, name), {"watch": "true", "fieldSelector": f"metadata.name={name}"}
+        query |= {"resourceVersion": version, "timeoutSeconds": str(max(int(seconds), 1))}
+        path, patience = kind.path(self.namespace), seconds + READ_SECONDS
+        with self._opened(_Request(call=call, method="GET", path=path, query=query, patience=patience)) as answer:
+            if not _good(answer.status):
+                raise errors.failure(call, answer.status, answer.data.decode(errors="replace"))
+            for line in _lines(answer):
+                yield _changed(call, json.loads(line))
+
+    def _call(self, verb: str, kind: Kind, name: str = "") -> Call:
+        return Call(verb=verb, kind=kind, namespace=self.namespace, name=name)
+
+    def _ask(self, request: "_Request") -> tuple[int, str]:
+        with self._opened(request) as answer:
+            return answer.status, answer.data.decode(errors="replace")
+
+    def _done(self, request: "_Request") -> Json:
+        return _parsed(request.call, *self._ask(request))
+
+    @contextmanager
+    def _opened(self, request: "_Request") -> Iterator[urllib3.BaseHTTPResponse]:
+        """Translates what happens while it is read, too."""
+        method, url, headers, *_ = self.client.param_serialize(
+            request.method, request.target, header_params=request.headers, auth_settings=["BearerToken"]
+        )
+        timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=request.patience)
+        pool = self.client.rest_client.pool_manager
+        try:
+            answer = pool.request(
+                method,
+                url,
+                body=request.sent,
+                headers=headers,
+                timeout=timeout,
+                retries=False,  # whether to try again is decided by the caller, who knows what it was about
+                preload_content=False,
+            )
+            try:
+                yield answer
+            finally:
+                answer.release_conn()
+        except urllib3.exceptions.HTTPError as err:
+            raise errors.unreachable(request.call, err, self.client.configuration.host) from err
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Request:
+    """What goes over the wire; ``patience`` is in seconds, between two pieces of the answer."""
+
+    call: Call
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Json | None = None
+    content_type: str = "application/json"
+    patience: float = READ_SECONDS
+
+    @property
+    def target(self) -> str:
+        asked = urlencode({key: value for key, value in self.query.items() if value})
+        return f"{self.path}?{asked}" if asked else self.path
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Accept": "application/json", "Content-Type": self.content_type}
+
+    @property
+    def sent(self) -> str | None:
+        return None if self.body is None else json.dumps(self.body)
+
+
+def connect(namespace: str) -> Cluster:
+    """From within a pod by its service account, elsewhere by the kubeconfig. Raises Missing where there is neither."""
+    configuration = kubernetes.Configuration()
+    try:
+        if os.environ.get("KUBERNETES_SERVICE_HOST") and not os.environ.get("KUBECONFIG"):
+            kubeconfig.load_incluster_config(configuration)  # type: ignore[no-untyped-call]  # as the library ships it
+        else:
+            kubeconfig.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # as above
+    except (kubeconfig.ConfigException, OSError) as err:
+        raise Missing(f"no cluster is known here: {err}; set KUBECONFIG to a kubeconfig that is valid") from err
+    return Cluster(kubernetes.ApiClient(configuration), namespace)
+
+
+def _good(status: int) -> bool:
+    return 200 <= status < 300
+
+
+def _parsed(call: Call, status: int, body: str) -> Json:
+    if not _good(status):
+        raise errors.failure(call, status, body)
+    parsed: Json = json.loads(body)
+    return parsed
+
+
+def _changed(call: Call, event: Json) -> Json:
+    """Of an event of a watch. Raises Missing where the object was deleted."""
+    changed: Json = event["object"]
+    if event["type"] == "ERROR":
+        raise errors.failure(call, changed.get("code", 0), json.dumps(changed))
+    if event["type"] == "DELETED":
+        raise Missing(f"{call.kind.name} {call.name} in namespace {call.namespace} was deleted")
+    return changed
+
+
+def _lines(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    """Each as soon as it is there: a line is an event."""
+    rest = b""
+    for piece in answer.stream(2**16, decode_content=True):
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from (line for line in whole if line.strip())

@@ -1,0 +1,69 @@
+"""What the API server's refusals mean to us: by status, and in words that name verb, resource and namespace."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from steps.clients.kube.api import Kind
+from steps.errors import BadInput, Conflict, Missing, StepError, Transient
+
+SHOWN = 400
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """One request, as its failure is told."""
+
+    verb: str
+    """As a Role would name it: get, list, watch, create, update, patch, delete."""
+    kind: Kind
+    namespace: str
+    name: str
+    subresource: str = ""
+
+    def __str__(self) -> str:
+        resource = "/".join(filter(None, (self.kind.plural, self.subresource)))
+        named = f"{resource} {self.name}" if self.name else resource
+        return f"{self.verb} {named} in namespace {self.namespace}" if self.kind.namespaced else f"{self.verb} {named}"
+
+
+def failure(call: Call, status: int, body: str) -> StepError:
+    """Of an answer that is no success; ``body`` is a Status object, or what a proxy said."""
+    said = _message(body)
+    match status:
+        case 401:
+            return Missing(f"cannot {call}: the cluster does not know who asks ({said}); renew the kubeconfig's login")
+        case 403:
+            return Missing(f"no right to {call}: {said}; give the account that right, or install again")
+        case 404:
+            return Missing(
+                f"cannot {call}: {said}; see that the namespace is there, and what defines {call.kind.plural}"
+            )
+        case 409 | 410 if call.verb not in {"watch", "list"}:
+            return Conflict(f"cannot {call}: {said}; somebody else changed it, look again")
+        case 400 | 405 | 413 | 415 | 422:
+            return BadInput(f"cannot {call}: {said}")
+    return Transient(f"cannot {call}: the API server answered {status} ({said})")
+
+
+def unreachable(call: Call, err: Exception, server: str) -> Transient:
+    """Of a request without an answer."""
+    return Transient(f"cannot {call}: {server} does not answer ({_innermost(err)})")
+
+
+def _message(body: str) -> str:
+    try:
+        status: Any = json.loads(body)
+        said = str(status["message"])
+    except (ValueError, KeyError, TypeError):
+        said = body
+    return " ".join(said.split())[:SHOWN] or "it gave no reason"
+
+
+def _innermost(err: BaseException) -> str:
+    """urllib3 wraps what happened, once or twice."""
+    while inner := getattr(err, "reason", None) or err.__cause__:
+        if not isinstance(inner, BaseException):
+            break
+        err = inner
+    return type(err).__name__
