@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from steps.core.amounts import plain
 from steps.core.catalog_text import checked
-from steps.core.names import check_bucket, check_prefix
+from steps.core.names import check_bucket, check_namespace, check_prefix
 from steps.core.release import Device
 from steps.errors import BadInput
 from steps.settings import PREFIX, Checksums
@@ -25,6 +25,9 @@ from workflows.checkout import CHECKOUT
 
 FILE = PREFIX + "CONFIG"
 """Variable that names the TOML file."""
+CATALOG_DIRECTORY = "/etc/vllm-promote"
+MODELS_DIRECTORY = "/models"
+"""In a pod."""
 LOCAL_FILE = "settings.toml"
 """In the local directory: read by commands with ``--local`` where no other file is named."""
 PASSED_ON = (
@@ -54,6 +57,8 @@ class Config(BaseSettings):
     device: Device | None = None
     """Of releases whose catalog entry names none. None: what this machine has."""
     local_dir: Path = CHECKOUT / ".local"
+    namespace: Annotated[str, AfterValidator(checked(check_namespace))] = "vllm-promote"
+    """Of the cluster, where everything runs."""
     serve_command: str | None = None
     retry_base_seconds: Seconds | None = None
     stall_seconds: Seconds | None = None
@@ -87,13 +92,23 @@ class Config(BaseSettings):
         return (self.catalog or Path("catalog.yaml")).absolute()
 
     def environment(self) -> dict[str, str]:
-        """The settings as the steps read them: what a cluster holds in ConfigMap ``vllm-promote``."""
+        """The settings as the steps read them, without where things are."""
         own = {PREFIX + name.upper(): getattr(self, name) for name in PASSED_ON}
         standard = {"HF_ENDPOINT": self.hf_endpoint, "AWS_ENDPOINT_URL": self.aws_endpoint_url}
         region = self.aws_region or ("us-east-1" if self.aws_endpoint_url is None else None)
         # boto3 heeds the second name alone; what is not said here it finds in the user's own profile.
         given: dict[str, Any] = {**own, **standard, "AWS_REGION": region, "AWS_DEFAULT_REGION": region}
         return {name: plain(v) if isinstance(v, float) else str(v) for name, v in given.items() if v not in (None, "")}
+
+    def cluster_environment(self) -> dict[str, str]:
+        """The same for pods: ConfigMap ``vllm-promote`` whole."""
+        return {
+            **self.environment(),
+            PREFIX + "SERVING": f"kube://{self.namespace}",
+            PREFIX + "VOLUME": MODELS_DIRECTORY,
+            PREFIX + "CATALOG": f"{CATALOG_DIRECTORY}/catalog.yaml",
+            PREFIX + "DEVICE": self.device or "cuda",
+        }
 
     def local_environment(self) -> dict[str, str]:
         """The same for steps that run on this machine."""

@@ -29,6 +29,7 @@ from hera.workflows.models import (
 
 from steps.contracts import Step
 from workflows import bridge
+from workflows.config import CATALOG_DIRECTORY, MODELS_DIRECTORY
 
 S3_SECRET = "s3-credentials"  # noqa: S105  # a name; keys AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN
 HUB_SECRET = "hf-token"  # noqa: S105  # a name; key HF_TOKEN
@@ -36,8 +37,6 @@ SETTINGS = "vllm-promote"
 """ConfigMap with the settings of `steps.settings` as environment variables."""
 CATALOG = "vllm-promote-catalog"
 """ConfigMap with key ``catalog.yaml``, mounted where the settings' ``VLLM_PROMOTE_CATALOG`` should point."""
-CATALOG_DIRECTORY = "/etc/vllm-promote"
-MODELS_DIRECTORY = "/models"
 HOUR = 3600
 
 
@@ -52,9 +51,15 @@ class TemplateConfig:
     """Service account of the steps that move bytes: no right but Argo's own."""
     serving_account: str = "vllm-promote-serving"
     """Of the steps that read and change what serves."""
+    submit_account: str = "vllm-promote-submit"
+    """Of the nightly refresh, and of people: starts runs, changes nothing else."""
+    reconcile_account: str = "vllm-promote-reconcile"
     models_claim: str = "models"
     """ReadWriteMany; uid and gid 1000 can write to it."""
     retry_base_seconds: float = 15.0
+    refresh_schedule: str = "0 3 * * *"
+    reconcile_schedule: str = "*/10 * * * *"
+    timezone: str = "Etc/UTC"
 
     def image(self, step: Step[Any, Any]) -> str:
         return self.transfer_image if step.image == "transfer" else self.cluster_image

@@ -24,6 +24,7 @@ _REVISION = re.compile(
     r"(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|\Z)))[A-Za-z0-9_](?:[A-Za-z0-9._/-]{0,253}[A-Za-z0-9_-])?", re.ASCII
 )
 _COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
+_NAMESPACE = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 _DEPLOYMENT = re.compile(r"[a-z](?:[-a-z0-9]{0,38}[a-z0-9])?", re.ASCII)
 _RELEASE_ID = re.compile(r"[0-9a-f]{12}", re.ASCII)
 _BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+\Z)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
@@ -55,6 +56,11 @@ def check_deployment(text: str) -> str:
     return _check(
         _DEPLOYMENT, text, "deployment", "at most 40 lower-case letters, digits and '-', starting with a letter"
     )
+
+
+def check_namespace(text: str) -> str:
+    """Of Kubernetes: an RFC 1123 label. Raises BadInput."""
+    return _check(_NAMESPACE, text, "namespace", "at most 63 lower-case letters, digits and '-'")
 
 
 def check_commit(text: str) -> str:
