@@ -18,6 +18,8 @@ def launch(tmp_path):
     def launch(program: str, *outputs: Output, **environ: str) -> Launch:
         return Launch(
             name="s.0",
+            template="s",
+            inputs={},
             argv=(sys.executable, "-c", program),
             environ={"PATH": os.environ["PATH"], **environ},
             outputs=outputs,

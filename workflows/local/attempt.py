@@ -1,4 +1,4 @@
-"""One attempt of one step: a process of its own, with what the step's contract promises it.
+"""One attempt of one step: here a process of its own, with what the step's contract promises it.
 
     outputs/STEP.N/                its output files
     outputs/STEP.N.termination     its sentence, when it failed
@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from steps.core.run import Phase
 from steps.entry import LIFELINE, one_line
@@ -31,9 +32,14 @@ TAIL_BYTES = 4096
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Launch:
-    """Everything about an attempt before it is made. ``keep_open`` are locks that live as long as the process does."""
+    """Everything about an attempt before it is made. ``keep_open`` are locks that live as long as the process does.
+
+    ``template`` with its ``inputs`` is what it carries out; ``argv`` and ``environ`` say the same for a process.
+    """
 
     name: str
+    template: str
+    inputs: Mapping[str, str]
     argv: tuple[str, ...]
     environ: Mapping[str, str]
     outputs: tuple[Output, ...]
@@ -72,8 +78,24 @@ class Ending:
     outputs: Mapping[str, str]
 
 
-class Process:
+class Execution(Protocol):
     """An attempt that runs. Whoever holds it asks from time to time; nothing here waits."""
+
+    def poll(self) -> Ending | None:
+        """How it ended, None while it runs; enforces its deadline and its grace."""
+        ...
+
+    def stop(self) -> None:
+        """Have it end politely, once; by force when the grace is over."""
+        ...
+
+    def progress(self) -> str:
+        """What the step last said, ``N/M``; empty before it said anything."""
+        ...
+
+
+class Process:
+    """Implements ``Execution``."""
 
     def __init__(self, launch: Launch) -> None:
         """Raises OSError when there is no such program, no room, or it cannot be given so long an argument."""
@@ -84,7 +106,6 @@ class Process:
         self._overdue = False
 
     def poll(self) -> Ending | None:
-        """How it ended, None while it runs; enforces its deadline and its grace."""
         if os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             return self._end()
         now = time.monotonic()
@@ -102,7 +123,6 @@ class Process:
             self._signal(signal.SIGTERM)
 
     def progress(self) -> str:
-        """What the step last said, ``N/M``; empty before it said anything."""
         return _text(self._launch.progress_file).strip()
 
     def _signal(self, number: signal.Signals) -> None:

@@ -17,6 +17,7 @@ from steps.core.names import check_run
 from steps.core.run import Phase, Run
 from steps.errors import Conflict
 from workflows.local import prepare, spec, substitute
+from workflows.local.attempt import Execution, Launch, Process
 from workflows.local.control import Control, Wish
 from workflows.local.environment import Sources, compose
 from workflows.local.ledger import Ledger
@@ -41,24 +42,29 @@ class Engine:
         on_wish: Callable[[Wish], None] = lambda _wish: None,
         *,
         grace_seconds: float = GRACE_SECONDS,
+        start: Callable[[Launch], Execution] = Process,
     ) -> None:
-        """Raises BadInput for a manifest that it cannot carry out to the letter."""
+        """``start`` makes an attempt: the cluster suite has it made as a pod.
+
+        Raises BadInput for a manifest that it cannot carry out to the letter.
+        """
         self._workflow = spec.parse(manifest)
         self._journal = LocalJournal(home)
         self._sources = sources
         self._on_change = on_change
         self._grace_seconds = grace_seconds
+        self._start = start
         self._control = Control(on_wish)
         for dag in self._dags():
             for task in dag.tasks.values():
                 compose(task.program, sources)  # a missing Secret is better found now than in an hour
 
-    def run(self, parameters: Mapping[str, str], name: str) -> Run:
-        """A new run, from its first to its last step; returns how it ended.
+    def run(self, parameters: Mapping[str, str], name: str, uid: str = "") -> Run:
+        """A new run, from its first to its last step; returns how it ended. By default its uid is its name.
 
         Raises BadInput for a parameter that is missing, unknown or no text, Conflict for a name that is taken.
         """
-        run = prepare.new(self._workflow, parameters, check_run(name), time.time())
+        run = prepare.new(self._workflow, parameters, check_run(name), time.time(), uid)
         try:
             self._journal.directory(name).mkdir(parents=True)
         except FileExistsError as err:
@@ -140,6 +146,7 @@ class Engine:
             sources=self._sources,
             keep_open=locks,
             grace_seconds=self._grace_seconds,
+            start=self._start,
         )
         on_exit = dag is self._workflow.on_exit
         walk = Walk(dag=dag, ledger=ledger, control=self._control, place=place, scope=scope, on_exit=on_exit)

@@ -8,12 +8,15 @@ from steps.errors import BadInput
 from workflows.local.spec import Workflow
 
 
-def new(workflow: Workflow, parameters: Mapping[str, str], name: str, now: float) -> Run:
-    """All nodes pending. Raises BadInput for a parameter that is missing, unknown or no text."""
+def new(workflow: Workflow, parameters: Mapping[str, str], name: str, now: float, uid: str = "") -> Run:
+    """All nodes pending; its uid is its name unless given.
+
+    Raises BadInput for a parameter that is missing, unknown or no text.
+    """
     tasks = _tasks(workflow)
     return Run(
         name=name,
-        uid=name,
+        uid=uid or name,
         template=workflow.name,
         parameters=_checked(workflow, parameters),
         phase="Pending",

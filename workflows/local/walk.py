@@ -2,14 +2,14 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from steps.core.run import FINISHED, Attempt, Phase
 from workflows.checkout import CHECKOUT
 from workflows.local import retry, substitute
-from workflows.local.attempt import Ending, Launch, Process, never_started
+from workflows.local.attempt import Ending, Execution, Launch, Process, never_started
 from workflows.local.control import Control, Wish
 from workflows.local.environment import Sources, compose
 from workflows.local.ledger import Ledger
@@ -24,12 +24,13 @@ GRACE_SECONDS = 30.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Workplace:
-    """Where a run's attempts are made, and the locks that they hold with the engine."""
+    """Where a run's attempts are made, and the locks that they hold with the engine; ``start`` may raise OSError."""
 
     directory: Path
     sources: Sources
     keep_open: tuple[int, ...]
     grace_seconds: float = GRACE_SECONDS
+    start: Callable[[Launch], Execution] = Process
 
 
 @dataclass(kw_only=True)
@@ -42,7 +43,7 @@ class Walk:
     place: Workplace
     scope: Scope
     on_exit: bool
-    _running: dict[str, Process] = field(default_factory=dict)
+    _running: dict[str, Execution] = field(default_factory=dict)
     _again_at: dict[str, float] = field(default_factory=dict)
     _attempts_before: dict[str, int] = field(default_factory=dict)
     """By task, in earlier runs of the engine: they do not count against the limit of this one."""
@@ -102,11 +103,11 @@ class Walk:
     def _launch(self, task: Task) -> None:
         launch = self._planned(task, self.ledger.begin_attempt(task.name))
         try:
-            self._running[task.name] = Process(launch)
+            self._running[task.name] = self.place.start(launch)
         except OSError as err:
             self._ended(task.name, never_started(launch, err))
 
-    def _look(self, name: str, process: Process) -> None:
+    def _look(self, name: str, process: Execution) -> None:
         if ending := process.poll():
             del self._running[name]
             self.ledger.change_node(name, progress=process.progress())
@@ -146,9 +147,12 @@ class Walk:
 
     def _planned(self, task: Task, attempt: Attempt) -> Launch:
         program = task.program
-        scope = {f"inputs.parameters.{name}": value for name, value in self._arguments(task).items()}
+        inputs = self._arguments(task)
+        scope = {f"inputs.parameters.{name}": value for name, value in inputs.items()}
         return Launch(
             name=f"{task.name}.{attempt.number}",
+            template=program.name,
+            inputs=inputs,
             argv=(*_command(program), *(substitute.fill(text, scope) for text in program.args)),
             environ=compose(program, self.place.sources) | {"PYTHONPATH": str(CHECKOUT)},
             outputs=program.outputs,
