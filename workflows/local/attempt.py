@@ -134,7 +134,7 @@ class Process:
         code = self._popen.wait()
         if self._popen.stdin:
             self._popen.stdin.close()
-        return _ending(self._launch, 128 - code if code < 0 else code, overdue=self._overdue)
+        return gathered(self._launch, 128 - code if code < 0 else code, overdue=self._overdue)
 
 
 def never_started(launch: Launch, err: OSError) -> Ending:
@@ -164,7 +164,8 @@ def _start(launch: Launch) -> subprocess.Popen[bytes]:
         )
 
 
-def _ending(launch: Launch, code: int, *, overdue: bool) -> Ending:
+def gathered(launch: Launch, code: int, *, overdue: bool = False) -> Ending:
+    """What it left in its files. ``code`` as a shell would have it; ``overdue``: it was ended at its deadline."""
     if code:
         return Ending(phase="Failed", exit_code=code, message=_message(launch, code, overdue=overdue), outputs={})
     files = {o.name: launch.output_dir / o.file for o in launch.outputs}
