@@ -1,4 +1,5 @@
-# Where the steps run that change what serves: preflight, deploy, smoke, promote, rollback, report. `make images` builds it.
+# Where the steps run that change what serves: preflight, deploy, smoke, promote, rollback, report.
+# `make images` builds it.
 # Any base with Python 3.11 to 3.14 and pip will do; name it by digest where builds must be repeatable.
 ARG BASE=docker.io/library/python:3.13-slim
 
@@ -6,7 +7,9 @@ FROM ${BASE} AS built
 COPY images/requirements-cluster.txt /tmp/requirements.txt
 RUN python -m pip install --quiet --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
         --no-deps --require-hashes --only-binary=:all: --no-compile \
-        --requirement=/tmp/requirements.txt --target=/app/dependencies
+        --requirement=/tmp/requirements.txt --target=/app/dependencies \
+    # Without aiohttp, which excluded.txt leaves out, it could not be imported; 60 MB compiled.
+    && rm -r /app/dependencies/kubernetes/aio
 COPY steps /app/steps
 # Compiled here, for where it runs nothing can be written. Unchecked: the bytecode is of these very sources, whatever
 # times they bear by then. Readable by everybody: in a checkout they may be their owner's alone.
