@@ -10,6 +10,14 @@ from steps.errors import BadInput, Conflict, Missing, StepError, Transient
 SHOWN = 400
 
 
+class Forbidden(Missing):
+    """The account has no right to do it."""
+
+
+class UnknownKind(Missing):
+    """The cluster knows no such objects: what defines them is not installed."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
     """One request, as its failure is told."""
@@ -34,9 +42,10 @@ def failure(call: Call, status: int, body: str) -> StepError:
         case 401:
             return Missing(f"cannot {call}: the cluster does not know who asks ({said}); renew the kubeconfig's login")
         case 403:
-            return Missing(f"no right to {call}: {said}; give the account that right, or install again")
+            return Forbidden(f"no right to {call}: {said}; give the account that right, or install again")
         case 404:
-            return Missing(
+            unknown = UnknownKind if call.verb == "list" else Missing  # a list of none is an empty one
+            return unknown(
                 f"cannot {call}: {said}; see that the namespace is there, and what defines {call.kind.plural}"
             )
         case 409 | 410 if call.verb not in {"watch", "list"}:
