@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from steps.clients.local.addresses import HOST
 from steps.core.manifest import File
 from steps.errors import Corrupt, Missing, Transient
 from steps.ports.hub import HubFile, Ranges, Tree
@@ -90,10 +91,10 @@ class LocalHub:
 
 
 @contextmanager
-def local_hub(directory: Path, **options: float) -> Iterator[LocalHub]:
+def local_hub(directory: Path, host: str = HOST, **options: float) -> Iterator[LocalHub]:
     hub = LocalHub(directory / "root")
     hub.root.mkdir(parents=True)
-    with HubServer(hub.root, faults=hub, **options) as server:  # type: ignore[arg-type]  # each option has its own type
+    with HubServer(hub.root, host=host, faults=hub, **options) as server:  # type: ignore[arg-type]  # of several types
         hub.endpoint, hub.downloads = server.endpoint, server.downloads
         try:
             yield hub

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+from steps.clients.local.addresses import HOST
+
 METHODS = (b"GET ", b"PUT ", b"POST ", b"HEAD ", b"DELETE ")
 
 
@@ -51,7 +53,8 @@ class Proxy:
 
 
 @contextmanager
-def proxy(upstream: str) -> Iterator[Proxy]:
+def proxy(upstream: str, host: str = HOST) -> Iterator[Proxy]:
+    """``host`` is the address on which it listens."""
     made = Proxy(upstream)
 
     class Handler(socketserver.BaseRequestHandler):
@@ -77,9 +80,9 @@ def proxy(upstream: str) -> Iterator[Proxy]:
         daemon_threads = True
         block_on_close = False
 
-    with Server(("127.0.0.1", 0), Handler) as server:
+    with Server((host, 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        made.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+        made.endpoint = f"http://{host}:{server.server_address[1]}"
         yield made
         server.shutdown()
 

@@ -47,15 +47,16 @@ class HubServer:
         root: Path,
         port: int = 0,
         *,
+        host: str = HOST,
         faults: Faults = lambda _request, answer: answer,
         signed_seconds: float = 3600,
         page_size: int = 1000,
     ) -> None:
-        self._api = _Listener((HOST, port), _Handler)
-        self._downloads = _Listener((HOST, 0), _Handler)
+        self._api = _Listener((host, port), _Handler)
+        self._downloads = _Listener((host, 0), _Handler)
         self.root = root
-        self.endpoint = f"http://{HOST}:{self._api.server_port}"
-        self.downloads = f"http://{HOST}:{self._downloads.server_port}"
+        self.endpoint = f"http://{host}:{self._api.server_port}"
+        self.downloads = f"http://{host}:{self._downloads.server_port}"
         site = Site(
             root=root,
             endpoint=self.endpoint,
