@@ -1,0 +1,169 @@
+"""Argo's Workflow objects: what one asks for, and what one tells of its run.
+
+How a run is read off its nodes was observed on Argo v4.1.2: a task has a node ``RUN.TASK``, one of the exit handler
+``RUN.onExit.TASK``; an attempt is a pod's node ``RUN.TASK(N)``; a task that was not begun may have no node at all.
+"""
+
+import base64
+import binascii
+import gzip
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from itertools import count
+from typing import Any
+
+from steps.core import argo_words
+from steps.core.run import FINISHED, Attempt, Node, Phase, Run
+from steps.errors import Corrupt, Missing
+
+Json = dict[str, Any]
+API_VERSION = "argoproj.io/v1alpha1"
+
+
+def workflow(
+    template: str,
+    parameters: Mapping[str, str],
+    *,
+    name: str | None = None,
+    generate_name: str | None = None,
+    labels: Mapping[str, str] = {},  # noqa: B006  # never written to
+) -> Json:
+    """A run to be: everything but the parameters is the WorkflowTemplate's."""
+    named = {"name": name} if name else {"generateName": generate_name}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Workflow",
+        "metadata": {**named, "labels": dict(labels)},
+        "spec": {
+            "workflowTemplateRef": {"name": template},
+            "arguments": {"parameters": [{"name": key, "value": value} for key, value in parameters.items()]},
+        },
+    }
+
+
+def run(workflow: Json) -> Run:
+    """As the local engine would record it. Raises Missing where its nodes are kept elsewhere, Corrupt."""
+    metadata, spec, status = workflow["metadata"], workflow["spec"], workflow.get("status") or {}
+    stored = status.get("storedWorkflowTemplateSpec") or spec
+    phase: Phase = status.get("phase") or "Pending"
+    return Run(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        template=spec.get("workflowTemplateRef", {}).get("name", ""),
+        parameters={**_arguments(stored), **_arguments(spec)},
+        phase=phase,
+        started=_time(status.get("startedAt")) or _time(metadata["creationTimestamp"]) or 0.0,
+        finished=_time(status.get("finishedAt")),
+        message=argo_words.of_run(status),
+        nodes=tuple(_nodes(metadata["name"], stored, status)),
+    )
+
+
+def is_over(run: Run) -> bool:
+    """Its exit handler included."""
+    return run.phase in FINISHED and run.finished is not None
+
+
+def nodes(status: Json, run: str) -> dict[str, Json]:
+    """By id, unpacked where Argo packed them because of their size. Raises Missing, Corrupt."""
+    if status.get("offloadNodeStatusVersion"):
+        raise Missing(f"Argo keeps the nodes of run {run} in its own database; set ARGO_SERVER to ask argo-server")
+    packed = status.get("compressedNodes")
+    if not packed:
+        return status.get("nodes") or {}
+    try:
+        unpacked: dict[str, Json] = json.loads(gzip.decompress(base64.b64decode(packed)))
+    except (binascii.Error, OSError, EOFError, zlib.error, ValueError) as err:
+        raise Corrupt(f"the compressed nodes of run {run} cannot be unpacked: {err}; see what wrote them") from err
+    return unpacked
+
+
+def tasks(stored: Json) -> dict[str, bool]:
+    """Every task of a workflow's spec in its order, with whether it is one of the exit handler's."""
+    templates = {template["name"]: template for template in stored.get("templates", [])}
+
+    def of(name: str | None) -> list[str]:
+        return [task["name"] for task in templates.get(name, {}).get("dag", {}).get("tasks", [])]
+
+    return dict.fromkeys(of(stored.get("entrypoint")), False) | dict.fromkeys(of(stored.get("onExit")), True)
+
+
+def task_node(run: str, task: str, *, on_exit: bool) -> str:
+    """The name of a task's node."""
+    return f"{run}.onExit.{task}" if on_exit else f"{run}.{task}"
+
+
+def attempt_nodes(node: Json, by_name: Mapping[str, Json]) -> Iterator[Json]:
+    """The nodes of its pods, the first attempt first."""
+    if node["type"] == "Pod":
+        yield node
+    for number in count():
+        if (attempt := by_name.get(f"{node['name']}({number})")) is None:
+            return
+        yield attempt
+
+
+def _nodes(run: str, stored: Json, status: Json) -> Iterator[Node]:
+    by_name = {node["name"]: node for node in nodes(status, run).values()}
+    for task, on_exit in tasks(stored).items():
+        node = by_name.get(task_node(run, task, on_exit=on_exit))
+        yield _node(task, node, by_name, on_exit=on_exit) if node else _unbegun(task, run, status, on_exit=on_exit)
+
+
+def _node(task: str, node: Json, by_name: Mapping[str, Json], *, on_exit: bool) -> Node:
+    pods = list(attempt_nodes(node, by_name))
+    return Node(
+        name=task,
+        phase=node["phase"],
+        attempts=tuple(_attempt(number, pod) for number, pod in enumerate(pods)),
+        outputs=_outputs(node),
+        progress=_progress(pods[-1]) if pods else "",
+        message="" if pods else argo_words.of_node(node.get("message", "")),
+        on_exit=on_exit,
+    )
+
+
+def _unbegun(task: str, run: str, status: Json, *, on_exit: bool) -> Node:
+    """Of a run that is over, or at its exit handler, without it."""
+    over = bool(status.get("finishedAt"))
+    if not over:
+        return Node(name=task, on_exit=on_exit)
+    return Node(name=task, phase="Omitted", message=argo_words.of_run(status), on_exit=on_exit)
+
+
+def _attempt(number: int, pod: Json) -> Attempt:
+    phase: Phase = pod["phase"]
+    over = phase in FINISHED
+    code = (pod.get("outputs") or {}).get("exitCode") if over else None
+    said = pod.get("message", "")
+    return Attempt(
+        number=number,
+        phase=phase,
+        started=_time(pod.get("startedAt")) or 0.0,
+        finished=_time(pod.get("finishedAt")) if over else None,
+        exit_code=None if code is None else int(code),
+        message=argo_words.of_attempt(said) if over else argo_words.of_waiting(said),
+    )
+
+
+def _outputs(node: Json) -> dict[str, str]:
+    """Of a failed step Argo lists the outputs that it should have had, without values."""
+    parameters = (node.get("outputs") or {}).get("parameters", [])
+    return {p["name"]: p["value"] for p in parameters if p.get("value") is not None}
+
+
+def _progress(pod: Json) -> str:
+    """Empty as long as the step told nothing: Argo counts pods then, ``0/1``."""
+    told: str = pod.get("progress", "")
+    return "" if told.startswith("0/") or told == "1/1" else told
+
+
+def _arguments(spec: Json) -> dict[str, str]:
+    parameters = spec.get("arguments", {}).get("parameters", [])
+    return {p["name"]: p["value"] for p in parameters if p.get("value") is not None}
+
+
+def _time(text: str | None) -> float | None:
+    return datetime.fromisoformat(text).timestamp() if text else None
