@@ -42,7 +42,7 @@ Faults = Callable[[Request, Response], Response]
 class HubServer:
     """Two listeners, because the Hub's bytes come from another host than its answers. Used with ``with``."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is what a test may want other than it is
         self,
         root: Path,
         port: int = 0,
