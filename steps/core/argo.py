@@ -28,7 +28,7 @@ def workflow(
     *,
     name: str | None = None,
     generate_name: str | None = None,
-    labels: Mapping[str, str] = {},  # noqa: B006  # never written to
+    labels: Mapping[str, str] = {},
 ) -> Json:
     """A run to be: everything but the parameters is the WorkflowTemplate's."""
     named = {"name": name} if name else {"generateName": generate_name}
@@ -109,7 +109,7 @@ def _nodes(run: str, stored: Json, status: Json) -> Iterator[Node]:
     by_name = {node["name"]: node for node in nodes(status, run).values()}
     for task, on_exit in tasks(stored).items():
         node = by_name.get(task_node(run, task, on_exit=on_exit))
-        yield _node(task, node, by_name, on_exit=on_exit) if node else _unbegun(task, run, status, on_exit=on_exit)
+        yield _node(task, node, by_name, on_exit=on_exit) if node else _unbegun(task, status, on_exit=on_exit)
 
 
 def _node(task: str, node: Json, by_name: Mapping[str, Json], *, on_exit: bool) -> Node:
@@ -125,10 +125,9 @@ def _node(task: str, node: Json, by_name: Mapping[str, Json], *, on_exit: bool) 
     )
 
 
-def _unbegun(task: str, run: str, status: Json, *, on_exit: bool) -> Node:
-    """Of a run that is over, or at its exit handler, without it."""
-    over = bool(status.get("finishedAt"))
-    if not over:
+def _unbegun(task: str, status: Json, *, on_exit: bool) -> Node:
+    """Still to come, or left out by a run that is over."""
+    if not status.get("finishedAt"):
         return Node(name=task, on_exit=on_exit)
     return Node(name=task, phase="Omitted", message=argo_words.of_run(status), on_exit=on_exit)
 
