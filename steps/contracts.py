@@ -210,6 +210,47 @@ class ReportOutputs:
     summary: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DiscoverInputs:
+    run: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DiscoverOutputs:
+    """How many of the catalog's entries were looked at, and how many of them policy refuses as they are now.
+
+    What was found is in the store, among the run's reports.
+    """
+
+    looked_at: int
+    refused: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RefreshInputs:
+    run: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RefreshOutputs:
+    """``summary`` is one line for people: what was promoted, what waits for them."""
+
+    summary: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReconcileInputs:
+    """``owner`` is the uid of the pod that does it; ``deployment`` is empty for all."""
+
+    owner: str
+    deployment: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReconcileOutputs:
+    summary: str
+
+
 RESOLVE = Step(name="resolve", inputs=ResolveInputs, outputs=ResolveOutputs, image="transfer")
 PREFLIGHT = Step(name="preflight", inputs=PreflightInputs, outputs=PreflightOutputs, image="cluster")
 MIRROR = Step(name="mirror", inputs=MirrorInputs, outputs=MirrorOutputs, image="transfer")
@@ -220,6 +261,9 @@ SMOKE = Step(name="smoke", inputs=SmokeInputs, outputs=SmokeOutputs, image="clus
 PROMOTE = Step(name="promote", inputs=PromoteInputs, outputs=PromoteOutputs, image="cluster")
 ROLLBACK = Step(name="rollback", inputs=RollbackInputs, outputs=RollbackOutputs, image="cluster")
 REPORT = Step(name="report", inputs=ReportInputs, outputs=ReportOutputs, image="cluster")
+DISCOVER = Step(name="discover", inputs=DiscoverInputs, outputs=DiscoverOutputs, image="transfer")
+REFRESH = Step(name="refresh", inputs=RefreshInputs, outputs=RefreshOutputs, image="cluster")
+RECONCILE = Step(name="reconcile", inputs=ReconcileInputs, outputs=ReconcileOutputs, image="cluster")
 
 ALL: tuple[Step[Any, Any], ...] = (
     RESOLVE,
@@ -232,7 +276,11 @@ ALL: tuple[Step[Any, Any], ...] = (
     PROMOTE,
     ROLLBACK,
     REPORT,
+    DISCOVER,
+    REFRESH,
+    RECONCILE,
 )
+"""First those of a promotion, then those that a clock starts."""
 
 
 def encode(value: object) -> str:

@@ -11,7 +11,7 @@ from steps.contracts import RESOLVE, ResolveInputs, ResolveOutputs
 from steps.core import manifest as manifests
 from steps.core.manifest import File, Manifest
 from steps.core.names import Layout, check_deployment, check_model, check_revision, is_commit
-from steps.core.release import Document
+from steps.core.release import Document, Release
 from steps.core.selection import select
 from steps.entry import run_step
 from steps.errors import Corrupt, Transient
@@ -54,6 +54,11 @@ def resolve(inputs: ResolveInputs, hub: Hub, store: Store, catalog: "Catalog", s
     key, body = Layout(settings.prefix).release(release.deployment, release.release_id), document.dump()
     if store.get(key) != body:
         store.put(key, body)
+    return outputs(release)
+
+
+def outputs(release: Release) -> ResolveOutputs:
+    """What the next steps are told of it."""
     return ResolveOutputs(
         deployment=release.deployment,
         release_id=release.release_id,

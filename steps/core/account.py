@@ -11,6 +11,7 @@ from steps.core.outcome import GOOD, Outcome, decide, release_id
 from steps.core.record import Record
 from steps.core.run import Run
 
+PROMOTE_TEMPLATE = "vllm-promote"
 ROLLBACK_TEMPLATE = "vllm-promote-rollback"
 """The workflow of a rollback by hand."""
 

@@ -3,7 +3,7 @@
     licenses: [apache-2.0, mit]     only these may be promoted; left out, any
     deployments:
       NAME: {model, revision, served_name, replicas, device, gpus, image, args, pod, strategy,
-             startup_budget_seconds, smoke, allow_auto_map, accept_licenses}
+             startup_budget_seconds, smoke, allow_auto_map, accept_licenses, refresh}
 
 Unknown keys, duplicate keys and values that could not work are refused where they stand in the file. A model, or a
 deployment, that is not in the catalog gets the defaults of ``Entry``.
@@ -20,6 +20,7 @@ from steps.core.catalog_text import Block, checked, explain, load
 from steps.core.manifest import Manifest
 from steps.core.names import check_commit, check_deployment, check_model, check_revision, default_deployment
 from steps.core.pod import Pod
+from steps.core.refresh import Refresh
 from steps.core.release import Device, Release, Serving, Smoke, Strategy
 from steps.errors import BadInput
 
@@ -112,6 +113,8 @@ class Entry(Block):
     """Commits whose configuration may name remote code; it never runs, vLLM's own class is used."""
     accept_licenses: Licenses = ()
     """Beside the catalog's ``licenses``, for this model."""
+    refresh: Refresh = "propose"
+    """What the nightly refresh does when the branch has moved."""
 
     @model_validator(mode="after")
     def _no_gpus_on_the_cpu(self) -> "Entry":

@@ -1,0 +1,166 @@
+"""What the nightly refresh does about each deployment, decided from where its branch is and from its record.
+
+A release that failed, was rolled back by hand, or that policy refuses, is never promoted. What a person has decided is
+not undone by night: a name that nothing was ever promoted to, another serving of the same commit, and what a person has
+left for another release are proposed, whatever the catalog says.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from steps.core import canonical
+from steps.core.record import Record
+from steps.core.rollout import how_to_allow
+from steps.errors import Corrupt
+
+Refresh = Literal["propose", "promote", "never"]
+"""What a catalog's entry may ask for. There is no ``off``: YAML reads that as false."""
+Kind = Literal["live", "refused", "in flight", "proposed", "promoted", "failed"]
+FILE = "found.json"
+"""Of the run's reports in the store: what ``discover`` hands to ``refresh``."""
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """Where the branch of a catalog's entry is.
+
+    ``refusal`` is policy's sentence, ``failure`` why it could not be found out; with either of them ``commit`` and
+    ``release_id`` are empty.
+    """
+
+    deployment: str
+    model: str
+    revision: str
+    refresh: Refresh
+    commit: str = ""
+    release_id: str = ""
+    refusal: str = ""
+    failure: str = ""
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Of the promotion. The commit, not the branch: what was looked at is what is promoted."""
+        return {"model": self.model, "revision": self.commit, "deployment": self.deployment}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Serves:
+    """A deployment as it is. ``commit`` is the live release's, None where it is not known any more.
+
+    ``unfinished`` is the run, where there is one, that was started for this deployment and has not ended.
+    """
+
+    record: Record
+    commit: str | None = None
+    unfinished: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """``why`` is the sentence behind it, ``run`` the promotion that was started."""
+
+    found: Found
+    kind: Kind
+    why: str
+    run: str = ""
+
+
+def decide(found: Found, serves: Serves) -> Decision:
+    """``promoted`` means: start the promotion now."""
+    kind, why = next(_reasons(found, serves))
+    return Decision(found=found, kind=kind, why=why)
+
+
+def _reasons(found: Found, serves: Serves) -> Iterator[tuple[Kind, str]]:
+    """The first one counts."""
+    record, what = serves.record, _what(found)
+    if found.failure:
+        yield "failed", found.failure
+    if found.refusal:
+        yield "refused", found.refusal
+    if found.release_id == record.live and record.phase == "idle":
+        yield "live", f"{what} serves as release {record.live}"
+    if found.release_id in record.refused:
+        again = how_to_allow(found.deployment, found.release_id)
+        yield "refused", f"{what} failed before or was rolled back by hand; {again}"
+    if run := serves.unfinished or _at_work(record):
+        yield "in flight", f"run {run} is at it; {what} is looked at again next time"
+    if reason := _for_a_person(found, serves):
+        yield "proposed", f"{what}: {reason}"
+    yield "promoted", f"{what}; {serves.commit} serves"
+
+
+def _for_a_person(found: Found, serves: Serves) -> str:
+    """Why it is proposed; empty where it may be promoted."""
+    record = serves.record
+    if record.live is None:
+        return "nothing was promoted to this name yet"
+    if found.commit == serves.commit:
+        return "the same commit serves, in another way than the catalog says now"
+    if found.release_id == record.previous:
+        return f"it served before, and somebody has put release {record.live} in its place"
+    if serves.commit is None:
+        return f"what release {record.live}, which serves, was made from is not known any more"
+    return f"{serves.commit} serves" if found.refresh == "propose" else ""
+
+
+def command(found: Found, flag: str) -> str:
+    """What a person types to promote it; ``flag`` as of the other commands."""
+    given = (f"--{key} {value}" for key, value in found.parameters.items())
+    return " ".join(filter(None, ("python -m workflows.promote", *given, flag)))
+
+
+def line(decision: Decision, flag: str) -> str:
+    """For the log: one deployment, and what a person can do about it."""
+    todo = f"; to promote it: {command(decision.found, flag)}" if decision.kind == "proposed" else ""
+    run = f" by run {decision.run}" if decision.run else ""
+    return f"{decision.found.deployment}: {decision.kind}{run}: {decision.why}{todo}"
+
+
+def summary(decisions: Iterable[Decision]) -> str:
+    """One line for the UI: names where a person may want to do something, else numbers."""
+    kinds: dict[Kind, list[str]] = {}
+    for decision in decisions:
+        kinds.setdefault(decision.kind, []).append(decision.found.deployment)
+    parts = [f"{kind}: {', '.join(sorted(kinds[kind]))}" for kind in _TOLD if kind in kinds]
+    if quiet := len(kinds.get("live", ())):
+        parts.append(f"{quiet} up to date")
+    return "; ".join(parts) or "the catalog follows no branch"
+
+
+_TOLD: tuple[Kind, ...] = ("failed", "refused", "promoted", "proposed", "in flight")
+
+
+def run_name(found: Found, refresh_run: str) -> str:
+    """Of the promotion: another attempt of the same refresh would give it the same name, and so not start it twice."""
+    mark = hashlib.sha256(f"{refresh_run} {found.release_id}".encode()).hexdigest()[:8]
+    return f"refresh-{found.deployment}-{mark}"
+
+
+def dump(found: Iterable[Found]) -> bytes:
+    return canonical.dump({"version": VERSION, "found": [asdict(f) for f in found]})
+
+
+def parse(body: bytes, where: str) -> tuple[Found, ...]:
+    """Raises Corrupt, naming ``where``."""
+    try:
+        value = json.loads(body)
+        if value["version"] != VERSION:
+            raise ValueError(f"version {value['version']!r}")  # noqa: TRY301  # told with the others
+        return tuple(Found(**each) for each in value["found"])
+    except (ValueError, KeyError, TypeError) as err:
+        raise Corrupt(f"{where} is not what discover writes: {err!r}; start the refresh anew") from err
+
+
+def _what(found: Found) -> str:
+    """A revision that is a commit already is not told twice."""
+    at = found.commit if found.commit == found.revision else f"{found.commit} ({found.revision})"
+    return f"{found.model} at {at}"
+
+
+def _at_work(record: Record) -> str:
+    return (record.owner or "unknown") if record.phase != "idle" else ""

@@ -1,0 +1,16 @@
+"""Promotions that are under way, and how another one is begun, as the steps see it."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+
+class Runs(Protocol):
+    """Of one namespace. Any method may raise Transient, or Missing: no right to do it."""
+
+    def unfinished(self) -> Mapping[str, str]:
+        """Run by deployment: promotions and rollbacks that have not ended, and those that wait for their turn."""
+        ...
+
+    def promote(self, name: str, parameters: Mapping[str, str], labels: Mapping[str, str]) -> None:
+        """Begin a promotion; nothing where there is a run of this name already. Raises BadInput."""
+        ...
