@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-from steps.core.names import check_bucket, check_prefix
+from steps.core.names import check_bucket, check_namespace, check_prefix
 from steps.core.release import Device
 from steps.errors import BadInput
 
 PREFIX = "VLLM_PROMOTE_"
+RETRY_BASE_SECONDS = 2.0
 Checksums = Literal["when_supported", "when_required"]
 
 _HUB = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(?:/[A-Za-z0-9._~/-]*)?")
@@ -34,6 +35,8 @@ class Settings:
     catalog: Path
     serving: str
     """``kube://NAMESPACE`` or ``local://DIRECTORY``."""
+    claim: str
+    """In a cluster: the PersistentVolumeClaim that is mounted at ``volume``."""
     device: Device
     """The device of a release whose catalog entry names none."""
     serve_command: str | None
@@ -56,6 +59,12 @@ class Settings:
         match = _SERVING.fullmatch(self.serving)
         return Path(match[2]) if match and match[1] == "local" else None
 
+    @property
+    def kube_namespace(self) -> str | None:
+        """Where everything is in a cluster, None on one machine."""
+        match = _SERVING.fullmatch(self.serving)
+        return match[2] if match and match[1] == "kube" else None
+
 
 def from_environment(environ: Mapping[str, str]) -> Settings:
     """Raises BadInput naming the variable that cannot work."""
@@ -66,11 +75,12 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         s3_checksums=cast("Checksums", read.one_of("S3_CHECKSUMS", get_args(Checksums), "when_supported")),
         volume=Path(read.text("VOLUME", "/models")),
         catalog=Path(read.text("CATALOG", "catalog.yaml")),
-        serving=read.matching("SERVING", _SERVING, "kube://default"),
+        serving=_serving(read.matching("SERVING", _SERVING, "kube://default")),
+        claim=read.text("CLAIM", "models"),
         device=cast("Device", read.one_of("DEVICE", get_args(Device), "cuda")),
         serve_command=read.text("SERVE_COMMAND", "") or None,
         hub_endpoint=_hub_endpoint(environ.get("HF_ENDPOINT") or "https://huggingface.co"),
-        retry_base_seconds=read.seconds("RETRY_BASE_SECONDS", 15.0, least=0.0),
+        retry_base_seconds=read.seconds("RETRY_BASE_SECONDS", RETRY_BASE_SECONDS, least=0.0),
         stall_seconds=read.seconds("STALL_SECONDS", 60.0),
         smoke_timeout_seconds=read.seconds("SMOKE_TIMEOUT_SECONDS", 120.0),
         startup_budget_seconds=read.seconds("STARTUP_BUDGET_SECONDS", 0.0, least=0.0) or None,
@@ -113,6 +123,15 @@ class _Reader:
         if not least <= number < 1e9:
             raise BadInput(f"{PREFIX}{name} is {value!r}; set it to a number of seconds, {least:g} or more")
         return number
+
+
+def _serving(text: str) -> str:
+    if text.startswith("kube://"):
+        try:
+            check_namespace(text.removeprefix("kube://"))
+        except BadInput as err:
+            raise BadInput(f"{PREFIX}SERVING: {err}") from err
+    return text
 
 
 def _hub_endpoint(text: str) -> str:

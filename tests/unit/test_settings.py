@@ -37,8 +37,15 @@ def test_what_is_set_is_taken():
     )
 
     assert (found.bucket, found.prefix, found.device, found.stall_seconds) == ("b-1", "a/b", "cpu", 2.5)
-    assert found.local_dir == Path("/x/y")
+    assert (found.local_dir, found.kube_namespace) == (Path("/x/y"), None)
     assert found.hub_endpoint == "http://h:1/p"
+
+
+def test_a_cluster_is_named_by_its_namespace_and_the_claim_of_the_models():
+    found = settings(SERVING="kube://models-prod", CLAIM="weights")
+
+    assert (found.kube_namespace, found.claim, found.local_dir) == ("models-prod", "weights", None)
+    assert from_environment({}).claim == "models"
 
 
 @pytest.mark.parametrize(
@@ -49,6 +56,7 @@ def test_what_is_set_is_taken():
         ("DEVICE", "tpu"),
         ("SERVING", "kube"),
         ("SERVING", "ssh://x"),
+        ("SERVING", "kube://Not_A_Namespace"),
         ("S3_CHECKSUMS", "never"),
         ("STALL_SECONDS", "soon"),
         ("STALL_SECONDS", "0"),
