@@ -17,6 +17,7 @@ from steps.contracts import Fields, I, O, Step, encode
 from steps.core.amounts import plain
 from steps.entry import flag
 from steps.errors import Transient
+from workflows import argument
 
 OUTPUT_DIR = "/tmp/outputs"  # noqa: S108  # inside the pod, on its emptyDir; what steps.settings has as its default
 LOST = -1
@@ -27,18 +28,24 @@ RETRYABLE = (LOST, Transient.exit_code, *KILLED)
 EXPRESSION = f"lastRetry.status == 'Error' or asInt(lastRetry.exitCode) in [{', '.join(map(str, RETRYABLE))}]"
 """Decides alone: a ``retryPolicy`` beside it would be ANDed to it and lose the Errors."""
 
+FACTOR = 5
+
 _REFERENCE = re.compile(r"\{\{[^{}]+\}\}")
 _SOURCE = re.compile(r"\{\{tasks\.([\w-]+)\.")
 
 
 def retry(limit: int, base_seconds: float, cap_seconds: float = 300.0) -> RetryStrategy:
-    """Up to ``limit`` further attempts, ``base_seconds`` apart at first, doubling up to the cap."""
+    """Up to ``limit`` further attempts, ``base_seconds`` apart at first, then five times as long each, up to the cap.
+
+    Argo waits before it looks whether a failure is one to retry at all. So the first wait is short: it also stands
+    between a refusal and whoever waits for it, and between a failed candidate and the way back.
+    """
     return RetryStrategy(
         limit=IntOrString(root=limit),
         expression=EXPRESSION,
         backoff=Backoff(
             duration=f"{plain(base_seconds)}s",
-            factor=IntOrString(root=2),
+            factor=IntOrString(root=FACTOR),
             cap=f"{plain(max(base_seconds, cap_seconds))}s",
         ),
     )
@@ -50,7 +57,7 @@ def container(step: Step[Any, Any], *, image: str, retry_strategy: RetryStrategy
         name=step.name,
         image=image,
         command=["python", "-m", step.module],
-        args=[f"{flag(f.name)}={{{{inputs.parameters.{f.name}}}}}" for f in fields(step.inputs)],
+        args=[f"{flag(f.name)}={argument.reference(f.name)}" for f in fields(step.inputs)],
         inputs=[_input(f) for f in fields(step.inputs)],
         outputs=[_output(f) for f in fields(step.outputs)],
         retry_strategy=retry_strategy,

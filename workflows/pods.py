@@ -28,15 +28,20 @@ from hera.workflows.models import (
 )
 
 from steps.contracts import Step
+from steps.settings import RETRY_BASE_SECONDS
 from workflows import bridge
 from workflows.config import CATALOG_DIRECTORY, MODELS_DIRECTORY
 
 S3_SECRET = "s3-credentials"  # noqa: S105  # a name; keys AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN
 HUB_SECRET = "hf-token"  # noqa: S105  # a name; key HF_TOKEN
+KEY_SECRET = "vllm-api-key"  # noqa: S105  # a name; key VLLM_API_KEY
 SETTINGS = "vllm-promote"
 """ConfigMap with the settings of `steps.settings` as environment variables."""
 CATALOG = "vllm-promote-catalog"
 """ConfigMap with key ``catalog.yaml``, mounted where the settings' ``VLLM_PROMOTE_CATALOG`` should point."""
+CA = "vllm-promote-ca"
+"""ConfigMap with the authorities that the outside's certificates are from, where those are a company's own."""
+CA_DIRECTORY = "/etc/vllm-promote-ca"
 HOUR = 3600
 
 
@@ -56,7 +61,9 @@ class TemplateConfig:
     reconcile_account: str = "vllm-promote-reconcile"
     models_claim: str = "models"
     """ReadWriteMany; uid and gid 1000 can write to it."""
-    retry_base_seconds: float = 15.0
+    deployments: tuple[str, ...] = ()
+    """The catalog's, which Argo's UI offers for choice; without any, a name is typed there."""
+    retry_base_seconds: float = RETRY_BASE_SECONDS
     refresh_schedule: str = "0 3 * * *"
     reconcile_schedule: str = "*/10 * * * *"
     timezone: str = "Etc/UTC"
@@ -65,7 +72,8 @@ class TemplateConfig:
         return self.transfer_image if step.image == "transfer" else self.cluster_image
 
     def account(self, step: Step[Any, Any]) -> str:
-        return self.data_account if step.image == "transfer" else self.serving_account
+        of_their_own = {"refresh": self.submit_account, "reconcile": self.reconcile_account}
+        return of_their_own.get(step.name) or (self.data_account if step.image == "transfer" else self.serving_account)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,20 +89,25 @@ class Needs:
     hub: bool = False
     models: Literal["no", "read", "write"] = "no"
     catalog: bool = False
+    key: bool = False
+    """The model servers' API key."""
     progress: bool = False
 
 
 NEEDS: Mapping[str, Needs] = {
     "resolve": Needs(hours=0.5, s3=True, hub=True, catalog=True),
-    "preflight": Needs(hours=12, s3=True, models="read"),  # may bring back what a dead owner left
+    "preflight": Needs(hours=12, s3=True, models="read", key=True),  # may bring back what a dead owner left
     "mirror": Needs(hours=24, s3=True, hub=True, progress=True),
     "populate": Needs(hours=24, s3=True, models="write", progress=True),
     "checksum": Needs(hours=24, models="read", progress=True),
-    "deploy": Needs(hours=12, retries=2, s3=True),
-    "smoke": Needs(hours=12, retries=2, s3=True),
-    "promote": Needs(hours=12, s3=True),  # after a rollback the store alone knows a first release
-    "rollback": Needs(hours=12),
+    "deploy": Needs(hours=12, retries=2, s3=True, key=True),
+    "smoke": Needs(hours=12, retries=2, s3=True, key=True),
+    "promote": Needs(hours=12, s3=True, key=True),  # after a rollback the store alone knows a first release
+    "rollback": Needs(hours=12, key=True),
     "report": Needs(hours=0.5, s3=True),
+    "discover": Needs(hours=2, s3=True, hub=True, catalog=True),
+    "refresh": Needs(hours=0.5, s3=True),
+    "reconcile": Needs(hours=12, key=True),  # a CronJob's: it is tried again at its next turn
 }
 
 
@@ -145,15 +158,19 @@ def spec(config: TemplateConfig) -> dict[str, Any]:
                 persistent_volume_claim=PersistentVolumeClaimVolumeSource(claim_name=config.models_claim),
             ),
             Volume(name="catalog", config_map=ConfigMapVolumeSource(name=CATALOG)),
+            Volume(name="ca", config_map=ConfigMapVolumeSource(name=CA, optional=True)),
         ],
     }
 
 
 def _environment(needs: Needs) -> list[EnvVar]:
-    if not needs.hub:
-        return []
-    token = SecretKeySelector(name=HUB_SECRET, key="HF_TOKEN", optional=True)  # public models need none
-    return [EnvVar(name="HF_TOKEN", value_from=EnvVarSource(secret_key_ref=token))]
+    """Optional: public models need no token, and servers that only the cluster reaches perhaps no key."""
+    secrets = {"HF_TOKEN": HUB_SECRET} if needs.hub else {}
+    secrets |= {"VLLM_API_KEY": KEY_SECRET} if needs.key else {}
+    return [
+        EnvVar(name=key, value_from=EnvVarSource(secret_key_ref=SecretKeySelector(name=name, key=key, optional=True)))
+        for key, name in secrets.items()
+    ]
 
 
 def _environment_sources(needs: Needs) -> list[EnvFromSource]:
@@ -165,7 +182,10 @@ def _environment_sources(needs: Needs) -> list[EnvFromSource]:
 
 
 def _mounts(needs: Needs) -> list[VolumeMount]:
-    mounts = [VolumeMount(name="tmp", mount_path="/tmp")]  # noqa: S108  # the pod's own
+    mounts = [
+        VolumeMount(name="tmp", mount_path="/tmp"),  # noqa: S108  # the pod's own
+        VolumeMount(name="ca", mount_path=CA_DIRECTORY, read_only=True),
+    ]
     if needs.models != "no":
         read_only = True if needs.models == "read" else None
         mounts.append(VolumeMount(name="models", mount_path=MODELS_DIRECTORY, read_only=read_only))

@@ -6,7 +6,7 @@ Argo runs these templates in a cluster, `workflows.local.engine` runs the same m
 from dataclasses import dataclass
 
 from hera.workflows import DAG, Parameter, WorkflowTemplate
-from hera.workflows.models import Mutex, PodGC, Synchronization, TTLStrategy, WorkflowMetadata
+from hera.workflows.models import LabelValueFrom, Mutex, PodGC, Synchronization, TTLStrategy, WorkflowMetadata
 
 from steps.contracts import (
     ALL,
@@ -45,6 +45,18 @@ DAY = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """What Argo's UI shows, as Markdown: of a run, or of its template."""
+
+    title: str
+    description: str
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        return {"workflows.argoproj.io/title": self.title, "workflows.argoproj.io/description": self.description}
+
+
+@dataclass(frozen=True, slots=True)
 class RunParameter:
     """A run is told this. None has a value in the template, so that a run which forgot one is refused."""
 
@@ -59,6 +71,8 @@ class RunParameter:
 MODEL = RunParameter("model", "Hub model, ORG/NAME")
 REVISION = RunParameter("revision", "Branch, tag or commit of the model; main follows the newest")
 DEPLOYMENT = RunParameter("deployment", "Name that clients know; selects the catalog's entry")
+LABELLED = "vllm-promote/deployment"
+"""A run's label, to filter runs by."""
 COMMIT = RunParameter("commit", "Commit of the model, 40 hex digits")
 MANIFEST = RunParameter("manifest_sha256", "Identity of the model's bytes, 64 hex digits")
 RELEASE = RunParameter("release_id", "Release to go back to, 12 hex digits, as `python -m workflows.history` prints")
@@ -94,7 +108,10 @@ def build(config: TemplateConfig) -> WorkflowTemplate:
     flow.call(PROMOTE, proved, when=if_new)
     return _workflow(
         PROMOTE_TEMPLATE,
-        _shown_as(f"Promote {MODEL.reference}", f"{REVISION.reference} to {DEPLOYMENT.reference}"),
+        (
+            Shown("Promote a model", "From the Hub to a tested endpoint; is it not good, the previous one serves on."),
+            Shown(f"Promote {MODEL.reference}", f"{REVISION.reference} to {DEPLOYMENT.reference}"),
+        ),
         (MODEL, REVISION, DEPLOYMENT),
         (flow.dag(), _finish(revision=REVISION.reference)),
         config,
@@ -116,8 +133,11 @@ def build_rollback(config: TemplateConfig) -> WorkflowTemplate:
     flow.call(PROMOTE, proved)
     return _workflow(
         ROLLBACK_TEMPLATE,
-        _shown_as(
-            f"Roll {DEPLOYMENT.reference} back", f"To {RELEASE.reference}: {MODEL.reference} at {COMMIT.reference}"
+        (
+            Shown("Roll back to a release", "Best started by `python -m workflows.rollback`, which knows the values."),
+            Shown(
+                f"Roll {DEPLOYMENT.reference} back", f"To {RELEASE.reference}: {MODEL.reference} at {COMMIT.reference}"
+            ),
         ),
         (MODEL, COMMIT, MANIFEST, RELEASE, DEPLOYMENT),
         (flow.dag(), _finish(revision=COMMIT.reference)),
@@ -144,31 +164,38 @@ def _finish(revision: str) -> DAG:
     return flow.dag()
 
 
-def _shown_as(title: str, description: str) -> WorkflowMetadata:
-    """Annotations, because they hold any text; a label with a model's name in it would make the run an Error."""
-    return WorkflowMetadata(
-        annotations={"workflows.argoproj.io/title": title, "workflows.argoproj.io/description": description}
-    )
+def _metadata(run: Shown) -> WorkflowMetadata:
+    """Annotations hold any text. A label with a bad value in it would make the run an Error before its first step."""
+    name = f"workflow.parameters.{DEPLOYMENT.name}"
+    label = f"{name} matches '^[a-z]([-a-z0-9]{{0,38}}[a-z0-9])?$' ? {name} : 'refused'"
+    return WorkflowMetadata(annotations=run.annotations, labels_from={LABELLED: LabelValueFrom(expression=label)})
+
+
+def _argument(parameter: RunParameter, config: TemplateConfig) -> Parameter:
+    """A choice binds the UI's form alone: a run that the API is given may name any deployment."""
+    offered = list(config.deployments) if parameter is DEPLOYMENT else []
+    return Parameter(name=parameter.name, description=parameter.description, enum=offered or None)
 
 
 def _workflow(
     name: str,
-    metadata: WorkflowMetadata,
+    shown: tuple[Shown, Shown],
     parameters: tuple[RunParameter, ...],
     dags: tuple[DAG, DAG],
     config: TemplateConfig,
 ) -> WorkflowTemplate:
-    """``dags`` are the flow and its exit handler; the steps' templates are those that the two call."""
+    """``shown``: of the template and of a run. ``dags``: the flow and its exit handler, with all that they call."""
     called = {task.name for dag in dags for task in dag.tasks}
     return WorkflowTemplate(
         name=name,
         labels={"app.kubernetes.io/part-of": "vllm-promote"},
+        annotations=shown[0].annotations,
         entrypoint=dags[0].name,
         on_exit=FINISH,
-        arguments=[Parameter(name=p.name, description=p.description) for p in parameters],
+        arguments=[_argument(p, config) for p in parameters],
         templates=[*dags, *(pods.template(step, config) for step in ALL if step.name in called)],
         synchronization=Synchronization(mutexes=[Mutex(name=f"vllm-promote-{DEPLOYMENT.reference}")]),
-        workflow_metadata=metadata,
+        workflow_metadata=_metadata(shown[1]),
         pod_gc=PodGC(strategy="OnPodSuccess", delete_delay_duration="600s"),
         ttl_strategy=TTLStrategy(seconds_after_completion=14 * DAY),
         **pods.spec(config),

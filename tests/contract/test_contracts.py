@@ -7,7 +7,7 @@ import pytest
 
 from steps import contracts, entry
 from steps.contracts import encode
-from workflows import bridge
+from workflows import argument, bridge
 from workflows.local import substitute
 
 SAMPLES: dict[Any, object] = {str: "a b=c --d '\"\n{{e}}", int: -7, float: 0.5, bool: True}
@@ -25,7 +25,7 @@ def template(step):
 
 def test_what_the_template_is_given_is_what_the_step_gets(step, template):
     meant = step.inputs(**{f.name: SAMPLES[f.type] for f in fields(step.inputs)})
-    scope = {f"inputs.parameters.{f.name}": encode(getattr(meant, f.name)) for f in fields(step.inputs)}
+    scope = {argument.expression(f.name): encode(getattr(meant, f.name)) for f in fields(step.inputs)}
 
     argv = [substitute.fill(arg, scope) for arg in template.container.args]
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from workflows import argument
 from workflows.bridge import EXPRESSION
 
 Task = Mapping[str, Any]
@@ -57,7 +58,7 @@ def _template(name: str, told: Task) -> dict[str, Any]:
         "inputs": {"parameters": [{"name": "do"}, {"name": "out", "default": ""}, {"name": "any", "default": ""}]},
         "container": {
             "command": ["python", "-m", "tests.stubs.step"],
-            "args": [f"--{i}={{{{inputs.parameters.{i}}}}}" for i in inputs],
+            "args": [f"--{i}={argument.reference(i)}" for i in inputs],
             **{key: told[key] for key in ("env", "envFrom") if key in told},
         },
         **{key: told[key] for key in ("outputs", "retryStrategy", "activeDeadlineSeconds") if key in told},

@@ -122,11 +122,11 @@ def test_only_outputs_with_a_default_stand_for_a_skipped_step():
     assert sources["proof"] == {"path": "/tmp/outputs/proof", "default": ""}
 
 
-def test_waiting_doubles_up_to_a_cap_and_never_starts_above_it():
+def test_waiting_grows_up_to_a_cap_and_never_starts_above_it():
     usual = rendered(SMOKE, bridge.retry(5, 15))["retryStrategy"]
     slow = rendered(SMOKE, bridge.retry(2, 600))["retryStrategy"]
 
-    assert usual["backoff"] == {"duration": "15s", "factor": 2, "cap": "300s"}
+    assert usual["backoff"] == {"duration": "15s", "factor": 5, "cap": "300s"}
     assert slow["backoff"]["cap"] == "600s"
 
 
@@ -135,4 +135,4 @@ def test_the_local_engine_reads_the_expression_as_it_is_meant():
 
     assert known.exit_codes == frozenset(bridge.RETRYABLE)
     assert known.status == "Error"
-    assert (known.limit, known.base_seconds, known.factor, known.cap_seconds) == (5, 0.5, 2, 300)
+    assert (known.limit, known.base_seconds, known.factor, known.cap_seconds) == (5, 0.5, 5, 300)

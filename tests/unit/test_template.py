@@ -4,6 +4,7 @@ import pytest
 
 from tests.stubs.rendered import BUILDERS, containers, manifest, tasks, text
 from workflows.local import spec
+from workflows.pods import TemplateConfig
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
 
@@ -62,13 +63,24 @@ def test_one_run_a_deployment(name):
     assert mutexes == [{"name": "vllm-promote-{{workflow.parameters.deployment}}"}]
 
 
+@pytest.mark.parametrize("name", BUILDERS)
+def test_the_catalogs_deployments_are_offered_for_choice_where_there_are_any(name):
+    built = BUILDERS[name](TemplateConfig(deployments=("chat", "code"))).to_dict()
+    offered = {p["name"]: p.get("enum") for p in built["spec"]["arguments"]["parameters"]}
+
+    assert offered["deployment"] == ["chat", "code"]
+    assert {value for key, value in offered.items() if key != "deployment"} == {None}
+
+
 def test_each_secret_reaches_the_steps_that_need_it_and_no_other():
     found = containers("vllm-promote")
     s3 = {n for n, t in found.items() if "s3-credentials" in str(t["container"]["envFrom"])}
     hub = {n for n, t in found.items() if "hf-token" in str(t["container"].get("env"))}
+    key = {n for n, t in found.items() if "vllm-api-key" in str(t["container"].get("env"))}
 
     assert s3 == {"resolve", "preflight", "mirror", "populate", "deploy", "smoke", "promote", "report"}
     assert hub == {"resolve", "mirror"}
+    assert key == {"preflight", "deploy", "smoke", "promote", "rollback"}
 
 
 def test_one_step_alone_may_write_to_the_volume():

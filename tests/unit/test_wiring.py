@@ -11,7 +11,9 @@ from steps import errors
 from steps.contracts import ALL
 from steps.entry import parse
 from tests.stubs.rendered import BUILDERS, containers, manifest, parameters, tasks, templates
+from workflows import argument
 from workflows.bridge import EXPRESSION, RETRYABLE
+from workflows.local import substitute
 
 REFERENCE = re.compile(r"\{\{([^{}]*)\}\}")
 STEPS = {step.name: step for step in ALL}
@@ -71,16 +73,15 @@ def test_every_reference_of_a_task_leads_somewhere(name, dag):
 
 @pytest.mark.parametrize(("name", "template"), EVERY_CONTAINER)
 def test_the_step_knows_every_flag_that_its_container_gives(name, template):
-    inputs = {p["name"] for p in parameters(template["inputs"])}
+    inputs = [p["name"] for p in parameters(template["inputs"])]
     args = template["container"]["args"]
     samples = {"bool": "true", "int": "1", "float": "1.5", "str": "text"}
     kinds = STEPS[template["name"]].inputs.__annotations__
 
     assert template["container"]["command"] == ["python", "-m", f"steps.{template['name']}"]
-    assert {r.removeprefix("inputs.parameters.") for r in REFERENCE.findall(str(args))} == inputs
-    argv = [
-        REFERENCE.sub(lambda m: samples[kinds[m[1].removeprefix("inputs.parameters.")].__name__], arg) for arg in args
-    ]
+    assert [r for arg in args for r in REFERENCE.findall(arg)] == [argument.expression(name) for name in inputs]
+    scope = {argument.expression(name): samples[kinds[name].__name__] for name in inputs}
+    argv = [substitute.fill(arg, scope) for arg in args]
     assert parse(STEPS[template["name"]], argv)
 
 
@@ -108,7 +109,8 @@ def test_a_parameter_is_an_argument_and_never_part_of_a_program(name, template):
     container = template["container"]
 
     assert "{{" not in str(container["command"])
-    assert all(re.fullmatch(r"--[a-z0-9-]+=\{\{inputs\.parameters\.\w+\}\}", arg) for arg in container["args"])
+    reference = re.escape(argument.reference("NAME")).replace("NAME", r"\w+")
+    assert all(re.fullmatch(rf"--[a-z0-9-]+={reference}", arg) for arg in container["args"])
     assert set(container) <= {
         "image", "imagePullPolicy", "command", "args", "env", "envFrom", "volumeMounts", "resources", "securityContext"
     }  # fmt: skip

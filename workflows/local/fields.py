@@ -50,6 +50,7 @@ MEANINGLESS = (
     "metadata.annotations.*",
     "metadata.labels.*",
     "metadata.namespace",
+    "spec.arguments.parameters[].enum[]",  # binds no run that gives the value, in Argo neither
     "spec.podGC.*",  # attempts leave no pod, and their logs are kept
     "spec.podMetadata.*",
     "spec.podSpecPatch",

@@ -1,13 +1,15 @@
 """Where a manifest may refer to something, and to what: anywhere else a reference would be taken for mere text.
 
 Argo fills references in everywhere. Here they are filled in tasks' arguments and conditions, in the names of mutexes
-and in the arguments of programs; what cannot be is refused before anything starts.
+and in the arguments of programs; what cannot be is refused before anything starts, and so is what the kubelet would
+fill in.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from steps.errors import BadInput
+from workflows import argument
 from workflows.local import fields
 from workflows.local.substitute import references
 
@@ -18,6 +20,12 @@ LATER = (
 """What they stand for is known when the task's turn has come; a reference to nothing is an error of the task then."""
 ARGUMENT = "spec.templates[].container.args[]"
 MUTEX = "spec.synchronization.mutexes[].name"
+BY_THE_KUBELET = (
+    ARGUMENT,
+    "spec.templates[].container.command[]",
+    "spec.templates[].container.env[].value",
+)
+"""Where ``$(NAME)`` becomes the value of an environment variable in a cluster, and stays as it is here."""
 
 
 def check(manifest: Mapping[str, Any]) -> None:
@@ -27,6 +35,9 @@ def check(manifest: Mapping[str, Any]) -> None:
             f"the local engine cannot fill in {reference} at {path}; pass it to the task as an argument of a declared "
             "input, or take it out of the template"
         )
+    for path, text in fields.leaves(manifest):
+        if path in BY_THE_KUBELET and "$(" in text:
+            raise BadInput(f"the local engine does not fill in {text!r} at {path}, as the kubelet would; write $$(")
 
 
 def _dangling(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -38,7 +49,7 @@ def _dangling(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from _unknown({**manifest, "spec": shared}, MUTEX, run)
     for template in templates:
         own = {"spec": {"templates": [{"container": template.get("container", {})}]}}
-        yield from _unknown(own, ARGUMENT, {f"inputs.parameters.{name}" for name in _inputs(template)})
+        yield from _unknown(own, ARGUMENT, {argument.expression(name) for name in _inputs(template)})
 
 
 def _unknown(part: Mapping[str, Any], place: str, known: set[str]) -> Iterator[tuple[str, str]]:

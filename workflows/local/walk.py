@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from steps.core.run import FINISHED, Attempt, Phase
+from workflows import argument
 from workflows.checkout import CHECKOUT
 from workflows.local import retry, substitute
 from workflows.local.attempt import Ending, Execution, Launch, Process, never_started
@@ -148,7 +149,7 @@ class Walk:
     def _planned(self, task: Task, attempt: Attempt) -> Launch:
         program = task.program
         inputs = self._arguments(task)
-        scope = {f"inputs.parameters.{name}": value for name, value in inputs.items()}
+        scope = {argument.expression(name): value for name, value in inputs.items()}  # here nobody halves a doubled $
         return Launch(
             name=f"{task.name}.{attempt.number}",
             template=program.name,
