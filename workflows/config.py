@@ -1,19 +1,20 @@
 """What the commands are told about their surroundings: the environment over one TOML file, checked once.
 
 A setting ``bucket`` is ``VLLM_PROMOTE_BUCKET`` in the environment and ``bucket`` in the file; what the field has names
-for already keeps them: ``HF_ENDPOINT`` is ``hf_endpoint`` in the file. Secrets come from the environment alone.
+for already keeps them: ``HF_ENDPOINT`` is ``hf_endpoint`` in the file. Secrets come from the environment alone. A few
+settings are flags of one command too, and a flag wins.
 """
 
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AliasChoices, Field, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from steps.core.amounts import plain
 from steps.core.catalog_text import checked
@@ -22,6 +23,7 @@ from steps.core.release import Device
 from steps.errors import BadInput
 from steps.settings import PREFIX, Checksums
 from workflows.checkout import CHECKOUT
+from workflows.cluster.keys import ClusterKeys
 
 FILE = PREFIX + "CONFIG"
 """Variable that names the TOML file."""
@@ -44,8 +46,8 @@ def _also(*variables: str) -> Any:
     return Field(None, validation_alias=AliasChoices(*variables))
 
 
-class Config(BaseSettings):
-    """One command's view. None stands for the steps' own default."""
+class Config(ClusterKeys, BaseSettings):
+    """One command's view; ``load`` finds the values. None stands for the steps' own default."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
 
@@ -74,12 +76,12 @@ class Config(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],  # noqa: ARG003  # pydantic-settings' signature
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over the file, which arrives as arguments."""
-        return env_settings, init_settings
+        """What it is given, and nothing else: ``load`` reads the environment."""
+        return (init_settings,)
 
     @property
     def home(self) -> Path:
@@ -108,6 +110,10 @@ class Config(BaseSettings):
             PREFIX + "VOLUME": MODELS_DIRECTORY,
             PREFIX + "CATALOG": f"{CATALOG_DIRECTORY}/catalog.yaml",
             PREFIX + "DEVICE": self.device or "cuda",
+            PREFIX + "CLAIM": self.claim,
+            **({PREFIX + "REGISTRY": self.registry} if self.registry else {}),
+            **self.trust(),
+            **self.proxies(),
         }
 
     def local_environment(self) -> dict[str, str]:
@@ -121,14 +127,18 @@ class Config(BaseSettings):
         }
 
 
-def load(*, local: bool) -> Config:
-    """Raises BadInput naming the variable, or the file and the key, that cannot be used."""
+def load(*, local: bool, flags: Mapping[str, object] | None = None) -> Config:
+    """``flags`` are settings by their names; one of None was not given.
+
+    Raises BadInput naming the flag, the variable, or the file and the key, that cannot be used.
+    """
     path = _file(local=local)
-    values = _read(path) if path else {}
+    typed = {name: value for name, value in (flags or {}).items() if value is not None}
+    values = {**(_read(path) if path else {}), **_environment(), **typed}
     try:
         return Config(**values)
     except ValidationError as err:
-        raise BadInput("; ".join(_problem(e, path) for e in err.errors(include_url=False))) from err
+        raise BadInput("; ".join(_problem(e, path, typed) for e in err.errors(include_url=False))) from err
 
 
 def gpu_visible(devices: Path, environ: Mapping[str, str]) -> bool:
@@ -145,6 +155,13 @@ def _file(*, local: bool) -> Path | None:
     return home / LOCAL_FILE if local and (home / LOCAL_FILE).exists() else None
 
 
+def _environment() -> dict[str, Any]:
+    """Under the names of the file: else two names of one setting would compete."""
+    aliases = {name: field.validation_alias for name, field in Config.model_fields.items()}
+    names = {a.choices[0]: name for name, a in aliases.items() if isinstance(a, AliasChoices)}
+    return {names.get(key, key): value for key, value in EnvSettingsSource(Config)().items()}
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as f:
@@ -155,11 +172,21 @@ def _read(path: Path) -> dict[str, Any]:
         raise BadInput(f"{path} is not TOML: {err}") from err
 
 
-def _problem(error: ErrorDetails, path: Path | None) -> str:
+def _problem(error: ErrorDetails, path: Path | None, typed: Collection[str]) -> str:
+    said = error["msg"].removeprefix("Value error, ")
+    if not error["loc"]:  # of several settings together
+        return said
     key = str(error["loc"][0])
-    variable = key if key.isupper() else PREFIX + key.upper()
     if error["type"] == "extra_forbidden":
         close = difflib.get_close_matches(key, Config.model_fields, n=1)
         return f"{path}: {key} is no setting; {f'did you mean {close[0]}?' if close else 'remove it'}"
-    where = variable if os.environ.get(variable) else f"{key} in {path}"
-    return f"{where} is {str(error['input'])[:80]!r}: {error['msg'].removeprefix('Value error, ')}"
+    value = str(error["input"])
+    shown = "an address with a login in it" if "@" in value else repr(value[:80])
+    return f"{_given_by(key, path, typed)} is {shown}: {said}"
+
+
+def _given_by(key: str, path: Path | None, typed: Collection[str]) -> str:
+    variable = key if key.isupper() else PREFIX + key.upper()
+    if key in typed:
+        return "--" + key.replace("_", "-")
+    return variable if os.environ.get(variable) else f"{key} in {path}"

@@ -142,6 +142,54 @@ def test_a_number_is_passed_on_with_all_of_its_digits(monkeypatch, text):
     assert load(local=False).environment()["VLLM_PROMOTE_STALL_SECONDS"] == text
 
 
+def test_a_flag_wins_over_the_environment_and_is_named_when_it_cannot_be_used(monkeypatch):
+    monkeypatch.setenv("VLLM_PROMOTE_REGISTRY", "environment.example")
+    flags = {"registry": "flag.example/ai", "namespace": None}
+    assert load(local=False, flags=flags).registry == "flag.example/ai"
+    assert load(local=False, flags={"registry": None}).registry == "environment.example"
+    with pytest.raises(BadInput, match=r"--storage-class is 'No': "):
+        load(local=False, flags={"storage_class": "No"})
+
+
+def test_settings_that_contradict_each_other_are_told_in_a_sentence(file):
+    file('nfs = "filer.example:/models"\nstorage_class = "fast"')
+    with pytest.raises(BadInput, match=r"^nfs and storage_class both say where the volume comes from"):
+        load(local=False)
+    file('nfs = "filer.example:/models"\ncluster_scoped = false')
+    with pytest.raises(BadInput, match=r"^an NFS share needs a PersistentVolume"):
+        load(local=False)
+
+
+@pytest.mark.parametrize("text", ["filer", "filer:models", ":/models", "filer:/a b"])
+def test_a_share_is_a_server_and_a_path(monkeypatch, text):
+    monkeypatch.setenv("VLLM_PROMOTE_NFS", text)
+    with pytest.raises(BadInput, match="VLLM_PROMOTE_NFS is"):
+        load(local=False)
+
+
+def test_a_proxy_with_a_password_is_refused_for_it_would_be_open_to_read(monkeypatch):
+    monkeypatch.setenv("VLLM_PROMOTE_HTTPS_PROXY", "http://user:canary@proxy.example:3128")
+    with pytest.raises(BadInput, match="VLLM_PROMOTE_HTTPS_PROXY is an address with a login in it") as caught:
+        load(local=False)
+    assert "canary" not in str(caught.value)
+
+
+def test_a_list_is_a_list_in_the_file_and_words_in_the_environment(file, monkeypatch):
+    file('client_namespaces = ["web", "chat"]')
+    assert load(local=False).client_namespaces == ("web", "chat")
+    monkeypatch.setenv("VLLM_PROMOTE_CLIENT_NAMESPACES", "one, two")
+    assert load(local=False).client_namespaces == ("one", "two")
+
+
+def test_pods_are_told_of_the_proxy_the_authorities_and_what_never_leaves_the_cluster(file):
+    file('https_proxy = "http://proxy.example:3128"\nno_proxy = "s3.example"\nca_bundle = "corporate.pem"')
+    told = load(local=False).cluster_environment()
+    assert told["HTTPS_PROXY"] == "http://proxy.example:3128"
+    assert {".svc", "10.0.0.0/8", "s3.example"} <= set(told["NO_PROXY"].split(","))
+    assert told["SSL_CERT_FILE"] == told["AWS_CA_BUNDLE"] == "/etc/vllm-promote-ca/ca.crt"
+    assert not {"HTTPS_PROXY", "SSL_CERT_FILE"} & load(local=False).local_environment().keys()
+
+
 @pytest.mark.parametrize(
     ("device", "environ", "seen"),
     [
