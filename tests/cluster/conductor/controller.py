@@ -84,6 +84,7 @@ class Conductor:
             self._refuse(name, err)
             return
         self._engines[uid] = engine
+        self._patch(name, {"status": {"storedWorkflowTemplateSpec": manifest["spec"]}})
         self._start(self._carry_out, engine, workflow)
 
     def _carry_out(self, engine: Engine, workflow: Json) -> None:

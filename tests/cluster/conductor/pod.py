@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from steps.clients.kube.api import Json
+from workflows import argument
 from workflows.local.substitute import fill
 
 WORKFLOW_LABEL = "workflows.argoproj.io/workflow"
@@ -62,7 +63,7 @@ def _metadata(spec: Mapping[str, Any], compiled: Mapping[str, Any], owner: Owner
 
 
 def _main(container: Mapping[str, Any], inputs: Mapping[str, str]) -> Json:
-    scope = {f"inputs.parameters.{name}": value for name, value in inputs.items()}
+    scope = {argument.expression(name): value.replace("$", "$$") for name, value in inputs.items()}
     progress = {"name": "ARGO_PROGRESS_FILE", "value": f"{RUN_DIRECTORY}/progress"}
     return {
         **container,
