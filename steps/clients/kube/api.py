@@ -106,6 +106,10 @@ class Api(Protocol):
         """The last lines; empty where there is no log (yet, or any more)."""
         ...
 
+    def log_head(self, pod: str, container: str, size: int) -> str:
+        """The first bytes that are kept, ``size`` at most; otherwise as ``log``."""
+        ...
+
     def watch(self, kind: Kind, name: str, version: str, seconds: float) -> Iterator[Json]:
         """The object, each time that it changes; ends when the server ends it, after so many seconds at the latest.
 

@@ -73,16 +73,11 @@ class Cluster:
             _parsed(call, status, body)
 
     def log(self, pod: str, container: str, lines: int, *, previous: bool = False) -> str:
-        call = Call(verb="get", kind=POD, namespace=self.namespace, name=pod, subresource="log")
-        query = {"container": container, "tailLines": str(lines), "previous": "true" if previous else ""}
-        status, body = self._ask(
-            _Request(call=call, method="GET", path=POD.path(self.namespace, pod, "log"), query=query)
-        )
-        if status in (BAD_REQUEST, NOT_FOUND):  # its container waits to start, or the pod is gone
-            return ""
-        if not _good(status):
-            raise errors.failure(call, status, body)
-        return body
+        query = {"tailLines": str(lines), "previous": "true" if previous else ""}
+        return self._log(pod, {"container": container, **query})
+
+    def log_head(self, pod: str, container: str, size: int) -> str:
+        return self._log(pod, {"container": container, "limitBytes": str(size)})
 
     def watch(self, kind: Kind, name: str, version: str, seconds: float) -> Iterator[Json]:
         call, query = self._call("watch", kind, name), {"watch": "true", "fieldSelector": f"metadata.name={name}"}
@@ -93,6 +88,16 @@ class Cluster:
                 raise errors.failure(call, answer.status, answer.data.decode(errors="replace"))
             for line in _lines(answer):
                 yield _changed(call, json.loads(line))
+
+    def _log(self, pod: str, query: Mapping[str, str]) -> str:
+        call = Call(verb="get", kind=POD, namespace=self.namespace, name=pod, subresource="log")
+        path = POD.path(self.namespace, pod, "log")
+        status, body = self._ask(_Request(call=call, method="GET", path=path, query=query))
+        if status in (BAD_REQUEST, NOT_FOUND):  # its container waits to start, or the pod is gone
+            return ""
+        if not _good(status):
+            raise errors.failure(call, status, body)
+        return body
 
     def _call(self, verb: str, kind: Kind, name: str = "") -> Call:
         return Call(verb=verb, kind=kind, namespace=self.namespace, name=name)
