@@ -30,6 +30,7 @@ from hera.workflows.models import (
 from steps.contracts import Step
 from steps.settings import RETRY_BASE_SECONDS
 from workflows import bridge
+from workflows.cluster.keys import CA_DIRECTORY
 from workflows.config import CATALOG_DIRECTORY, MODELS_DIRECTORY
 
 S3_SECRET = "s3-credentials"  # noqa: S105  # a name; keys AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN
@@ -41,7 +42,6 @@ CATALOG = "vllm-promote-catalog"
 """ConfigMap with key ``catalog.yaml``, mounted where the settings' ``VLLM_PROMOTE_CATALOG`` should point."""
 CA = "vllm-promote-ca"
 """ConfigMap with the authorities that the outside's certificates are from, where those are a company's own."""
-CA_DIRECTORY = "/etc/vllm-promote-ca"
 HOUR = 3600
 
 

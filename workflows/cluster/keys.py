@@ -10,8 +10,8 @@ from steps.core.catalog_text import checked
 from steps.core.images import check_registry
 from steps.core.pod import Quantity
 
-CA_BUNDLE_DIRECTORY = "/etc/vllm-promote-ca"
-CA_BUNDLE_FILE = "ca.crt"
+CA_DIRECTORY = "/etc/vllm-promote-ca"
+CA_FILE = "ca.crt"
 """Where a pod finds the cluster's own authorities, if it has any."""
 NEVER_PROXIED = (
     *("localhost", "127.0.0.1", ".svc", ".cluster.local"),
@@ -74,7 +74,7 @@ class ClusterKeys(BaseModel):
     def trust(self) -> dict[str, str]:
         """Variables of a pod; each library heeds another one."""
         names = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")
-        return dict.fromkeys(names, f"{CA_BUNDLE_DIRECTORY}/{CA_BUNDLE_FILE}") if self.ca_bundle else {}
+        return dict.fromkeys(names, f"{CA_DIRECTORY}/{CA_FILE}") if self.ca_bundle else {}
 
     def proxies(self) -> dict[str, str]:
         """Variables of a pod."""
