@@ -6,7 +6,7 @@ from steps.settings import Settings
 
 def connect(settings: Settings) -> Runs | None:
     """None on one machine: nobody is there to carry out what a clock began. Raises Missing without a cluster."""
-    if settings.local_dir is not None:
+    if settings.kube_namespace is None:
         return None
     from steps.clients.kube import cluster
     from steps.clients.kube.runs import KubeRuns
