@@ -1,12 +1,13 @@
 """The manifests of a run as Kubernetes takes them: the template, and the Workflow that refers to it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from hera.workflows import Parameter, Workflow
 from hera.workflows.models import WorkflowTemplateRef
 
-from steps.core.account import ROLLBACK_TEMPLATE
+from steps.core.account import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE
 from workflows import template
 from workflows.config import Config
 from workflows.pods import TemplateConfig
@@ -14,8 +15,8 @@ from workflows.pods import TemplateConfig
 
 def manifest(config: Config, name: str) -> dict[str, Any]:
     """The WorkflowTemplate of this name, as the local engine takes it. Raises KeyError for another name."""
-    build = {template.PROMOTE_TEMPLATE: template.build, ROLLBACK_TEMPLATE: template.build_rollback}[name]
-    built: dict[str, Any] = build(_template_config(config)).to_dict()
+    build = {PROMOTE_TEMPLATE: template.build, ROLLBACK_TEMPLATE: template.build_rollback}[name]
+    built: dict[str, Any] = build(template_config(config)).to_dict()
     return built
 
 
@@ -23,13 +24,32 @@ def promotion(config: Config, parameters: Mapping[str, str]) -> str:
     """Two YAML documents: ``kubectl apply`` takes the first, ``kubectl create`` the second."""
     run = Workflow(
         generate_name="promote-",
-        workflow_template_ref=WorkflowTemplateRef(name=template.PROMOTE_TEMPLATE),
+        workflow_template_ref=WorkflowTemplateRef(name=PROMOTE_TEMPLATE),
         arguments=[Parameter(name=key, value=value) for key, value in parameters.items()],
     )
-    return f"{template.build(_template_config(config)).to_yaml()}---\n{run.to_yaml()}".rstrip("\n")
+    return f"{template.build(template_config(config)).to_yaml()}---\n{run.to_yaml()}".rstrip("\n")
 
 
-def _template_config(config: Config) -> TemplateConfig:
-    if config.retry_base_seconds is None:
-        return TemplateConfig()
-    return TemplateConfig(retry_base_seconds=config.retry_base_seconds)
+def template_config(config: Config, deployments: tuple[str, ...] = ()) -> TemplateConfig:
+    """What this cluster is like. ``deployments`` are the catalog's, for the UI to offer."""
+    own: dict[str, Any] = {
+        "transfer_image": config.transfer_image,
+        "cluster_image": config.cluster_image,
+        "models_claim": config.claim,
+        "deployments": deployments,
+        "retry_base_seconds": config.retry_base_seconds,
+        "refresh_schedule": config.refresh_schedule,
+        "reconcile_schedule": config.reconcile_schedule,
+        "timezone": config.timezone,
+    }
+    return _at_registry(
+        TemplateConfig(**{key: value for key, value in own.items() if value is not None}), config.registry
+    )
+
+
+def _at_registry(config: TemplateConfig, registry: str) -> TemplateConfig:
+    return replace(
+        config,
+        transfer_image=rewritten(config.transfer_image, registry),
+        cluster_image=rewritten(config.cluster_image, registry),
+    )

@@ -31,12 +31,11 @@ from steps.contracts import (
     RollbackInputs,
     SmokeInputs,
 )
-from steps.core.account import ROLLBACK_TEMPLATE
+from steps.core.account import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE
 from workflows import pods
 from workflows.bridge import Flow
 from workflows.pods import TemplateConfig
 
-PROMOTE_TEMPLATE = "vllm-promote"
 FINISH = "finish"
 """The exit handler."""
 RUN = "{{workflow.name}}"

@@ -148,4 +148,4 @@ def test_hera_is_loaded_by_those_who_build_manifests_and_by_nobody_else():
         or (isinstance(node, ast.Import) and any(a.name.startswith("hera") for a in node.names))
     }
 
-    assert importers == {"bridge.py", "pods.py", "template.py", "render.py"}
+    assert importers == {"bridge.py", "pods.py", "template.py", "cron.py", "render.py"}

@@ -17,7 +17,7 @@ from steps.clients import serving
 from steps.clients.local import daemon
 from steps.clients.local.daemon import Daemon
 from steps.clients.local.journal import LocalJournal
-from steps.core.account import ROLLBACK_TEMPLATE, Account, Surroundings, draw_up
+from steps.core.account import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE, Account, Surroundings, draw_up
 from steps.core.amounts import seconds
 from steps.core.names import check_deployment, check_run
 from steps.core.outcome import exit_code
@@ -33,7 +33,6 @@ from workflows.follow import following
 from workflows.local.control import Wish
 from workflows.local.engine import Engine
 from workflows.local.verbs.session import Session, begin, sources
-from workflows.template import PROMOTE_TEMPLATE
 
 FLAG = "--local"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)

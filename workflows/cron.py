@@ -1,0 +1,133 @@
+"""What a clock starts: the nightly refresh, and the reconciler, outside Argo so that it does not share Argo's fate."""
+
+from typing import Any
+
+from hera.workflows import CronWorkflow, WorkflowTemplate
+from hera.workflows.models import Mutex, PodGC, Synchronization, TTLStrategy, WorkflowMetadata, WorkflowTemplateRef
+
+from steps.contracts import DISCOVER, RECONCILE, REFRESH, DiscoverInputs, RefreshInputs, Step
+from steps.core import labels
+from workflows import pods
+from workflows.bridge import Flow
+from workflows.pods import HOUR, TemplateConfig
+from workflows.template import DAY, RUN
+
+Json = dict[str, Any]
+
+REFRESH_NAME = "vllm-promote-refresh"
+RECONCILE_NAME = "vllm-promote-reconcile"
+LABELS = {labels.PART_OF: labels.PROJECT, labels.MANAGED_BY: labels.PROJECT}
+KEPT_GOOD, KEPT_BAD = 3, 5
+"""Ended ones that stay to be looked at. Argo would keep one failed run alone."""
+
+
+def objects(config: TemplateConfig, namespace: str) -> tuple[Json, ...]:
+    """In the order in which they are applied."""
+    return refresh_template(config, namespace), refresh_cron(config, namespace), reconcile_job(config, namespace)
+
+
+def refresh_template(config: TemplateConfig, namespace: str) -> Json:
+    """Without parameters: which branches are followed, and how, the catalog says."""
+    flow = Flow("follow-branches")
+    flow.call(DISCOVER, DiscoverInputs(run=RUN))
+    # However it ended: an entry that cannot be looked at keeps no other from its turn.
+    flow.finally_call(REFRESH, RefreshInputs(run=RUN), after=DISCOVER)
+    dag = flow.dag()
+    built = WorkflowTemplate(
+        name=REFRESH_NAME,
+        namespace=namespace,
+        labels=_labels("refresh"),
+        entrypoint=dag.name,
+        templates=[dag, pods.template(DISCOVER, config), pods.template(REFRESH, config)],
+        synchronization=Synchronization(mutexes=[Mutex(name=REFRESH_NAME)]),
+        workflow_metadata=WorkflowMetadata(
+            annotations={
+                "workflows.argoproj.io/title": "Follow the catalog's branches",
+                "workflows.argoproj.io/description": "Propose what they have come to; promote where the entry says so",
+            }
+        ),
+        pod_gc=PodGC(strategy="OnPodSuccess", delete_delay_duration="600s"),
+        ttl_strategy=TTLStrategy(seconds_after_completion=14 * DAY),
+        **pods.spec(config),
+    )
+    return _plain(built)
+
+
+def refresh_cron(config: TemplateConfig, namespace: str) -> Json:
+    """A late start is better than none, but not into the day: a promotion may cost clients an outage."""
+    return _plain(
+        CronWorkflow(
+            name=REFRESH_NAME,
+            namespace=namespace,
+            labels=_labels("refresh"),
+            schedules=[config.refresh_schedule],
+            timezone=config.timezone,
+            concurrency_policy="Forbid",
+            starting_deadline_seconds=HOUR,
+            successful_jobs_history_limit=KEPT_GOOD,
+            failed_jobs_history_limit=KEPT_BAD,
+            workflow_template_ref=WorkflowTemplateRef(name=REFRESH_NAME),
+        )
+    )
+
+
+def reconcile_job(config: TemplateConfig, namespace: str) -> Json:
+    """Its turns do not overlap, and one that was missed is worth nothing once the next is due."""
+    pod, deadline = _pod(RECONCILE, config)
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"name": RECONCILE_NAME, "namespace": namespace, "labels": _labels(RECONCILE.name)},
+        "spec": {
+            "schedule": config.reconcile_schedule,
+            "timeZone": config.timezone,
+            "concurrencyPolicy": "Forbid",
+            "startingDeadlineSeconds": 300,
+            "successfulJobsHistoryLimit": KEPT_GOOD,
+            "failedJobsHistoryLimit": KEPT_BAD,
+            "jobTemplate": {
+                "metadata": {"labels": _labels(RECONCILE.name)},
+                "spec": {
+                    "backoffLimit": 0,  # its next turn is its retry
+                    "activeDeadlineSeconds": deadline,
+                    "ttlSecondsAfterFinished": DAY,
+                    "template": {"metadata": {"labels": _labels(RECONCILE.name)}, "spec": pod},
+                },
+            },
+        },
+    }
+
+
+def _pod(step: Step[Any, Any], config: TemplateConfig) -> tuple[Json, int]:
+    """Of a step that Argo does not start: as Argo would make it, without what Argo brings along. And its deadline."""
+    needed = WorkflowTemplate(name=step.name, templates=[pods.template(step, config)], **pods.spec(config))
+    spec = _plain(needed)["spec"]
+    template = spec["templates"][0]
+    container = template["container"]
+    mounted = {mount["name"] for mount in container["volumeMounts"]}
+    who = {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
+    pod = {
+        "restartPolicy": "Never",
+        "serviceAccountName": template["serviceAccountName"],
+        "enableServiceLinks": False,
+        "securityContext": spec["securityContext"],
+        "containers": [
+            {
+                **container,
+                "name": step.name,
+                "args": ["--owner=$(POD_UID)"],  # the kubelet fills it in
+                "env": [*container.get("env", ()), who],
+            }
+        ],
+        "volumes": [volume for volume in spec["volumes"] if volume["name"] in mounted],
+    }
+    return pod, template["activeDeadlineSeconds"]
+
+
+def _labels(component: str) -> dict[str, str]:
+    return {**LABELS, labels.COMPONENT: component}
+
+
+def _plain(built: WorkflowTemplate | CronWorkflow) -> Json:
+    plain: Json = built.to_dict()
+    return plain
