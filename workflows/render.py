@@ -8,6 +8,7 @@ from hera.workflows import Parameter, Workflow
 from hera.workflows.models import WorkflowTemplateRef
 
 from steps.core.account import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE
+from steps.core.images import rewritten
 from workflows import template
 from workflows.config import Config
 from workflows.pods import TemplateConfig
@@ -32,9 +33,10 @@ def promotion(config: Config, parameters: Mapping[str, str]) -> str:
 
 def template_config(config: Config, deployments: tuple[str, ...] = ()) -> TemplateConfig:
     """What this cluster is like. ``deployments`` are the catalog's, for the UI to offer."""
+    usual = TemplateConfig()
     own: dict[str, Any] = {
-        "transfer_image": config.transfer_image,
-        "cluster_image": config.cluster_image,
+        "transfer_image": rewritten(config.transfer_image or usual.transfer_image, config.registry),
+        "cluster_image": rewritten(config.cluster_image or usual.cluster_image, config.registry),
         "models_claim": config.claim,
         "deployments": deployments,
         "retry_base_seconds": config.retry_base_seconds,
@@ -42,14 +44,4 @@ def template_config(config: Config, deployments: tuple[str, ...] = ()) -> Templa
         "reconcile_schedule": config.reconcile_schedule,
         "timezone": config.timezone,
     }
-    return _at_registry(
-        TemplateConfig(**{key: value for key, value in own.items() if value is not None}), config.registry
-    )
-
-
-def _at_registry(config: TemplateConfig, registry: str) -> TemplateConfig:
-    return replace(
-        config,
-        transfer_image=rewritten(config.transfer_image, registry),
-        cluster_image=rewritten(config.cluster_image, registry),
-    )
+    return replace(usual, **{key: value for key, value in own.items() if value is not None})

@@ -1,0 +1,80 @@
+"""Who may talk to whom. Where the cluster's network heeds no NetworkPolicy these do nothing, and harm nothing.
+
+Every pod of ours is cut off first. The pipeline's then reach names, the API server, the store, the Hub; the steps that
+try a model reach the model servers; model servers reach nothing, and are reached on their port alone.
+"""
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from steps.clients.kube.api import NETWORK_POLICY, Json
+from steps.core import labels
+from steps.core.labels import PROJECT
+from workflows.cluster.parts import head
+
+MODEL_PORT = 8000
+NAMES = (53, 5353)
+"""DNS: the Service's port, and that of OpenShift's pods, for networks that look behind the Service."""
+OVER_TLS, API_SERVER = 443, 6443
+WELL_KNOWN = {"http": 80, "https": OVER_TLS}
+NAMESPACE_NAME = "kubernetes.io/metadata.name"
+
+OURS: Json = {"matchLabels": {labels.PART_OF: PROJECT}}
+SERVERS: Json = {"matchLabels": {labels.PART_OF: PROJECT, labels.COMPONENT: labels.MODEL_SERVER}}
+PIPELINE: Json = {
+    **OURS,
+    "matchExpressions": [{"key": labels.COMPONENT, "operator": "NotIn", "values": [labels.MODEL_SERVER]}],
+}
+
+
+def policies(namespace: str, addresses: Iterable[str], clients: tuple[str, ...]) -> tuple[Json, ...]:
+    """``addresses`` are the URLs of what lies outside; ``clients`` the namespaces of the model servers' clients."""
+    return (
+        _policy(namespace, "deny", OURS, {"policyTypes": ["Ingress", "Egress"]}),
+        _policy(namespace, "pipeline", PIPELINE, {"policyTypes": ["Egress"], "egress": _outside(addresses)}),
+        _policy(
+            namespace,
+            "trial",
+            PIPELINE,
+            {
+                "policyTypes": ["Egress"],
+                "egress": [{"to": [{"podSelector": SERVERS}], "ports": _ports("TCP", MODEL_PORT)}],
+            },
+        ),
+        _policy(
+            namespace,
+            "model-servers",
+            SERVERS,
+            {
+                "policyTypes": ["Ingress"],
+                "ingress": [{"from": _clients(clients), "ports": _ports("TCP", MODEL_PORT)}],
+            },
+        ),
+    )
+
+
+def port(address: str) -> int | None:
+    """Of a URL; None where it is none."""
+    parts = urlsplit(address)
+    return parts.port or WELL_KNOWN.get(parts.scheme)
+
+
+def _outside(addresses: Iterable[str]) -> list[Json]:
+    """By port, not by address: those of the Hub's and of a cloud's stores change, and policies know no names."""
+    reached = sorted({OVER_TLS, API_SERVER, *filter(None, map(port, addresses))})
+    return [{"ports": [*_ports("UDP", *NAMES), *_ports("TCP", *NAMES)]}, {"ports": _ports("TCP", *reached)}]
+
+
+def _clients(namespaces: tuple[str, ...]) -> list[Json]:
+    if not namespaces:
+        return [{"namespaceSelector": {}}]
+    named = {"key": NAMESPACE_NAME, "operator": "In", "values": sorted(namespaces)}
+    return [{"namespaceSelector": {"matchExpressions": [named]}}, {"podSelector": PIPELINE}]
+
+
+def _ports(protocol: str, *numbers: int) -> list[Json]:
+    return [{"protocol": protocol, "port": number} for number in numbers]
+
+
+def _policy(namespace: str, name: str, pods: Json, rest: Json) -> Json:
+    return {**head(NETWORK_POLICY, namespace, f"{PROJECT}-{name}"), "spec": {"podSelector": pods, **rest}}

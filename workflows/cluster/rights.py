@@ -1,0 +1,108 @@
+"""Who may do what: one service account a role, and for each of them the fewest verbs that it can work with.
+
+Never: a wildcard, Secrets, ``pods/exec``, ``pods/portforward``, writing ConfigMaps or templates. RBAC cannot restrict
+what a created object is called; so creating is not narrowed to names either.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from steps.clients.kube.api import (
+    CLUSTER_ROLE,
+    CLUSTER_ROLE_BINDING,
+    ROLE,
+    ROLE_BINDING,
+    SERVICE_ACCOUNT,
+    Json,
+    Kind,
+)
+from steps.core.labels import PROJECT
+from workflows.cluster.parts import DATA, MODEL, RECONCILE, SERVING, SUBMIT, head
+
+RBAC = "rbac.authorization.k8s.io"
+LOOK = ("get", "list", "watch")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    group: str
+    """Empty for the core group."""
+    resources: tuple[str, ...]
+    verbs: tuple[str, ...]
+
+    def to_json(self) -> Json:
+        return {"apiGroups": [self.group], "resources": [*self.resources], "verbs": [*self.verbs]}
+
+
+EXECUTOR = (Rule("argoproj.io", ("workflowtaskresults",), ("create", "patch")),)
+"""What Argo's own container in a step's pod needs (argo-workflows docs/workflow-rbac.md)."""
+
+OPERATE = (
+    Rule("", ("services",), (*LOOK, "create", "update", "patch")),  # the record and the pointer
+    Rule("apps", ("deployments",), (*LOOK, "create", "update", "patch", "delete")),  # releases; failed ones go
+    Rule("apps", ("replicasets",), LOOK),  # why no pod is made
+    Rule("", ("pods",), (*LOOK, "delete")),  # one that crashes again and again is started anew
+    Rule("", ("pods/log",), ("get",)),
+    Rule("", ("events",), LOOK),
+    Rule("", ("persistentvolumeclaims",), ("get",)),
+    Rule("argoproj.io", ("workflows",), LOOK),  # whether the owner of unfinished work is still alive
+)
+
+START = (
+    Rule("argoproj.io", ("workflows",), (*LOOK, "create", "update", "patch", "delete")),  # also retry and stop
+    Rule("argoproj.io", ("workflowtemplates", "cronworkflows"), LOOK),
+    Rule("", ("services",), LOOK),
+    Rule("apps", ("deployments",), LOOK),
+    Rule("", ("pods",), (*LOOK, "delete")),  # a retry takes the failed attempts' pods away
+    Rule("", ("pods/log",), ("get",)),
+    Rule("", ("events",), LOOK),
+    Rule("", ("persistentvolumeclaims", "configmaps"), ("get",)),
+    Rule("batch", ("cronjobs",), ("get",)),
+    Rule("batch", ("jobs",), ("get", "create")),  # the reconciler, out of its turn
+)
+
+ROLES: Mapping[str, tuple[tuple[Rule, ...], tuple[str, ...]]] = {
+    f"{PROJECT}-executor": (EXECUTOR, (DATA, SERVING, SUBMIT)),
+    f"{PROJECT}-operate": (OPERATE, (SERVING, RECONCILE)),
+    f"{PROJECT}-start": (START, (SUBMIT,)),
+}
+"""By name: rules, and the accounts that have them. Bind ``vllm-promote-start`` to people, too."""
+
+NODES = (Rule("", ("nodes",), ("get", "list")),)
+"""Whether the GPUs that a release asks for exist at all is asked before room is made for it."""
+
+
+def accounts(namespace: str, pull_secrets: tuple[str, ...]) -> tuple[Json, ...]:
+    """Argo's container in each step's pod speaks to the API server with the step's account; a model server does not."""
+    secrets = {"imagePullSecrets": [{"name": name} for name in pull_secrets]} if pull_secrets else {}
+    return tuple(
+        {**head(SERVICE_ACCOUNT, namespace, name), "automountServiceAccountToken": name != MODEL, **secrets}
+        for name in (DATA, SERVING, RECONCILE, SUBMIT, MODEL)
+    )
+
+
+def roles(namespace: str) -> tuple[Json, ...]:
+    made: list[Json] = []
+    for name, (rules, holders) in ROLES.items():
+        made.append({**head(ROLE, namespace, name), "rules": [rule.to_json() for rule in rules]})
+        made.append(_binding(ROLE_BINDING, ROLE, namespace, name, holders))
+    return tuple(made)
+
+
+def node_reader_name(namespace: str) -> str:
+    """Cluster roles have no namespace, so their names carry it."""
+    return f"{PROJECT}-nodes-{namespace}"
+
+
+def node_reader(namespace: str) -> tuple[Json, ...]:
+    name = node_reader_name(namespace)
+    role = {**head(CLUSTER_ROLE, namespace, name), "rules": [rule.to_json() for rule in NODES]}
+    return role, _binding(CLUSTER_ROLE_BINDING, CLUSTER_ROLE, namespace, name, (SERVING, RECONCILE, SUBMIT))
+
+
+def _binding(kind: Kind, role: Kind, namespace: str, name: str, holders: tuple[str, ...]) -> Json:
+    return {
+        **head(kind, namespace, name),
+        "roleRef": {"apiGroup": RBAC, "kind": role.name, "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": holder, "namespace": namespace} for holder in holders],
+    }
