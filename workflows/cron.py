@@ -7,6 +7,7 @@ from hera.workflows.models import Mutex, PodGC, Synchronization, TTLStrategy, Wo
 
 from steps.contracts import DISCOVER, RECONCILE, REFRESH, DiscoverInputs, RefreshInputs, Step
 from steps.core import labels
+from steps.core.account import RECONCILE_JOB, REFRESH_TEMPLATE
 from workflows import pods
 from workflows.bridge import Flow
 from workflows.pods import HOUR, TemplateConfig
@@ -14,8 +15,6 @@ from workflows.template import DAY, RUN
 
 Json = dict[str, Any]
 
-REFRESH_NAME = "vllm-promote-refresh"
-RECONCILE_NAME = "vllm-promote-reconcile"
 LABELS = {labels.PART_OF: labels.PROJECT, labels.MANAGED_BY: labels.PROJECT}
 KEPT_GOOD, KEPT_BAD = 3, 5
 """Ended ones that stay to be looked at. Argo would keep one failed run alone."""
@@ -34,12 +33,12 @@ def refresh_template(config: TemplateConfig, namespace: str) -> Json:
     flow.finally_call(REFRESH, RefreshInputs(run=RUN), after=DISCOVER)
     dag = flow.dag()
     built = WorkflowTemplate(
-        name=REFRESH_NAME,
+        name=REFRESH_TEMPLATE,
         namespace=namespace,
         labels=_labels("refresh"),
         entrypoint=dag.name,
         templates=[dag, pods.template(DISCOVER, config), pods.template(REFRESH, config)],
-        synchronization=Synchronization(mutexes=[Mutex(name=REFRESH_NAME)]),
+        synchronization=Synchronization(mutexes=[Mutex(name=REFRESH_TEMPLATE)]),
         workflow_metadata=WorkflowMetadata(
             annotations={
                 "workflows.argoproj.io/title": "Follow the catalog's branches",
@@ -57,7 +56,7 @@ def refresh_cron(config: TemplateConfig, namespace: str) -> Json:
     """A late start is better than none, but not into the day: a promotion may cost clients an outage."""
     return _plain(
         CronWorkflow(
-            name=REFRESH_NAME,
+            name=REFRESH_TEMPLATE,
             namespace=namespace,
             labels=_labels("refresh"),
             schedules=[config.refresh_schedule],
@@ -66,7 +65,7 @@ def refresh_cron(config: TemplateConfig, namespace: str) -> Json:
             starting_deadline_seconds=HOUR,
             successful_jobs_history_limit=KEPT_GOOD,
             failed_jobs_history_limit=KEPT_BAD,
-            workflow_template_ref=WorkflowTemplateRef(name=REFRESH_NAME),
+            workflow_template_ref=WorkflowTemplateRef(name=REFRESH_TEMPLATE),
         )
     )
 
@@ -77,7 +76,7 @@ def reconcile_job(config: TemplateConfig, namespace: str) -> Json:
     return {
         "apiVersion": "batch/v1",
         "kind": "CronJob",
-        "metadata": {"name": RECONCILE_NAME, "namespace": namespace, "labels": _labels(RECONCILE.name)},
+        "metadata": {"name": RECONCILE_JOB, "namespace": namespace, "labels": _labels(RECONCILE.name)},
         "spec": {
             "schedule": config.reconcile_schedule,
             "timeZone": config.timezone,

@@ -13,6 +13,9 @@ from steps.core.run import Run
 
 PROMOTE_TEMPLATE = "vllm-promote"
 ROLLBACK_TEMPLATE = "vllm-promote-rollback"
+REFRESH_TEMPLATE = "vllm-promote-refresh"
+"""Also the CronWorkflow's name."""
+RECONCILE_JOB = "vllm-promote-reconcile"
 """The workflow of a rollback by hand."""
 
 

@@ -29,6 +29,11 @@ class Kind:
     def api_version(self) -> str:
         return f"{self.group}/{self.version}" if self.group else self.version
 
+    @property
+    def header(self) -> Json:
+        """What every object of this kind begins with."""
+        return {"apiVersion": self.api_version, "kind": self.name}
+
     def path(self, namespace: str, name: str = "", below: str = "") -> str:
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         scope = f"/namespaces/{quote(namespace)}" if self.namespaced and namespace else ""
@@ -55,6 +60,7 @@ CLUSTER_ROLE_BINDING = Kind(
 )
 NETWORK_POLICY = Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
 CRON_JOB = Kind("batch", "v1", "cronjobs", "CronJob")
+JOB = Kind("batch", "v1", "jobs", "Job")
 DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment")
 REPLICA_SET = Kind("apps", "v1", "replicasets", "ReplicaSet")
 WORKFLOW = Kind("argoproj.io", "v1alpha1", "workflows", "Workflow")
