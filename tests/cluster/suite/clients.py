@@ -1,0 +1,75 @@
+"""Those whom a deployment serves: a constant stream of requests through its ClusterIP, and what came of them."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from tests.stubs.machine import ask
+
+EVERY_SECONDS = 0.1
+PATIENCE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``at`` is when it was asked, in seconds of a clock of its own; ``root`` the weights that answered, if any did."""
+
+    at: float
+    root: str | None
+
+
+@dataclass
+class Clients:
+    """Used with ``with``. ``url`` may give None before the deployment is there."""
+
+    url: Callable[[], str | None]
+    answers: list[Answer] = field(default_factory=list)
+    _over: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._ask, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        assert self._thread
+        self._thread.join(PATIENCE_SECONDS * 2)
+
+    def _ask(self) -> None:
+        while not self._over.wait(EVERY_SECONDS):
+            at = time.monotonic()
+            self.answers.append(Answer(at, self._root()))
+
+    def _root(self) -> str | None:
+        url = self.url()
+        try:
+            return str(ask(url, seconds=PATIENCE_SECONDS)["data"][0]["root"]) if url else None
+        except (OSError, ValueError, KeyError):
+            return None
+
+    @property
+    def roots(self) -> list[str]:
+        """The weights that answered, each once, in the order in which they first did."""
+        return list(dict.fromkeys(a.root for a in self.answers if a.root))
+
+    @property
+    def failures(self) -> int:
+        return sum(a.root is None for a in self.answers)
+
+    @property
+    def outage_seconds(self) -> float:
+        """The longest time between two answers during which every request failed; 0 where none did."""
+        longest, since = 0.0, None
+        for answer in self.answers:
+            if answer.root is None:
+                since = answer.at if since is None else since
+            elif since is not None:
+                longest, since = max(longest, answer.at - since), None
+        return longest if since is None else max(longest, self.answers[-1].at - since)

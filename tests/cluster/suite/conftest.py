@@ -1,0 +1,70 @@
+"""The cluster, and in it an estate for each module. What is missing is a failure: here nothing is skipped."""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from steps.clients.kube.api import WORKFLOW
+from steps.errors import StepError
+from tests.cluster.suite import crds
+from tests.cluster.suite.estate import MODEL_SERVER, Estate, Surroundings
+from tests.cluster.suite.estate import estate as one_estate
+from tests.cluster.suite.node import GPU, Node, here
+from tests.stubs.hub import LocalHub, local_hub
+from tests.stubs.proxy import Proxy, proxy
+from tests.stubs.s3 import S3, server
+from workflows.pods import TemplateConfig
+
+REMEDY = "run `make cluster-test`, which starts the cluster and runs these tests within its network"
+IMAGES = (TemplateConfig().transfer_image, TemplateConfig().cluster_image, MODEL_SERVER)
+
+
+@pytest.fixture(scope="session")
+def node() -> Node:
+    """With its kinds of Argo's, its images, and one GPU."""
+    try:
+        found = here()
+        found.api("default").list(WORKFLOW)
+    except KeyError as err:
+        pytest.fail(f"{err} is not set: this is not inside the cluster's network; {REMEDY}")
+    except StepError as err:
+        if not crds.unknown(err):
+            pytest.fail(f"the cluster does not answer: {err}; {REMEDY}")
+        crds.create(found)
+    names = found.images()
+    if missing := [image for image in IMAGES if f"docker.io/{image}" not in names]:
+        pytest.fail(f"the node has no image {missing[0]}; {REMEDY}")
+    found.advertise(GPU, 1)
+    return found
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory, node: Node) -> Iterator[S3]:
+    with server(tmp_path_factory.mktemp("seaweedfs") / "home") as s3:
+        yield s3
+
+
+@pytest.fixture(scope="session")
+def network(node: Node, store: S3) -> Iterator[Proxy]:
+    """Between the pods and the store, which listens on loopback alone."""
+    with proxy(store.endpoint, node.address) as between:
+        yield between
+
+
+@pytest.fixture(scope="session")
+def hugging_face(tmp_path_factory: pytest.TempPathFactory, node: Node) -> Iterator[LocalHub]:
+    with local_hub(tmp_path_factory.mktemp("hub"), node.address) as hub:
+        yield hub
+
+
+@pytest.fixture(scope="session")
+def around(node: Node, hugging_face: LocalHub, store: S3, network: Proxy) -> Surroundings:
+    return Surroundings(node, hugging_face, store, network)
+
+
+@pytest.fixture(scope="module")
+def estate(tmp_path_factory: pytest.TempPathFactory, around: Surroundings) -> Iterator[Estate]:
+    name = f"lab-suite-{secrets.token_hex(3)}"
+    with one_estate(around, tmp_path_factory.mktemp("estate"), name) as made:
+        yield made

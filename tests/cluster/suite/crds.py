@@ -1,0 +1,46 @@
+"""Argo's kinds on a cluster without Argo: names and groups only, so that Workflows can be stored.
+
+Any field is taken. What Argo's own definitions refuse is for the Argo suite to find.
+"""
+
+from steps.clients.kube.api import CRON_WORKFLOW, WORKFLOW, WORKFLOW_TEMPLATE, Json, Kind
+from steps.errors import Missing, StepError
+from tests.cluster.suite.node import Node, until
+
+DEFINITION = Kind(
+    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
+)
+TASK_RESULT = Kind("argoproj.io", "v1alpha1", "workflowtaskresults", "WorkflowTaskResult")
+ANYTHING = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+
+
+def unknown(err: StepError) -> bool:
+    """Whether the API server does not know such a kind."""
+    return isinstance(err, Missing)
+
+
+def create(node: Node) -> None:
+    api = node.api("default")
+    for kind in (WORKFLOW, WORKFLOW_TEMPLATE, CRON_WORKFLOW, TASK_RESULT):
+        api.apply(DEFINITION, _definition(kind))
+    until(lambda: all(_established(api.get(DEFINITION, _name(k))) for k in (WORKFLOW, WORKFLOW_TEMPLATE, TASK_RESULT)))
+
+
+def _definition(kind: Kind) -> Json:
+    version = {"name": kind.version, "served": True, "storage": True, "schema": {"openAPIV3Schema": ANYTHING}}
+    names = {"kind": kind.name, "plural": kind.plural, "singular": kind.name.lower(), "listKind": f"{kind.name}List"}
+    return {
+        "apiVersion": DEFINITION.api_version,
+        "kind": DEFINITION.name,
+        "metadata": {"name": _name(kind)},
+        "spec": {"group": kind.group, "scope": "Namespaced", "names": names, "versions": [version]},
+    }
+
+
+def _name(kind: Kind) -> str:
+    return f"{kind.plural}.{kind.group}"
+
+
+def _established(definition: Json | None) -> bool:
+    conditions = (definition or {}).get("status", {}).get("conditions", ())
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
