@@ -2,15 +2,16 @@
 
 import os
 
-from steps.errors import BadInput
 from steps.ports.serving import Serving
 from steps.settings import Settings
 
 
 def connect(settings: Settings, deployment: str) -> Serving:
-    """Raises BadInput."""
+    """Raises BadInput, Missing: no cluster is known here."""
     if settings.local_dir is not None:
         from steps.clients.local import serving
 
         return serving.connect(settings, deployment, os.environ)
-    raise BadInput(f"{settings.serving} is not built yet; set VLLM_PROMOTE_SERVING=local://DIRECTORY")
+    from steps.clients.kube import serving as kube
+
+    return kube.connect(settings, deployment)

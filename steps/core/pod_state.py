@@ -61,6 +61,16 @@ def has_ended(pod: Json) -> bool:
     return pod.get("status", {}).get("phase") in ("Failed", "Succeeded")
 
 
+def is_unscheduled(pod: Json) -> bool:
+    """No node has taken it: what its neighbours hold may be why."""
+    return _condition(pod, "PodScheduled").get("status") == "False"
+
+
+def is_prepared(pod: Json) -> bool:
+    """Its node makes it ready to start: events may tell what keeps it."""
+    return not is_ready(pod) and not is_unscheduled(pod) and "running" not in _server(pod).get("state", {})
+
+
 def is_ready(pod: Json) -> bool:
     return not is_ending(pod) and not has_ended(pod) and _condition(pod, "Ready").get("status") == "True"
 
@@ -109,9 +119,9 @@ def _failure(pod: Json) -> str | None:
 
 
 def _waiting(pod: Json, events: Sequence[Json], neighbours: Sequence[Json]) -> str:
-    scheduled, server = _condition(pod, "PodScheduled"), _server(pod)
-    if scheduled.get("status") == "False":
-        return _unscheduled(scheduled.get("message", ""), neighbours)
+    if is_unscheduled(pod):
+        return _unscheduled(_condition(pod, "PodScheduled").get("message", ""), neighbours)
+    server = _server(pod)
     wait = server.get("state", {}).get("waiting", {})
     if reason := _PASSING.get(wait.get("reason", "")):
         said = reason.format(image=pod["spec"]["containers"][0].get("image", ""))

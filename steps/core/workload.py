@@ -6,6 +6,7 @@ emptyDir, asks no Hub, holds no token of the cluster; an API key comes from the 
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,6 +87,30 @@ def deployment(release: Release, around: Surroundings) -> Json:
             },
         },
     }
+
+
+def change(replicas: int, annotations: Mapping[str, str], owner: str, record_version: str, version: str) -> Json:
+    """The one change that there is to a Deployment, on the condition that it still is of ``version``."""
+    stamped = {**annotations, labels.OWNER: owner, labels.RECORD_VERSION: record_version}
+    return {"metadata": {"resourceVersion": version, "annotations": stamped}, "spec": {"replicas": replicas}}
+
+
+def is_ours(deployment: Json) -> bool:
+    return bool(deployment["metadata"].get("labels", {}).get(labels.PART_OF) == labels.PROJECT)
+
+
+def is_at_rest(deployment: Json) -> bool:
+    """Nobody wants replicas of it, its controller knows that, and none is left that it counts."""
+    status = deployment.get("status", {})
+    seen = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
+    return seen and not deployment["spec"].get("replicas") and not status.get("replicas")
+
+
+def changed_by(deployment: Json, ours: str) -> tuple[str, ...]:
+    """Who else has written into its pod template, as the API server keeps it; ``ours`` is our field manager."""
+    entries = deployment["metadata"].get("managedFields", [])
+    wrote = (e.get("manager", "") for e in entries if "f:template" in e.get("fieldsV1", {}).get("f:spec", {}))
+    return tuple(sorted({manager for manager in wrote if manager != ours}))
 
 
 def root(release: Release, volume: str) -> str:

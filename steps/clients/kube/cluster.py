@@ -99,6 +99,15 @@ class Cluster:
             raise errors.failure(call, status, body)
         return body
 
+    def schema(self, kind: Kind) -> Json:
+        """What the cluster's OpenAPI v3 says of such objects; empty where it says nothing. Megabytes come over."""
+        path = f"/openapi/v3/apis/{kind.api_version}" if kind.group else f"/openapi/v3/api/{kind.version}"
+        status, body = self._ask(request := _Request(call=self._call("get", kind), method="GET", path=path))
+        if status == NOT_FOUND:
+            return {}
+        described = _parsed(request.call, status, body)["components"]["schemas"]
+        return next((s for s in described.values() if _names(kind) in s.get("x-kubernetes-group-version-kind", ())), {})
+
     def _call(self, verb: str, kind: Kind, name: str = "") -> Call:
         return Call(verb=verb, kind=kind, namespace=self.namespace, name=name)
 
@@ -172,6 +181,10 @@ def connect(namespace: str) -> Cluster:
     except (kubeconfig.ConfigException, OSError) as err:
         raise Missing(f"no cluster is known here: {err}; set KUBECONFIG to a kubeconfig that is valid") from err
     return Cluster(kubernetes.ApiClient(configuration), namespace)
+
+
+def _names(kind: Kind) -> dict[str, str]:
+    return {"group": kind.group, "version": kind.version, "kind": kind.name}
 
 
 def _good(status: int) -> bool:

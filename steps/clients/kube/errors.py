@@ -43,6 +43,8 @@ def failure(call: Call, status: int, body: str) -> StepError:
             return Missing(f"cannot {call}: the cluster does not know who asks ({said}); renew the kubeconfig's login")
         case 403:
             return Forbidden(f"no right to {call}: {said}; give the account that right, or install again")
+        case 404 if call.verb in {"update", "patch"} and _named(body) == call.name:
+            return Conflict(f"cannot {call}: it is gone; somebody else removed it, look again")
         case 404:
             unknown = UnknownKind if call.verb == "list" else Missing  # a list of none is an empty one
             return unknown(
@@ -58,6 +60,14 @@ def failure(call: Call, status: int, body: str) -> StepError:
 def unreachable(call: Call, err: Exception, server: str) -> Transient:
     """Of a request without an answer."""
     return Transient(f"cannot {call}: {server} does not answer ({_innermost(err)})")
+
+
+def _named(body: str) -> str | None:
+    """Which object a refusal is about."""
+    try:
+        return str(json.loads(body)["details"]["name"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _message(body: str) -> str:

@@ -1,0 +1,28 @@
+"""Whether a run still lives: a Workflow that has not ended, a pod of one, or a pod that is an owner by itself."""
+
+from steps.clients.kube.api import POD, WORKFLOW, Api, Json
+from steps.clients.kube.errors import UnknownKind
+from steps.core import pod_state
+
+UNFINISHED = "workflows.argoproj.io/completed!=true"
+"""Selector: Argo labels a Workflow when it has ended, by itself or stopped."""
+
+
+def alive(api: Api, owner: str) -> bool:
+    """``owner`` is a uid. A stopped Workflow has ended before its pods do, which go on for as long as they like."""
+    return any(w["metadata"]["uid"] == owner for w in _unfinished(api)) or any(
+        owner in _uids(pod) for pod in api.list(POD) if not pod_state.has_ended(pod)
+    )
+
+
+def _unfinished(api: Api) -> list[Json]:
+    try:
+        return api.list(WORKFLOW, labels=UNFINISHED)
+    except UnknownKind:  # a cluster without Argo
+        return []
+
+
+def _uids(pod: Json) -> set[str]:
+    """Its own, and its Workflow's."""
+    metadata = pod["metadata"]
+    return {metadata["uid"], *(reference["uid"] for reference in metadata.get("ownerReferences", []))}

@@ -1,0 +1,95 @@
+"""The pods of a release in a cluster, and what keeps each of them from being ready."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from steps.clients.kube.api import EVENT, POD, Api, Json
+from steps.core import labels, pod_state
+from steps.core.workload import PORT
+from steps.errors import Conflict
+from steps.ports.clock import Clock
+from steps.ports.serving import Pod
+
+REFUSED_SECONDS = 30.0
+"""From when on the cluster's refusal to make a pod is final: a webhook may be away for a moment."""
+ENDED_FOR_GOOD = 2
+"""So many evicted pods, and none that serves, are no accident."""
+
+
+@dataclass(frozen=True)
+class ReleasePods:
+    api: Api
+    deployment: str
+    clock: Clock
+
+    def all(self, release_id: str) -> list[Json]:
+        """Oldest first; those that are being ended, and those that have ended, among them."""
+        selector = labels.selector(labels.pods(self.deployment, release_id))
+        return sorted(self.api.list(POD, labels=selector), key=_age)
+
+    def look(self, release_id: str, workload: Json | None) -> tuple[Pod, ...]:
+        """Those that are not on their way out; where there is none, why there is none."""
+        found = [p for p in self.all(release_id) if not pod_state.is_ending(p)]
+        pods = tuple(self._pod(release_id, p) for p in found if not pod_state.has_ended(p))
+        wanted = workload is not None and bool(workload["spec"].get("replicas"))
+        if not wanted or any(p.ready for p in pods):
+            return pods
+        ended = [p for p in found if pod_state.has_ended(p)]
+        if len(ended) >= ENDED_FOR_GOOD:
+            return (*pods, _ended(release_id, ended))
+        return pods or self._refused(release_id, workload)
+
+    def clear(self, release_id: str) -> None:
+        """Have those that will not be ready by themselves replaced; what goes is only what was looked at."""
+        for pod in self.all(release_id):
+            if pod_state.has_ended(pod) or pod_state.state(pod).failure:
+                with suppress(Conflict):  # another pod by now
+                    self.api.delete(POD, pod["metadata"]["name"], uid=pod["metadata"]["uid"])
+
+    def _pod(self, release_id: str, pod: Json) -> Pod:
+        events = self._events(pod) if pod_state.is_prepared(pod) else ()
+        state = pod_state.state(pod, events, self.api.list(POD) if pod_state.is_unscheduled(pod) else ())
+        address = pod.get("status", {}).get("podIP")
+        return Pod(
+            uid=pod["metadata"]["uid"],
+            release_id=release_id,
+            url=_url(address) if address else None,
+            ready=state.ready,
+            failure=state.failure,
+            waiting=state.waiting,
+        )
+
+    def _events(self, pod: Json) -> Iterable[Json]:
+        return sorted(self.api.list(EVENT, fields=f"involvedObject.uid={pod['metadata']['uid']}"), key=_moment)
+
+    def _refused(self, release_id: str, workload: Json | None) -> tuple[Pod, ...]:
+        """It stands for the pod that there is not, under the Deployment's uid."""
+        if workload is None or (why := pod_state.refusal(workload)) is None:
+            return ()
+        late = self.clock.now() - _seconds(pod_state.refused_since(workload)) > REFUSED_SECONDS
+        told = {"failure": why} if late else {"waiting": why}
+        return (Pod(uid=workload["metadata"]["uid"], release_id=release_id, url=None, ready=False, **told),)
+
+
+def _ended(release_id: str, ended: list[Json]) -> Pod:
+    why = f"{len(ended)} of its pods were ended, the last one: {pod_state.ended(ended[-1])}"
+    return Pod(uid=ended[-1]["metadata"]["uid"], release_id=release_id, url=None, ready=False, failure=why)
+
+
+def _url(address: str) -> str:
+    return f"http://[{address}]:{PORT}" if ":" in address else f"http://{address}:{PORT}"
+
+
+def _age(pod: Json) -> tuple[str, str]:
+    return pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]
+
+
+def _moment(event: Json) -> str:
+    """RFC 3339; which field has it depends on who wrote the event."""
+    return str(event.get("lastTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp") or "")
+
+
+def _seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment).astimezone(UTC).timestamp()

@@ -1,0 +1,106 @@
+"""The record of a deployment in a cluster: an annotation of the Service whose selector is the pointer.
+
+Both are one object, so they move in one write. Each write is conditional on the resourceVersion of a read that showed
+the record and the pointer that the writer knows: where somebody else touched anything else of the Service, it is read
+and written again. The Service is made by the first write, with a selector that no pod matches.
+"""
+
+import json
+from dataclasses import dataclass
+
+from steps.clients.kube.api import SERVICE, Api, Json
+from steps.core import labels
+from steps.core import record as records
+from steps.core.record import Record
+from steps.core.workload import PORT
+from steps.errors import Conflict
+from steps.ports.serving import Held
+
+ABSENT = ""
+"""The version of a Service that was never made."""
+CLIENT_PORT = 80
+TRIES = 5
+"""Against others who touch the Service and leave the record alone."""
+
+
+@dataclass(frozen=True)
+class ServiceRecord:
+    api: Api
+    deployment: str
+
+    def read(self) -> Held:
+        """Raises Conflict for a Service that is not ours, Corrupt for a record that somebody else wrote."""
+        return self._held(self._service())
+
+    def swap(self, held: Held, record: Record, target: str | None) -> Held:
+        """Write record and target if they still are what was read. Raises Conflict."""
+        for _ in range(TRIES):
+            service = self._service()
+            now = self._held(service)
+            if (now.record, now.target) != (held.record, held.target):
+                raise Conflict(_changed(self.deployment, now))
+            try:
+                return self._held(self._write(service, record, _selector(self.deployment, service, now.target, target)))
+            except Conflict:
+                continue
+        raise Conflict(_changed(self.deployment, self.read()))
+
+    def _write(self, service: Json | None, record: Record, selector: Json) -> Json:
+        metadata = {
+            "name": self.deployment,
+            "labels": labels.endpoint(self.deployment),
+            "annotations": {labels.RECORD: json.dumps(record.to_json())},
+        }
+        ports = [{"name": "http", "port": CLIENT_PORT, "targetPort": PORT, "protocol": "TCP"}]
+        body = {**SERVICE.header, "metadata": metadata, "spec": {"selector": selector, "ports": ports}}
+        if service is None:
+            return self.api.create(SERVICE, body)
+        metadata["resourceVersion"] = service["metadata"]["resourceVersion"]
+        return self.api.apply(SERVICE, body, force=True)
+
+    def _service(self) -> Json | None:
+        service = self.api.get(SERVICE, self.deployment)
+        if service is not None and service["metadata"].get("labels", {}).get(labels.PART_OF) != labels.PROJECT:
+            raise Conflict(_foreign(self.api.namespace, self.deployment))
+        return service
+
+    def _held(self, service: Json | None) -> Held:
+        if service is None:
+            return Held(Record(), ABSENT, None)
+        metadata = service["metadata"]
+        text = metadata.get("annotations", {}).get(labels.RECORD)
+        if text is None:  # adopted: until the first promotion, where it leads is not our business
+            return Held(Record(), metadata["resourceVersion"], None)
+        record = records.parse(text, f"annotation {labels.RECORD} of Service {self.deployment}")
+        return Held(record, metadata["resourceVersion"], _target(self.deployment, service))
+
+
+def _target(deployment: str, service: Json) -> str | None:
+    """The release that clients reach; a selector that we did not write is given as it is."""
+    selector = service["spec"].get("selector") or {}
+    release_id = selector.get(labels.RELEASE, labels.NO_RELEASE)
+    if selector and selector != labels.pods(deployment, release_id):
+        return labels.selector(selector)
+    return None if release_id == labels.NO_RELEASE else str(release_id)
+
+
+def _selector(deployment: str, service: Json | None, now: str | None, target: str | None) -> Json:
+    if service is not None and target == now:
+        kept: Json = service["spec"].get("selector") or {}
+        return kept
+    return labels.pods(deployment, target or labels.NO_RELEASE)
+
+
+def _changed(deployment: str, now: Held) -> str:
+    return (
+        f"the record of {deployment} was changed since it was read: its phase is {now.record.phase} now and its owner "
+        f"{now.record.owner or 'nobody'}; run it again when they are done"
+    )
+
+
+def _foreign(namespace: str, deployment: str) -> str:
+    return (
+        f"Service {deployment} in namespace {namespace} is not ours; promote under another name with --deployment, or "
+        f"hand it over with `kubectl --namespace {namespace} label service {deployment} "
+        f"{labels.PART_OF}={labels.PROJECT}`: clients then follow the next promotion"
+    )

@@ -1,0 +1,111 @@
+"""The releases of a deployment in a cluster: one apps/v1 Deployment each, changed by the record's owner alone.
+
+The fence. A change reads the Deployment, then the record, which must name this owner, and then writes on the condition
+that the Deployment is still as it was read. It stamps the owner and the record's version, so a change that a newer
+record allows always makes a newer Deployment, even where replicas stay as they were. A zombie that saw the record
+before it was taken over writes either before the new owner's first write, who then finds what it did; or it is refused,
+looks again, and finds the new owner. Making one knows no such condition, so it is made with no replicas: a zombie's
+stays so.
+"""
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from steps.clients.kube.api import DEPLOYMENT, FIELD_MANAGER, Api, Json
+from steps.clients.kube.record import ServiceRecord
+from steps.core import labels, workload
+from steps.errors import Conflict, Transient
+from steps.ports.serving import Held
+
+NOTHING: Mapping[str, str] = {}
+TRIES = 20
+"""Its controllers write its status into the same object, quite often while pods come and go."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Workloads:
+    api: Api
+    record: ServiceRecord
+
+    def all(self) -> list[Json]:
+        return self.api.list(DEPLOYMENT, labels=labels.selector(labels.servers(self.record.deployment)))
+
+    def find(self, release_id: str) -> Json | None:
+        """None where there is none. Raises Conflict for one of that name that is not ours."""
+        found = self.api.get(DEPLOYMENT, self._name(release_id))
+        if found is not None and not workload.is_ours(found):
+            raise Conflict(_foreign(self.api.namespace, self._name(release_id)))
+        return found
+
+    def ensure(self, made: Json, replicas: int, owner: str) -> None:
+        """``made`` is what is there from now on; of one that is there, the annotations alone. Raises Conflict."""
+        release_id, said = made["metadata"]["labels"][labels.RELEASE], made["metadata"]["annotations"]
+        for _ in range(TRIES):
+            if self.scale(release_id, replicas, owner, said) is not None:
+                return
+            with suppress(Conflict):  # somebody made it just now
+                self.api.create(DEPLOYMENT, made)
+        raise self._restless(release_id)
+
+    def scale(
+        self, release_id: str, replicas: int, owner: str, annotations: Mapping[str, str] = NOTHING
+    ) -> Json | None:
+        """As it is then; None where there is none. Raises Conflict unless the record shows this owner."""
+        for _ in range(TRIES):
+            found, held = self.find(release_id), self._owned_by(owner)
+            if found is None:
+                return None
+            _tell_of_changes(found)
+            version = found["metadata"]["resourceVersion"]
+            change = workload.change(replicas, annotations, owner, held.version, version)
+            with suppress(Conflict):
+                return self.api.patch(DEPLOYMENT, self._name(release_id), change)
+        raise self._restless(release_id)
+
+    def delete(self, release_id: str, owner: str) -> None:
+        """Its pods go with it. Raises Conflict unless the record shows this owner."""
+        for _ in range(TRIES):
+            found, _held = self.find(release_id), self._owned_by(owner)
+            if found is None:
+                return
+            seen = found["metadata"]
+            with suppress(Conflict):
+                self.api.delete(DEPLOYMENT, seen["name"], version=seen["resourceVersion"], uid=seen["uid"])
+                return
+        raise self._restless(release_id)
+
+    def _owned_by(self, owner: str) -> Held:
+        """To be called after the Deployment was read, never before."""
+        held = self.record.read()
+        if held.record.owner != owner:
+            raise Conflict(
+                f"{held.record.owner or 'nobody'} owns the record of {self.record.deployment} now, not {owner}; "
+                "this run leaves it alone"
+            )
+        return held
+
+    def _name(self, release_id: str) -> str:
+        return workload.name(self.record.deployment, release_id)
+
+    def _restless(self, release_id: str) -> Transient:
+        return Transient(f"Deployment {self._name(release_id)} changed under every one of {TRIES} writes; try again")
+
+
+def _tell_of_changes(found: Json) -> None:
+    if others := workload.changed_by(found, FIELD_MANAGER):
+        log.warning(
+            "the pod template of Deployment %s was changed by %s: it is no longer what was promoted; promote again",
+            found["metadata"]["name"],
+            ", ".join(others),
+        )
+
+
+def _foreign(namespace: str, name: str) -> str:
+    return (
+        f"Deployment {name} in namespace {namespace} is not ours; remove it, or hand it over with "
+        f"`kubectl --namespace {namespace} label deployment {name} {labels.PART_OF}={labels.PROJECT}`"
+    )

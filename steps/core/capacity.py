@@ -1,0 +1,68 @@
+"""Whether a pod could ever run in a cluster: what its nodes have, and how its models' claim may be mounted.
+
+What other pods hold at the moment does not count: they may be gone by then.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Json = dict[str, Any]
+
+HOSTNAME = "kubernetes.io/hostname"
+_QUANTITY = re.compile(r"([0-9.]+)(m|k|[KMGTPE]i?)?")
+_FACTORS = {"": 1.0, "m": 1e-3, "k": 1e3} | {
+    unit + suffix: base**power
+    for power, unit in enumerate("KMGTPE", start=1)
+    for suffix, base in (("", 1000.0), ("i", 1024.0))
+}
+
+
+def quantity(text: str) -> float:
+    """Kubernetes' ``500m``, ``16Gi``, ``4``, in units or bytes; 0 for what is none."""
+    match = _QUANTITY.fullmatch(text)
+    return float(match[1]) * _FACTORS[match[2] or ""] if match else 0.0
+
+
+def lack(nodes: Iterable[Json], requests: Mapping[str, str], node_selector: Mapping[str, str]) -> str | None:
+    """Why no node could ever take a pod that asks for this, None where one could."""
+    usable = [n for n in nodes if not n["spec"].get("unschedulable") and _matches(n, node_selector)]
+    if not usable:
+        return f"no node in use has {_listed(node_selector) or 'room for anything'}"
+    if any(not _short(node, requests) for node in usable):
+        return None
+    best = max(usable, key=lambda node: sum(quantity(_allocatable(node, r)) for r in _short(node, requests)))
+    return "; ".join(
+        f"a replica asks for {requests[r]} {r} and the best node, {best['metadata']['name']}, has "
+        f"{_allocatable(best, r)} in all"
+        for r in _short(best, requests)
+    )
+
+
+def cannot_share(claim: Json, nodes: Sequence[Json], node_selector: Mapping[str, str]) -> str | None:
+    """Why pods on several nodes cannot mount a claim at once, None where they can, or need not."""
+    modes = claim["spec"].get("accessModes", [])
+    if "ReadWriteMany" in modes or HOSTNAME in node_selector:
+        return None
+    if "ReadWriteOncePod" in modes:
+        return "it is ReadWriteOncePod, so that a model server could not mount it beside a step"
+    if len(nodes) > 1:
+        return f"it is {' and '.join(modes)}, so that of {len(nodes)} nodes one at a time can mount it and write to it"
+    return None
+
+
+def _short(node: Json, requests: Mapping[str, str]) -> list[str]:
+    return [r for r, amount in requests.items() if quantity(_allocatable(node, r)) < quantity(amount)]
+
+
+def _allocatable(node: Json, resource: str) -> str:
+    return str(node.get("status", {}).get("allocatable", {}).get(resource, "0"))
+
+
+def _matches(node: Json, selector: Mapping[str, str]) -> bool:
+    found = node["metadata"].get("labels", {})
+    return all(found.get(key) == value for key, value in selector.items())
+
+
+def _listed(selector: Mapping[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in selector.items())
