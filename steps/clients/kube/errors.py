@@ -43,13 +43,8 @@ def failure(call: Call, status: int, body: str) -> StepError:
             return Missing(f"cannot {call}: the cluster does not know who asks ({said}); renew the kubeconfig's login")
         case 403:
             return Forbidden(f"no right to {call}: {said}; give the account that right, or install again")
-        case 404 if call.verb in {"update", "patch"} and _named(body) == call.name:
-            return Conflict(f"cannot {call}: it is gone; somebody else removed it, look again")
         case 404:
-            unknown = UnknownKind if call.verb == "list" else Missing  # a list of none is an empty one
-            return unknown(
-                f"cannot {call}: {said}; see that the namespace is there, and what defines {call.kind.plural}"
-            )
+            return _not_there(call, said, body)
         case 409 | 410 if call.verb not in {"watch", "list"}:
             return Conflict(f"cannot {call}: {said}; somebody else changed it, look again")
         case 400 | 405 | 413 | 415 | 422:
@@ -60,6 +55,13 @@ def failure(call: Call, status: int, body: str) -> StepError:
 def unreachable(call: Call, err: Exception, server: str) -> Transient:
     """Of a request without an answer."""
     return Transient(f"cannot {call}: {server} does not answer ({_innermost(err)})")
+
+
+def _not_there(call: Call, said: str, body: str) -> StepError:
+    if call.verb in {"update", "patch"} and _named(body) == call.name:
+        return Conflict(f"cannot {call}: it is gone; somebody else removed it, look again")
+    unknown = UnknownKind if call.verb == "list" else Missing  # a list of none is an empty one
+    return unknown(f"cannot {call}: {said}; see that the namespace is there, and what defines {call.kind.plural}")
 
 
 def _named(body: str) -> str | None:
