@@ -12,21 +12,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from steps import report
-from steps.clients import serving
 from steps.clients.local import daemon
 from steps.clients.local.daemon import Daemon
 from steps.clients.local.journal import LocalJournal
-from steps.core.account import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE, Account, Surroundings, draw_up
-from steps.core.amounts import seconds
-from steps.core.names import check_deployment, check_run
+from steps.core.account import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE, draw_up
+from steps.core.names import check_run
 from steps.core.outcome import exit_code
 from steps.core.run import Run
-from steps.core.words import advice, headline, serves
 from steps.errors import StepError
-from steps.settings import Settings
-from workflows import render
-from workflows.checkout import CHECKOUT, pasteable
+from workflows import ending, render
+from workflows.checkout import CHECKOUT
 from workflows.command import Usage, say, submitting, usage
 from workflows.config import Config
 from workflows.follow import following
@@ -139,36 +134,15 @@ def conduct(
             until_the_last_word.enter_context(_handled(interrupts, timeout_seconds))
             with submitting((StepError,)):  # a disk that is full may end it when much of it is done
                 run = carry_out(engine)
-        account = draw_up(run, surroundings(run, session.settings))
-        say(interrupts.preface(run) + last_words(account, session.home))
+        account = draw_up(run, ending.surroundings(run, session.settings, FLAG))
+        say(interrupts.preface(run) + ending.last_words(account, run, places(session.home, run.name)))
     interrupted = interrupts.interrupted and run.phase != "Succeeded"
     return exit_code(account.outcome, interrupted=interrupted, timed_out=interrupts.timed_out)
 
 
-def surroundings(run: Run, settings: Settings) -> Surroundings:
-    """What is true once it is over; a record that cannot be read is said to be so."""
-    resolve = run.node("resolve")
-    deployment = (resolve.outputs.get("deployment") if resolve else None) or run.parameters["deployment"]
-    try:
-        return report.look(run, serving.connect(settings, check_deployment(deployment)), FLAG)
-    except StepError as err:
-        say(f"the record of {deployment} could not be read: {err}")
-        return Surroundings(flag=FLAG)
-
-
-def last_words(account: Account, home: Path) -> str:
-    """What happened, why, what serves, where to look, what to do: the first line says the outcome."""
-    report, logs = home / "reports" / account.run / "report.html", home / "runs" / account.run
-    outage = f"clients had no answer for {seconds(account.outage_seconds)}" if account.outage_seconds else ""
-    rows = (
-        ("why", account.failure),
-        ("serves", serves(account)),
-        ("outage", outage),
-        *(("look at", str(path)) for path in (report, logs) if path.exists()),
-        *(("next", pasteable(item)) for item in advice(account)),
-    )
-    step = f" ({account.failed_step})" if account.failed_step else ""
-    return "\n".join((f"{headline(account)}{step}", *(f"  {label:<9}{text}" for label, text in rows if text)))
+def places(home: Path, run: str) -> tuple[str, ...]:
+    """Where more of a run can be seen: its report, and its steps' logs."""
+    return tuple(str(path) for path in (home / "reports" / run / "report.html", home / "runs" / run) if path.exists())
 
 
 @contextmanager

@@ -1,0 +1,101 @@
+"""A run as it goes on in a cluster: each of its states, through watches that end and an API server that is away."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import TypeVar
+
+from steps.core import argo
+from steps.core.argo import Json, is_over
+from steps.core.run import Run
+from steps.errors import Missing, Transient
+from steps.ports.clock import Clock
+from workflows.argo.access import Access
+
+WATCH_SECONDS = 30.0
+"""A connection that silently leads nowhere any more is noticed after so long, and some seconds more."""
+PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 15.0
+PATIENCE_SECONDS = 600.0
+"""Without an answer, until the watch is given up: a control plane that is upgraded is away for minutes."""
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+class OutOfSight(Exception):
+    """Nobody who was asked for so long could tell how the run goes; it may well go on."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Of one run. ``note`` is told what a person who watches should know beside the run itself."""
+
+    access: Access
+    name: str
+    clock: Clock
+    note: Callable[[str], None]
+    patience_seconds: float = PATIENCE_SECONDS
+
+    def states(self, deadline: float | None = None) -> Iterator[Run]:
+        """Until it is over; the last is the one at ``deadline``, in seconds since the epoch, where that is earlier.
+
+        Raises Missing where there is no such run, or no right to see it, OutOfSight.
+        """
+        last: Run | None = None
+        while True:
+            workflow = self._present()
+            if workflow is None:
+                yield self._deleted(last)
+                return
+            for state in chain([workflow], self._changes(workflow, deadline)):
+                last = argo.run(state)
+                yield last
+                if is_over(last):
+                    return
+            if deadline is not None and self.clock.now() >= deadline:
+                return
+
+    def _changes(self, workflow: Json, deadline: float | None) -> Iterator[Json]:
+        """For a while. Whatever ends them early is found out when the run is looked at again."""
+        left = WATCH_SECONDS if deadline is None else min(WATCH_SECONDS, deadline - self.clock.now())
+        try:
+            yield from self.access.watch(self.name, workflow["metadata"]["resourceVersion"], max(left, PAUSE_SECONDS))
+        except (Transient, Missing) as err:
+            log.debug("the watch ended: %s", err)
+            self.clock.sleep(PAUSE_SECONDS)
+
+    def stop(self) -> None:
+        """As ``Access.stop``, once somebody answers. Raises OutOfSight."""
+        self._patiently(lambda: self.access.stop(self.name))
+
+    def _present(self) -> Json | None:
+        """None where it is no longer there."""
+        return self._patiently(lambda: self.access.get(self.name))
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """Waits for whoever should answer."""
+        began, pause, told = self.clock.now(), PAUSE_SECONDS, False
+        while True:
+            try:
+                answer = ask()
+            except Transient as err:
+                if self.clock.now() - began > self.patience_seconds:
+                    raise OutOfSight(str(err)) from err
+                if not told:
+                    self.note(f"out of sight: {err}; the run itself goes on, looking for it again")
+                told = True
+                self.clock.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            else:
+                if told:
+                    self.note("in sight again")
+                return answer
+
+    def _deleted(self, last: Run | None) -> Run:
+        if last is None:
+            raise Missing(f"there is no run {self.name} in namespace {self.access.namespace}")
+        said = "its Workflow was deleted while it ran, so its exit handler did not run"
+        return replace(last, phase="Error", finished=self.clock.now(), message=said)
