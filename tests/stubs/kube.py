@@ -1,0 +1,304 @@
+"""A Kubernetes API in memory: tests/contract/test_kube_api.py holds it and the real one together.
+
+Good enough: versions, conditions, owners of fields, preconditions, watches. Not there: validation, defaults, quotas.
+"""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+from steps.clients.kube.api import FIELD_MANAGER, POD, Json, Kind
+from steps.clients.kube.errors import Forbidden, UnknownKind
+from steps.errors import Conflict, Missing
+
+Key = tuple[str, str]
+Path = tuple[str, ...]
+
+ATOMIC = {("spec", "selector")}
+"""Maps that one manager owns as a whole: the selector of a Service."""
+NOT_OWNED = {("apiVersion",), ("kind",), ("metadata", "name"), ("metadata", "resourceVersion")}
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+
+
+@dataclass
+class FakeApi:
+    """What a test may set: ``forbidden`` verbs as ``(verb, plural)``, ``undefined`` plurals, ``before``, ``after``.
+
+    ``before`` is called with ``VERB PLURAL/NAME`` ahead of each request, and may raise, or do what somebody else does;
+    ``after`` with the kind, after each write: controllers.
+    """
+
+    namespace: str = "models"
+    forbidden: set[tuple[str, str]] = field(default_factory=set)
+    undefined: set[str] = field(default_factory=set)
+    before: Callable[[str], None] = lambda _request: None
+    after: Callable[[Kind], None] = lambda _kind: None
+    logs: dict[tuple[str, bool], str] = field(default_factory=dict)
+    """By pod, and whether it is its container's previous one."""
+    ending: int = 0
+    """Looks that a deleted pod outlives."""
+    calls: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._changed = threading.Condition(threading.RLock())
+        self._objects: dict[Key, Json] = {}
+        self._owners: dict[Key, dict[Path, str]] = defaultdict(dict)
+        self._history: list[tuple[int, str, Key, Json]] = []
+        self._looks: dict[Key, int] = {}
+        self._versions, self._names = count(1), count(1)
+
+    def get(self, kind: Kind, name: str) -> Json | None:
+        self._enter("get", kind, name)
+        with self._changed:
+            return deepcopy(self._objects.get((kind.plural, name)))
+
+    def list(self, kind: Kind, *, labels: str = "", fields: str = "") -> list[Json]:
+        self._enter("list", kind)
+        with self._changed:
+            self._let_end(kind)
+            found = [o for (plural, _), o in sorted(self._objects.items()) if plural == kind.plural]
+            return [deepcopy(o) for o in found if _matches(o, labels, _label) and _matches(o, fields, _field)]
+
+    def create(self, kind: Kind, body: Json) -> Json:
+        metadata = body["metadata"]
+        name = metadata.get("name") or f"{metadata['generateName']}{next(self._names):05x}"
+        self._enter("create", kind, name)
+        with self._changed:
+            if (kind.plural, name) in self._objects:
+                raise Conflict(f"{kind.name} {name} already exists; look again")
+            return self._keep(kind, name, {**deepcopy(body), "metadata": {**deepcopy(metadata), "name": name}})
+
+    def replace(self, kind: Kind, body: Json) -> Json:
+        name = body["metadata"]["name"]
+        self._enter("update", kind, name)
+        with self._changed:
+            old = self._current(kind, name, body["metadata"].get("resourceVersion"))
+            return self._keep(kind, name, {**deepcopy(body), "metadata": {**old["metadata"], **body["metadata"]}})
+
+    def patch(self, kind: Kind, name: str, change: Json) -> Json:
+        self._enter("patch", kind, name)
+        with self._changed:
+            old = self._current(kind, name, change.get("metadata", {}).get("resourceVersion"))
+            self._own(kind, name, change, FIELD_MANAGER)
+            return self._keep(kind, name, _merged(old, change))
+
+    def apply(self, kind: Kind, body: Json, *, force: bool = False, dry_run: bool = False) -> Json:
+        name, version = body["metadata"]["name"], body["metadata"].get("resourceVersion")
+        self._enter("patch", kind, name)
+        with self._changed:
+            old = self._objects.get((kind.plural, name))
+            if old is not None or version is not None:
+                old = self._current(kind, name, version)
+            self._check_owners(kind, name, old or {}, body, force=force)
+            new = self._applied(kind, name, old or {}, body)
+            if dry_run:
+                return deepcopy(new)
+            self._give_up(kind, name, body)
+            self._own(kind, name, body, FIELD_MANAGER)
+            return self._keep(kind, name, new)
+
+    def delete(self, kind: Kind, name: str, *, version: str = "", uid: str = "") -> None:
+        self._enter("delete", kind, name)
+        with self._changed:
+            found = self._objects.get((kind.plural, name))
+            if found is None:
+                return
+            if (uid or found["metadata"]["uid"]) != found["metadata"]["uid"]:
+                raise Conflict(f"{kind.name} {name} is another by now")
+            self._current(kind, name, version or None)
+            self._end(kind.plural, name)
+        self.after(kind)
+
+    def log(self, pod: str, container: str, lines: int, *, previous: bool = False) -> str:
+        self._enter("get", POD, pod)
+        return "".join(self.logs.get((pod, previous), "").splitlines(keepends=True)[-lines:])
+
+    def log_head(self, pod: str, container: str, size: int) -> str:
+        self._enter("get", POD, pod)
+        return self.logs.get((pod, False), "")[:size]
+
+    def watch(self, kind: Kind, name: str, version: str, seconds: float) -> Iterator[Json]:
+        self._enter("watch", kind, name)
+        seen, until = int(version), time.monotonic() + seconds
+        while True:
+            with self._changed:
+                new = [h for h in self._history if h[0] > seen and h[2] == (kind.plural, name)]
+                if not new and not self._changed.wait(max(until - time.monotonic(), 0.0)):
+                    return
+            for number, what, _, changed in new:
+                seen = number
+                if what == "DELETED":
+                    raise Missing(f"{kind.name} {name} in namespace {self.namespace} was deleted")
+                yield deepcopy(changed)
+
+    def edit(self, kind: Kind, name: str, change: Json, manager: str = "kubectl-edit") -> Json:
+        """For tests: somebody else patches it."""
+        with self._changed:
+            self._own(kind, name, change, manager)
+            entry = {"manager": manager, "operation": "Update", "fieldsV1": _fields(change)}
+            old = self._objects[kind.plural, name]
+            managed = {"metadata": {"managedFields": [*old["metadata"].get("managedFields", []), entry]}}
+            return self._keep(kind, name, _merged(_merged(old, change), managed))
+
+    def tell(self, kind: Kind, name: str, status: Json) -> None:
+        """For tests and controllers: its status, whole."""
+        with self._changed:
+            self._keep(kind, name, {**self._objects[kind.plural, name], "status": status})
+
+    def _enter(self, verb: str, kind: Kind, name: str = "") -> None:
+        request = f"{verb} {kind.plural}/{name}"
+        self.before(request)
+        self.calls.append(request)
+        if (verb, kind.plural) in self.forbidden:
+            raise Forbidden(f"no right to {verb} {kind.plural}; give the account that right")
+        if kind.plural in self.undefined:
+            raise UnknownKind(f"cannot {verb} {kind.plural}: there is no such kind")
+
+    def _current(self, kind: Kind, name: str, version: str | None) -> Json:
+        old = self._objects.get((kind.plural, name))
+        if old is None or version not in (None, old["metadata"]["resourceVersion"]):
+            raise Conflict(f"{kind.name} {name} has been modified, or is gone; look again")
+        return old
+
+    def _keep(self, kind: Kind, name: str, new: Json) -> Json:
+        key, old = (kind.plural, name), self._objects.get((kind.plural, name))
+        metadata = new["metadata"] = dict(new["metadata"])
+        if old is None:
+            self._found(metadata)
+        elif {**new, "metadata": {**metadata, "resourceVersion": ""}} == {
+            **old,
+            "metadata": {**old["metadata"], "resourceVersion": ""},
+        }:
+            return deepcopy(old)
+        elif new.get("spec") != old.get("spec"):
+            metadata["generation"] = old["metadata"]["generation"] + 1
+        self._remember("MODIFIED" if old else "ADDED", key, {**kind.header, **new})
+        self.after(kind)
+        return deepcopy(self._objects.get(key, new))
+
+    def _found(self, metadata: Json) -> None:
+        number = next(self._names)
+        born = datetime.fromtimestamp(BEGAN + number, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        metadata |= {"uid": f"uid-{number}", "creationTimestamp": born, "generation": 1, "namespace": self.namespace}
+
+    def _remember(self, what: str, key: Key, new: Json) -> None:
+        number = next(self._versions)
+        new["metadata"]["resourceVersion"] = str(number)
+        self._history.append((number, what, key, deepcopy(new)))
+        self._objects[key] = new
+        self._changed.notify_all()
+
+    def _end(self, plural: str, name: str) -> None:
+        """Its dependents end with it; a pod takes its time."""
+        key = (plural, name)
+        if plural == POD.plural and self.ending:
+            self._looks.setdefault(key, self.ending)
+            self._objects[key]["metadata"].setdefault("deletionTimestamp", "2026-01-01T01:00:00Z")
+            return
+        self._remember("DELETED", key, self._objects[key])
+        gone = self._objects.pop(key)
+        self._owners.pop(key, None)
+        for dependent in [k for k, o in self._objects.items() if gone["metadata"]["uid"] in _owner_uids(o)]:
+            if dependent in self._objects:
+                self._end(*dependent)
+
+    def _let_end(self, kind: Kind) -> None:
+        for key in [k for k in self._looks if k[0] == kind.plural]:
+            self._looks[key] -= 1
+            if self._looks[key] < 0:
+                del self._looks[key]
+                ending, self.ending = self.ending, 0
+                self._end(*key)
+                self.ending = ending
+
+    def _own(self, kind: Kind, name: str, body: Json, manager: str) -> None:
+        self._owners[kind.plural, name] |= dict.fromkeys(_leaves(body), manager)
+
+    def _check_owners(self, kind: Kind, name: str, old: Json, body: Json, *, force: bool) -> None:
+        owners = self._owners[kind.plural, name]
+        for path, value in _leaves(body).items():
+            other = owners.get(path, FIELD_MANAGER)
+            if not force and other != FIELD_MANAGER and _at(old, path) != value:
+                raise Conflict(f'cannot patch {kind.name} {name}: conflict with "{other}": .{".".join(path)}')
+
+    def _applied(self, kind: Kind, name: str, old: Json, body: Json) -> Json:
+        new = deepcopy(old)
+        for path in self._dropped(kind, name, body):
+            _at(new, path[:-1]).pop(path[-1], None)
+        for path, value in _leaves(body).items():
+            _put(new, path, deepcopy(value))
+        return {**new, "metadata": {**new.get("metadata", {}), "name": name}}
+
+    def _dropped(self, kind: Kind, name: str, body: Json) -> tuple[Path, ...]:
+        """What we own and no longer say."""
+        ours = (path for path, owner in self._owners[kind.plural, name].items() if owner == FIELD_MANAGER)
+        return tuple(path for path in ours if path not in _leaves(body))
+
+    def _give_up(self, kind: Kind, name: str, body: Json) -> None:
+        for path in self._dropped(kind, name, body):
+            del self._owners[kind.plural, name][path]
+
+
+def _leaves(body: Any, at: Path = ()) -> dict[Path, Any]:
+    """Lists are leaves here."""
+    if not isinstance(body, dict) or at in ATOMIC:
+        return {} if at in NOT_OWNED else {at: body}
+    return {path: value for key, inner in body.items() for path, value in _leaves(inner, (*at, key)).items()}
+
+
+def _at(body: Any, path: Path) -> Any:
+    for key in path:
+        body = body.get(key, {})
+    return body
+
+
+def _put(body: Json, path: Path, value: Any) -> None:
+    for key in path[:-1]:
+        body = body.setdefault(key, {})
+    body[path[-1]] = value
+
+
+def _merged(old: Any, change: Any) -> Any:
+    """RFC 7396."""
+    if not isinstance(change, dict):
+        return deepcopy(change)
+    merged = dict(old) if isinstance(old, dict) else {}
+    for key, value in change.items():
+        merged[key] = _merged(merged.get(key), value)
+        if value is None:
+            del merged[key]
+    return merged
+
+
+def _fields(change: Any) -> Json:
+    return {f"f:{key}": _fields(value) for key, value in change.items()} if isinstance(change, dict) else {}
+
+
+def _owner_uids(body: Json) -> list[str]:
+    return [reference["uid"] for reference in body["metadata"].get("ownerReferences", [])]
+
+
+def _matches(body: Json, selector: str, look: Callable[[Json, str], Any]) -> bool:
+    return all(_holds(body, term, look) for term in filter(None, selector.split(",")))
+
+
+def _holds(body: Json, term: str, look: Callable[[Json, str], Any]) -> bool:
+    if "!=" in term:
+        key, _, value = term.partition("!=")
+        return str(look(body, key)) != value
+    key, equals, value = term.partition("=")
+    return str(look(body, key)) == value if equals else look(body, key) is not None
+
+
+def _label(body: Json, key: str) -> Any:
+    return body["metadata"].get("labels", {}).get(key)
+
+
+def _field(body: Json, key: str) -> Any:
+    return _at(body, tuple(key.split("."))) or None
