@@ -28,7 +28,7 @@ def lack(nodes: Iterable[Json], requests: Mapping[str, str], node_selector: Mapp
     """Why no node could ever take a pod that asks for this, None where one could."""
     usable = [n for n in nodes if not n["spec"].get("unschedulable") and _matches(n, node_selector)]
     if not usable:
-        return f"no node in use has {_listed(node_selector) or 'room for anything'}"
+        return f"no node that takes pods has {_listed(node_selector)}" if node_selector else "no node takes pods"
     if any(not _short(node, requests) for node in usable):
         return None
     best = max(usable, key=lambda node: sum(quantity(_allocatable(node, r)) for r in _short(node, requests)))

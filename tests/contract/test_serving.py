@@ -1,22 +1,32 @@
-"""What every adapter of Serving does alike: the fake that the steps are tested with, and the one of this machine."""
+"""What every adapter of Serving does alike: the fake that the steps are tested with, this machine's, a cluster's.
+
+The cluster here is an API in memory; tests/cluster/suite runs the same tests with a real one.
+"""
 
 import fcntl
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import IO
+from typing import IO, TypeVar
 
 import psutil
 import pytest
 
+from steps.clients.kube.api import CLAIM, NODE, WORKFLOW
+from steps.clients.kube.serving import KubeServing, Where
 from steps.core.record import Record
-from steps.core.release import Release
+from steps.core.release import Release, Smoke
 from steps.errors import BadInput, Conflict, Missing
 from steps.ports.serving import Held, Pod, Serving
+from tests.stubs.kube import FakeApi
+from tests.stubs.kube_cluster import FakeCluster
 from tests.stubs.local import Place, a_release, place_at, until
+from tests.stubs.scene import FakeClock
 from tests.stubs.serving import FakeServing, Manner
 
+T = TypeVar("T")
 OWNER, OTHER = "run-1", "run-2"
 
 
@@ -37,6 +47,9 @@ class Bench(ABC):
     @abstractmethod
     def leave_no_room(self, release: Release) -> Release: ...
 
+    def until(self, condition: Callable[[], T]) -> T:
+        return until(condition)
+
     def own(self, owner: str | None = OWNER) -> Held:
         held = self.serving.read()
         return self.serving.swap(held, replace(held.record, owner=owner))
@@ -46,7 +59,7 @@ class Bench(ABC):
             pods = self.serving.pods(release.release_id)
             return pods if len(pods) == count and all(p.ready for p in pods) else ()
 
-        return until(look)
+        return self.until(look)
 
 
 class FakeBench(Bench):
@@ -68,6 +81,33 @@ class FakeBench(Bench):
 
     def leave_no_room(self, release: Release) -> Release:
         self.fake.room = BadInput("the release wants a GPU")
+        return release
+
+
+class KubeBench(Bench):
+    def __init__(self) -> None:
+        self.api = FakeApi(ending=3)
+        self.cluster = FakeCluster(self.api)
+        self.api.create(CLAIM, {"metadata": {"name": "models"}, "spec": {}, "status": {"phase": "Bound"}})
+        self.api.create(NODE, {"metadata": {"name": "node-1"}, "spec": {}})
+        where = Where(claim="models", volume="/models")
+        self.serving = KubeServing(self.api, "chat", where, FakeClock())
+
+    def release(self, number: int, *, crashes: bool = False) -> Release:
+        release = a_release(number)
+        if crashes:
+            self.cluster.crashing.add(release.release_id)
+        return release
+
+    def crash(self, pod: Pod) -> None:
+        self.cluster.crash(pod.uid)
+
+    def live(self, owner: str) -> None:
+        workflow = self.api.create(WORKFLOW, {"metadata": {"name": owner}})
+        self.api.edit(WORKFLOW, workflow["metadata"]["name"], {"metadata": {"uid": owner}})
+
+    def leave_no_room(self, release: Release) -> Release:
+        self.api.delete(CLAIM, "models")
         return release
 
 
@@ -97,10 +137,10 @@ class LocalBench(Bench):
         return replace(release, serving=replace(release.serving, device="cuda"))
 
 
-@pytest.fixture(params=["fake", "local"])
+@pytest.fixture(params=["fake", "kube", "local"])
 def bench(request, tmp_path):
-    if request.param == "fake":
-        yield FakeBench()
+    if request.param != "local":
+        yield FakeBench() if request.param == "fake" else KubeBench()
         return
     with place_at(tmp_path / "home") as place:
         local = LocalBench(place)
@@ -207,7 +247,8 @@ def test_more_and_fewer_replicas_leave_the_others_alone(bench, serving):
     two = bench.ready(release, 2)
     assert len({p.uid for p in two}) == len({p.url for p in two}) == 2
     serving.ensure(release, 1, OWNER)
-    assert bench.ready(release) == two[:1]
+    (kept,) = bench.ready(release)
+    assert kept in two
     assert serving.replicas(release.release_id) == 1
 
 
@@ -224,7 +265,7 @@ def test_a_release_that_crashes_as_it_starts_says_that_it_ended(bench, serving):
     bench.own()
     release = bench.release(1, crashes=True)
     serving.ensure(release, 1, OWNER)
-    until(lambda: [p.failure for p in serving.pods(release.release_id) if p.failure])
+    bench.until(lambda: [p.failure for p in serving.pods(release.release_id) if p.failure])
     (pod,) = serving.pods(release.release_id)
     assert not pod.ready
     assert "its model server ended" in pod.failure
@@ -243,6 +284,15 @@ def test_a_replica_that_has_ended_is_started_again_as_another_pod(bench, serving
     serving.ensure(release, 1, OWNER)
     (after,) = bench.ready(release)
     assert after.uid != before.uid
+
+
+def test_what_a_release_is_brought_in_with_is_remembered_as_it_was_said_last(bench, serving):
+    bench.own()
+    release = bench.release(1)
+    serving.ensure(release, 1, OWNER)
+    asked_otherwise = replace(release, smoke=Smoke(expect="Berlin"), replicas=2)
+    serving.ensure(asked_otherwise, 1, OWNER)
+    assert serving.release(release.release_id) == asked_otherwise
 
 
 def test_a_stopped_release_has_no_pods_and_is_remembered(bench, serving):
