@@ -32,6 +32,11 @@ class Cluster:
     client: kubernetes.ApiClient
     namespace: str
 
+    @property
+    def server(self) -> str:
+        """Address of the API server."""
+        return str(self.client.configuration.host)
+
     def get(self, kind: Kind, name: str) -> Json | None:
         request = _Request(call=self._call("get", kind, name), method="GET", path=kind.path(self.namespace, name))
         status, body = self._ask(request)

@@ -1,0 +1,75 @@
+"""What can be known before a run is submitted, in a second or two: each finding is a sentence with its remedy.
+
+What the account that submits has no right to see is left to the steps, which say it as well, later.
+"""
+
+from steps.clients.kube.api import CONFIG_MAP, WORKFLOW_TEMPLATE, Api, Json
+from steps.clients.kube.errors import Forbidden
+from steps.core.account import PROMOTE_TEMPLATE
+from steps.errors import Conflict, Missing
+from workflows.checkout import typed
+from workflows.cluster import argo, claim, secrets
+from workflows.config import Config
+from workflows.pods import CATALOG, SETTINGS
+from workflows.template import DEPLOYMENT, MODEL, REVISION
+
+PARAMETERS = {MODEL.name, REVISION.name, DEPLOYMENT.name}
+ENDPOINT = "AWS_ENDPOINT_URL"
+
+
+def before_submitting(api: Api, config: Config) -> None:
+    """Raises Missing or Conflict where a run could not even start, or would wait for ever."""
+    argo.require(api)
+    argo.require_controller((api,))
+    template = _installed(api)
+    settings = {name: _held(api, name) for name in (SETTINGS, CATALOG)}
+    _require_claim(api, template)
+    if settings[SETTINGS].get(ENDPOINT, config.aws_endpoint_url):  # a store of one's own: no cloud gives identities
+        _require_keys(api)
+
+
+def _installed(api: Api) -> Json:
+    install = typed("workflows.install")
+    template = api.get(WORKFLOW_TEMPLATE, PROMOTE_TEMPLATE)
+    if template is None:
+        raise Missing(
+            f"namespace {api.namespace} has no WorkflowTemplate {PROMOTE_TEMPLATE}; run {install}, or name the "
+            f"namespace where it is with VLLM_PROMOTE_NAMESPACE"
+        )
+    known = {p["name"] for p in template["spec"].get("arguments", {}).get("parameters", ())}
+    if known != PARAMETERS:
+        raise Conflict(
+            f"WorkflowTemplate {PROMOTE_TEMPLATE} in namespace {api.namespace} takes {', '.join(sorted(known))} and is "
+            f"another version's than this checkout; use the checkout that it is from, or run {install}"
+        )
+    return template
+
+
+def _held(api: Api, name: str) -> dict[str, str]:
+    """What a ConfigMap holds; a pod would wait for ever for one that is not there."""
+    try:
+        found = api.get(CONFIG_MAP, name)
+    except Forbidden:
+        return {}
+    if found is None:
+        raise Missing(f"namespace {api.namespace} has no ConfigMap {name}; run {typed('workflows.install')}")
+    data: dict[str, str] = found.get("data", {})
+    return data
+
+
+def _require_claim(api: Api, template: Json) -> None:
+    """The one that the installed template names, whatever this machine's settings say."""
+    volumes = (volume.get("persistentVolumeClaim") for volume in template["spec"].get("volumes", ()))
+    for held in filter(None, volumes):
+        try:
+            claim.require(api, held["claimName"])
+        except Forbidden:
+            continue
+
+
+def _require_keys(api: Api) -> None:
+    for lack in secrets.lacking(api, (secrets.S3,)):
+        raise Missing(
+            f"{secrets.sentence(lack)} in namespace {api.namespace}, and the store is no cloud's, which could give pods "
+            f"an identity; {secrets.remedy(lack, api.namespace)}, where {secrets.content(lack.wanted)}"
+        )

@@ -1,0 +1,46 @@
+"""Every image that this configuration may have pods ask for, and how each comes to a registry of one's own."""
+
+import shlex
+from collections.abc import Iterator
+
+from steps.core import images
+from steps.core.catalog import DEFAULT_IMAGES, Catalog
+from steps.core.images import Copy
+from workflows.config import Config
+from workflows.pods import TemplateConfig
+
+
+def copies(config: Config, catalog: Catalog) -> tuple[Copy, ...]:
+    """Empty without a registry. Raises BadInput where two images would become one."""
+    return images.copies(_used(config, catalog), config.registry)
+
+
+def command(copy: Copy) -> str:
+    """What a person types: ours are on the machine that built them, the others where they are published."""
+    source, target = shlex.quote(copy.source), shlex.quote(copy.target)
+    if copy.source in _built():
+        return f"docker tag {source} {target} && docker push {target}"
+    return f"skopeo copy --all docker://{_one_name(source)} docker://{_one_name(target, of_digest=False)}"
+
+
+def _used(config: Config, catalog: Catalog) -> Iterator[str]:
+    usual = TemplateConfig()
+    yield config.transfer_image or usual.transfer_image
+    yield config.cluster_image or usual.cluster_image
+    yield DEFAULT_IMAGES[config.device or "cuda"]
+    for entry in catalog.deployments.values():
+        yield entry.image or DEFAULT_IMAGES[entry.device or config.device or "cuda"]
+
+
+def _built() -> tuple[str, str]:
+    """By ``make images``."""
+    return TemplateConfig().transfer_image, TemplateConfig().cluster_image
+
+
+def _one_name(image: str, *, of_digest: bool = True) -> str:
+    """Skopeo takes a tag or a digest, not both: it reads the digest, and writes the tag, which then has that digest."""
+    name, _, digest = image.partition("@")
+    repository, colon, tag = name.rpartition(":")
+    if not digest or not colon or "/" in tag:
+        return image
+    return f"{repository}@{digest}" if of_digest else name

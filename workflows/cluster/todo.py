@@ -1,0 +1,52 @@
+"""What an installation leaves to people: the claim, the Secrets, the images. Each with what they type."""
+
+import time
+from collections.abc import Callable, Iterator
+
+from steps.clients.kube.api import Api
+from steps.core.catalog import Catalog
+from steps.errors import Missing
+from workflows.cluster import claim, images, secrets
+from workflows.config import Config
+
+Lines = tuple[str, ...]
+"""A sentence, then what goes with it."""
+BINDING_SECONDS, LOOK_EVERY_SECONDS = 8.0, 0.5
+"""How long a new claim may take before it is told of as Pending."""
+
+
+def todo(api: Api, config: Config, catalog: Catalog) -> str:
+    """A list with what to type below each of its sentences; empty where nothing is left to do."""
+    found = (*_claim(api, config), *_secrets(api, config), *_images(config, catalog))
+    lines = (line for first, *others in found for line in (f"  - {first}", *(f"      {other}" for other in others)))
+    return "\n".join(lines)
+
+
+def settled(api: Api, config: Config, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Waits until the claim can be used, or for as long as binding takes."""
+    until = time.monotonic() + BINDING_SECONDS
+    while any(_claim(api, config)) and time.monotonic() < until:
+        sleep(LOOK_EVERY_SECONDS)
+
+
+def _claim(api: Api, config: Config) -> Iterator[Lines]:
+    try:
+        claim.require(api, config.claim)
+    except Missing as err:
+        yield (str(err),)
+    volume = claim.volume_of(api, config.claim)
+    if volume and claim.deleted_with_it(volume):
+        name = volume["metadata"]["name"]
+        keep = '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'
+        yield f"volume {name} goes when its claim goes; to keep the models:", f"kubectl patch pv {name} -p '{keep}'"
+
+
+def _secrets(api: Api, config: Config) -> Iterator[Lines]:
+    for lack in secrets.lacking(api, secrets.wanted(config.image_pull_secrets)):
+        why = f"{secrets.sentence(lack)}: {lack.wanted.purpose}"
+        yield why, secrets.remedy(lack, config.namespace), secrets.content(lack.wanted)
+
+
+def _images(config: Config, catalog: Catalog) -> Iterator[Lines]:
+    if copies := images.copies(config, catalog):
+        yield f"pods take their images from {config.registry}; what is not there yet:", *map(images.command, copies)
