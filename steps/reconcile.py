@@ -35,8 +35,10 @@ def reconcile(owner: str, deployments: Sequence[str], stage: Callable[[str], Sta
         return deployment, failures.keep(deployment, lambda: settle(stage(deployment), owner)) or "failed"
 
     in_order(put_right, deployments, WORKERS, lambda told: done.update([told]))
+    told = summary(done)
+    log.info("%s", told)
     failures.tell()
-    return ReconcileOutputs(summary=summary(done))
+    return ReconcileOutputs(summary=told)
 
 
 def settle(stage: Stage, owner: str) -> str:

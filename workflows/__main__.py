@@ -6,7 +6,7 @@ from pathlib import Path
 
 from workflows.command import say
 
-VERBS = ("promote", "status", "history", "rollback", "allow", "stop", "demo", "tour")
+VERBS = ("promote", "status", "history", "rollback", "allow", "refresh", "reconcile", "stop", "demo", "tour")
 
 
 def summary(verb: str) -> str:

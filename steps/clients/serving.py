@@ -15,3 +15,15 @@ def connect(settings: Settings, deployment: str) -> Serving:
     from steps.clients.kube import serving as kube
 
     return kube.connect(settings, deployment)
+
+
+def deployments(settings: Settings) -> tuple[str, ...]:
+    """Names of all that something was ever promoted to, in order. Raises Missing: no cluster is known here."""
+    if settings.local_dir is not None:
+        from steps.clients.local import serving
+
+        return serving.deployments(settings.local_dir)
+    from steps.clients.kube import cluster
+    from steps.clients.kube import serving as kube
+
+    return kube.deployments(cluster.connect(settings.kube_namespace or ""))

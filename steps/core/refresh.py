@@ -70,7 +70,7 @@ class Decision:
 
 
 def decide(found: Found, serves: Serves) -> Decision:
-    """``promoted`` means: start the promotion now."""
+    """About what was found without a failure. ``promoted`` means: start the promotion now."""
     kind, why = next(_reasons(found, serves))
     return Decision(found=found, kind=kind, why=why)
 
@@ -78,8 +78,6 @@ def decide(found: Found, serves: Serves) -> Decision:
 def _reasons(found: Found, serves: Serves) -> Iterator[tuple[Kind, str]]:
     """The first one counts."""
     record, what = serves.record, _what(found)
-    if found.failure:
-        yield "failed", found.failure
     if found.refusal:
         yield "refused", found.refusal
     if found.release_id == record.live and record.phase == "idle":

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import pytest
 from _pytest.mark import ParameterSet
 
-from steps.contracts import ALL
+from steps.contracts import ALL, ROLLBACK
 from tests.stubs.weights import safetensors
 from tests.stubs.world import World
 
-FLOW = [step.name for step in ALL if step.name not in ("rollback", "report")]
+FLOW = [step.name for step in ALL[: ALL.index(ROLLBACK)]]
 
 
 def all_but(*often: str) -> list[ParameterSet]:

@@ -41,7 +41,6 @@ def test_a_branch_that_moved_is_promoted_where_the_entry_says_so():
         (FOUND, recorded(live=NEW.release_id), "live", "serves as release"),
         (FOUND, recorded(refused=(NEW.release_id,)), "refused", "python -m workflows.allow --deployment chat"),
         (replace(FOUND, refusal="no licence"), SERVES, "refused", "no licence"),
-        (replace(FOUND, failure="gated"), SERVES, "failed", "gated"),
         (FOUND, recorded(phase="testing", candidate=NEW.release_id, owner="uid"), "in flight", "run uid"),
         (FOUND, recorded(phase="repairing", live=NEW.release_id, owner="uid"), "in flight", "run uid"),
         (FOUND, replace(SERVES, unfinished="night-1"), "in flight", "run night-1"),
@@ -175,6 +174,13 @@ def test_a_record_that_cannot_be_read_keeps_no_other_from_its_turn(runs):
     with pytest.raises(Conflict, match="chat: not ours"):
         refreshed([FOUND, other], runs, chat=Foreign(), other=serving())
     assert list(runs.begun.values()) == [other.parameters]
+
+
+def test_what_discover_could_not_look_at_is_told_when_the_others_had_their_turn(runs):
+    gone = replace(FOUND, deployment="gone", commit="", release_id="", failure="gated")
+    with pytest.raises(Missing, match="gone: gated"):
+        refreshed([gone, FOUND], runs, chat=serving())
+    assert list(runs.begun.values()) == [FOUND.parameters]
 
 
 def test_a_promotion_that_cannot_be_begun_is_told(runs, caplog):

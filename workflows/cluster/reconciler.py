@@ -1,0 +1,107 @@
+"""The reconciler, started in the cluster out of its turn, and followed to its end."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from steps.clients.kube.api import CRON_JOB, JOB, POD, Api, Json
+from steps.contracts import RECONCILE
+from steps.core.account import RECONCILE_JOB
+from steps.core.outcome import FAILED_EXIT, ROLLBACK_FAILED_EXIT
+from steps.errors import Missing, RollbackFailed
+from steps.ports.clock import Clock
+
+POLL_SECONDS = 1.0
+LINES = 1000
+JOB_NAME = "batch.kubernetes.io/job-name"
+"""Kubernetes' label of a job's pods."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """``code`` is the step's exit code, None where its pod was lost."""
+
+    code: int | None
+    log: str
+
+
+def start(api: Api, deployment: str | None) -> str:
+    """The new job's name. Raises Missing where the reconciler is not installed."""
+    cron = api.get(CRON_JOB, RECONCILE_JOB)
+    if cron is None:
+        raise Missing(
+            f"there is no CronJob {RECONCILE_JOB} in namespace {api.namespace}; install: python -m workflows.install"
+        )
+    created: str = api.create(JOB, job(cron, deployment, secrets.token_hex(3)))["metadata"]["name"]
+    return created
+
+
+def job(cron: Json, deployment: str | None, mark: str) -> Json:
+    """What the CronJob would start, for one deployment if one is named."""
+    template = cron["spec"]["jobTemplate"]
+    pod = template["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    chosen = [f"--deployment={deployment}"] if deployment else []
+    containers = [{**container, "args": [*container["args"], *chosen]}]
+    owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": RECONCILE_JOB, "uid": cron["metadata"]["uid"]}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": f"{RECONCILE_JOB}-by-hand-{mark}",
+            "labels": template["metadata"]["labels"],
+            "ownerReferences": [owner],
+        },
+        "spec": {**template["spec"], "template": {**pod, "spec": {**pod["spec"], "containers": containers}}},
+    }
+
+
+def follow(api: Api, name: str, clock: Clock, say: Callable[[str], None]) -> Ended:
+    """Waits for as long as it takes, and says what it waits for. Raises Missing for a job that somebody deleted."""
+    said = ""
+    while True:
+        found = api.get(JOB, name)
+        if found is None:
+            raise Missing(f"job {name} in namespace {api.namespace} was deleted before it ended; start it again")
+        pods = api.list(POD, labels=f"{JOB_NAME}={name}")
+        if end := _end(found):
+            return _ended(api, pods, end)
+        if (now := _waits_for(pods)) and now != said:
+            say(said := now)
+        clock.sleep(POLL_SECONDS)
+
+
+def exit_code(ended: Ended) -> int:
+    """Of the command."""
+    if ended.code == RollbackFailed.exit_code:
+        return ROLLBACK_FAILED_EXIT
+    return 0 if ended.code == 0 else FAILED_EXIT
+
+
+def _end(job: Json) -> str:
+    """How it ended, in Kubernetes' words; empty while it has not."""
+    for condition in job.get("status", {}).get("conditions", ()):
+        if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
+            return str(condition.get("message") or condition["type"])
+    return ""
+
+
+def _ended(api: Api, pods: list[Json], end: str) -> Ended:
+    if not pods:
+        return Ended(code=None, log=f"it never had a pod: {end}")
+    newest = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+    log = api.log(newest["metadata"]["name"], RECONCILE.name, LINES)
+    states = (c["state"] for c in newest["status"].get("containerStatuses", ()))
+    return Ended(code=next((s["terminated"]["exitCode"] for s in states if "terminated" in s), None), log=log or end)
+
+
+def _waits_for(pods: list[Json]) -> str:
+    """What keeps its pod from running; empty where nothing does."""
+    for pod in pods:
+        status = pod.get("status", {})
+        told = [c["state"].get("waiting", {}) for c in status.get("containerStatuses", ())]
+        told += [c for c in status.get("conditions", ()) if c["type"] == "PodScheduled" and c["status"] == "False"]
+        for each in told:
+            if each.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
+                return f"its pod waits: {each['reason']}: {each.get('message', '')}".rstrip(": ")
+    return ""
