@@ -12,7 +12,7 @@ CACHE = $${VLLM_PROMOTE_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}}/vllm-promote
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(VENV)/.local ## promote a real chat model on this machine (first time: 3 GB to fetch, 6 GB of disk)
@@ -39,12 +39,66 @@ PYTEST = $(RUN) -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile --no-
 fault-test: $(VENV)/.dev ## the long rows of the tables of faults
 	$(PYTEST) -m exhaustive
 
+# On a cluster that is there: where it is and what is looked at is said by KUBECONFIG and VLLM_PROMOTE_NAMESPACE, as for
+# the commands. Each test waits for a controller.
+ARGO_RUNS ?= 4
+ARGO_PYTEST = $(RUN) -m pytest tests/cluster/argo --timeout=1200 --numprocesses=$(ARGO_RUNS) --dist=worksteal
+
+.PHONY: argo-test
+argo-test: $(VENV)/.dev kubeconfig ## the workflows on a real Argo v4: KUBECONFIG=... make argo-test
+	$(ARGO_PYTEST)
+
+.PHONY: argo-record
+argo-record: $(VENV)/.dev kubeconfig ## write down what a real Argo does; make test compares with it
+	$(ARGO_PYTEST) --record
+
+.PHONY: kubeconfig
+kubeconfig:
+	@[ -n "$$KUBECONFIG" ] || { echo "KUBECONFIG is not set: name the kubeconfig of a cluster" \
+		"that has Argo Workflows v4"; exit 1; } >&2
+
 .PHONY: check
 check: $(VENV)/.dev ## lint, format, types, directions of imports
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
+
+IMAGES := transfer cluster
+VERSION := dev
+# The first that answers; docker does not without its daemon.
+BUILDER = $(shell for builder in docker podman buildah; do \
+	$$builder version >/dev/null 2>&1 && echo $$builder && break; done)
+BUILD_ARGS = $(if $(BASE),--build-arg BASE=$(BASE)) --build-arg VERSION=$(VERSION) \
+	--build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(git log -1 --format=%cI)
+
+.PHONY: images
+images: ## build vllm-promote/{transfer,cluster}:dev; BUILDER=docker|podman|buildah, BASE=python:..., VERSION=...
+	@builder="$(BUILDER)"; [ -n "$$builder" ] || { echo "docker, podman or buildah is needed and none answers;" \
+		"install one, start its daemon, or name it: make BUILDER=... images"; exit 1; } >&2; \
+	for image in $(IMAGES); do echo "building vllm-promote/$$image:$(VERSION)"; \
+		$$builder build $(BUILD_FLAGS) $(BUILD_ARGS) \
+			--file images/$$image.Dockerfile --tag vllm-promote/$$image:$(VERSION) . || exit; done
+
+# A real Kubernetes on this machine, in a network namespace; root, on Debian. Its data lie in the project's cache.
+ON_CLUSTER := $(RUN) -m tests.cluster.kubernetes
+
+.PHONY: cluster
+cluster: $(VENV)/.dev ## build and start a Kubernetes of one node, with our images on it (first time: minutes)
+	@$(ON_CLUSTER) prepare
+	@$(ON_CLUSTER) build
+	@$(ON_CLUSTER) up
+	@$(ON_CLUSTER) images
+
+.PHONY: cluster-test
+cluster-test: cluster-down ## the suite on that Kubernetes, from nothing; then it is gone
+	@$(MAKE) --no-print-directory cluster
+	@$(ON_CLUSTER) exec -- $(RUN) -m pytest tests/cluster/suite; code=$$?; \
+		$(ON_CLUSTER) down --wipe && exit $$code
+
+.PHONY: cluster-down
+cluster-down: $(VENV)/.dev ## end that Kubernetes and remove its data
+	@$(ON_CLUSTER) down --wipe
 
 .PHONY: lock
 lock: $(VENV)/.dev ## write the requirements anew from the groups in pyproject.toml

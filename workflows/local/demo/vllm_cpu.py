@@ -46,11 +46,15 @@ def _build(directory: Path) -> None:
             f"vLLM needs {ROOM >> 30} GiB in {directory.parent} and {free >> 30} GiB are free; "
             "make room, or point VLLM_PROMOTE_CACHE at a larger disk"
         )
-    quiet = [] if sys.stderr.isatty() else ["--quiet"]
     _uv("venv", "--quiet", "--relocatable", "--allow-existing", f"--python={sys.executable}", str(directory))
+    install(f"--python={directory / 'bin' / 'python'}")
+
+
+def install(*where: str) -> None:
+    """Fetch and unpack its packages; ``where`` is for uv, as ``--target=DIR`` is. Raises Transient."""
+    quiet = [] if sys.stderr.isatty() else ["--quiet"]
     # --no-deps: the lock leaves out on purpose what some of its packages ask for.
-    install = ["pip", "install", *quiet, "--no-deps", "--require-hashes", f"--requirement={LOCK}"]
-    _uv(*install, f"--python={directory / 'bin' / 'python'}")
+    _uv("pip", "install", *quiet, "--no-deps", "--require-hashes", f"--requirement={LOCK}", *where)
 
 
 def _uv(*arguments: str) -> None:

@@ -1,0 +1,5 @@
+import sys
+
+from tests.cluster.kubernetes.command import main
+
+sys.exit(main())
