@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from steps.clients.kube.api import Json
+from tests.cluster.kubernetes.layout import PAUSE
 from workflows import argument
 from workflows.local.substitute import fill
 
 WORKFLOW_LABEL = "workflows.argoproj.io/workflow"
 MAIN = "main"
 WAIT = "wait"
-PAUSE = "localcluster.invalid/pause:1"
-"""The image of the pods' own sandbox, which every node has."""
 RUN_VOLUME = "var-run-argo"
 RUN_DIRECTORY = "/var/run/argo"
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from steps.clients.kube.api import WORKFLOW
+from steps.clients.kube.errors import UnknownKind
 from steps.errors import StepError
 from tests.cluster.suite import crds
 from tests.cluster.suite.estate import MODEL_SERVER, Estate, Surroundings
@@ -14,10 +15,10 @@ from tests.cluster.suite.node import GPU, Node, here
 from tests.stubs.hub import LocalHub, local_hub
 from tests.stubs.proxy import Proxy, proxy
 from tests.stubs.s3 import S3, server
-from workflows.pods import TemplateConfig
+from workflows.config import load
+from workflows.render import template_config
 
 REMEDY = "run `make cluster-test`, which starts the cluster and runs these tests within its network"
-IMAGES = (TemplateConfig().transfer_image, TemplateConfig().cluster_image, MODEL_SERVER)
 
 
 @pytest.fixture(scope="session")
@@ -28,12 +29,13 @@ def node() -> Node:
         found.api("default").list(WORKFLOW)
     except KeyError as err:
         pytest.fail(f"{err} is not set: this is not inside the cluster's network; {REMEDY}")
-    except StepError as err:
-        if not crds.unknown(err):
-            pytest.fail(f"the cluster does not answer: {err}; {REMEDY}")
+    except UnknownKind:
         crds.create(found)
-    names = found.images()
-    if missing := [image for image in IMAGES if f"docker.io/{image}" not in names]:
+    except StepError as err:
+        pytest.fail(f"the cluster does not answer: {err}; {REMEDY}")
+    used, names = template_config(load(local=False)), found.images()
+    images = (used.transfer_image, used.cluster_image, MODEL_SERVER)
+    if missing := [image for image in images if f"docker.io/{image}" not in names]:
         pytest.fail(f"the node has no image {missing[0]}; {REMEDY}")
     found.advertise(GPU, 1)
     return found

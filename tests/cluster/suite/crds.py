@@ -4,7 +4,6 @@ Any field is taken. What Argo's own definitions refuse is for the Argo suite to 
 """
 
 from steps.clients.kube.api import CRON_WORKFLOW, WORKFLOW, WORKFLOW_TEMPLATE, Json, Kind
-from steps.errors import Missing, StepError
 from tests.cluster.suite.node import Node, until
 
 DEFINITION = Kind(
@@ -12,11 +11,6 @@ DEFINITION = Kind(
 )
 TASK_RESULT = Kind("argoproj.io", "v1alpha1", "workflowtaskresults", "WorkflowTaskResult")
 ANYTHING = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-
-
-def unknown(err: StepError) -> bool:
-    """Whether the API server does not know such a kind."""
-    return isinstance(err, Missing)
 
 
 def create(node: Node) -> None:

@@ -42,7 +42,7 @@ from tests.stubs.weights import write_model
 from workflows.cluster.given import CATALOG_KEY
 from workflows.cluster.objects import objects
 from workflows.cluster.rights import node_reader_name
-from workflows.config import Config
+from workflows.config import Config, load
 from workflows.pods import CATALOG
 
 MODEL = "acme/tiny"
@@ -50,7 +50,8 @@ DEPLOYMENT = "chat"
 SERVED_NAME = "tiny"
 MODEL_SERVER = "vllm-promote-test/model-server:1"
 ANSWER = "The capital of France is Paris."
-TOKEN = "hf_CANARYcanaryCANARYcanaryCANARY"
+SECRETS = {"hf-token": {"HF_TOKEN": "hf_CANARYcanaryCANARYcanaryCANARY"}, "vllm-api-key": {"VLLM_API_KEY": "sk-CANARY"}}
+"""The stub model server asks for no key."""
 UID = 1000
 PATIENCE_SECONDS = 180.0
 SIZE = {"storage": "100Gi"}
@@ -170,8 +171,7 @@ class Estate:
 
     def pods(self) -> list[Json]:
         """Its model servers."""
-        selector = labels.selector({labels.PART_OF: labels.PROJECT, labels.INSTANCE: self.deployment})
-        return self.api.list(POD, labels=selector)
+        return self.api.list(POD, labels=labels.selector(labels.servers(self.deployment)))
 
     def settings(self) -> Settings:
         return self.around.s3.settings(PREFIX=self.prefix, SERVING=f"kube://{self.namespace}")
@@ -186,7 +186,7 @@ def told(run: Run) -> str:
     lines = [f"{run.name} {run.phase} {run.message}"]
     for node in run.nodes:
         lines.append(f"  {node.name} {node.phase} {node.message} {dict(node.outputs)}")
-        lines += [f"    {a.number} {a.phase} {a.exit_code} {a.message}" for a in node.attempts]
+        lines += [f"    {a.number} {a.phase} {a.exit_code} {a.seconds} s {a.message}" for a in node.attempts]
     return "\n".join(lines)
 
 
@@ -216,18 +216,19 @@ def estate(around: Surroundings, home: Path, name: str) -> Iterator[Estate]:
 def _config(around: Surroundings, home: Path, name: str, prefix: str) -> Config:
     catalog = home / "catalog.yaml"
     catalog.write_text("{}")
-    return Config(
-        namespace=name,
-        catalog=catalog,
-        hf_endpoint=around.hub.endpoint,
-        aws_endpoint_url=around.network.endpoint,
-        aws_region="us-east-1",
-        bucket=around.s3.bucket,
-        prefix=prefix,
-        retry_base_seconds=0.5,
-        smoke_timeout_seconds=30,
-        stall_seconds=10,
-    )
+    settings = {
+        "namespace": name,
+        "catalog": catalog,
+        "hf_endpoint": around.hub.endpoint,
+        "aws_endpoint_url": around.network.endpoint,
+        "aws_region": "us-east-1",
+        "bucket": around.s3.bucket,
+        "prefix": prefix,
+        "retry_base_seconds": 0.5,
+        "smoke_timeout_seconds": 30,
+        "stall_seconds": 10,
+    }
+    return load(local=False, flags=settings)
 
 
 def _namespace(config: Config) -> Json:
@@ -256,6 +257,6 @@ def _claim(name: str) -> Json:
 
 def _secrets(s3: S3) -> Iterator[Json]:
     keys = {"AWS_ACCESS_KEY_ID": s3.who.access_key, "AWS_SECRET_ACCESS_KEY": s3.who.secret_key}
-    for name, values in (("s3-credentials", keys), ("hf-token", {"HF_TOKEN": TOKEN})):
+    for name, values in {**SECRETS, "s3-credentials": keys}.items():
         data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
         yield {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}

@@ -10,12 +10,12 @@ from typing import TypeVar
 
 from kubernetes import client as kubernetes
 
-from steps.clients.kube import cluster
-from steps.clients.kube.api import NODE as NODES
+from steps.clients.kube import api, cluster
 from steps.clients.kube.api import POD, Json
 from steps.clients.kube.cluster import Cluster
+from tests.cluster.kubernetes import admin
+from tests.cluster.kubernetes.layout import ADDRESS, NODE, Layout
 
-NODE = "local"
 GPU = "nvidia.com/gpu"
 ACCELERATOR = "vllm-promote.test/accelerator"
 """Stands for the one device that a real vLLM without a GPU is given, so that two of them cannot run at once."""
@@ -24,14 +24,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Node:
-    """``state`` is the cluster's directory on this machine, ``address`` where servers beside it are reached by pods."""
+    """``layout`` says where on this machine its files are."""
 
-    state: Path
-    address: str
+    layout: Layout
+
+    @property
+    def address(self) -> str:
+        """Where pods reach a server beside the cluster."""
+        return ADDRESS
 
     @property
     def kubelet(self) -> Path:
-        return self.state / "kubelet"
+        """Its directory: pods' volumes are below."""
+        return self.layout.state / "kubelet"
 
     def api(self, namespace: str) -> Cluster:
         """As administrator."""
@@ -43,9 +48,7 @@ class Node:
         return kubernetes.CoreV1Api(self.api("default").client)
 
     def advertise(self, resource: str, count: int) -> None:
-        """As a device plugin does, without a device."""
-        change = {"status": {"capacity": {resource: str(count)}}}
-        self.core.patch_node_status(NODE, change)
+        admin.advertise(self.layout, {resource: count})
         until(lambda: self.allocatable(resource) == count)
 
     def allocatable(self, resource: str) -> int:
@@ -79,14 +82,14 @@ class Node:
         return not pods
 
     def _status(self) -> Json:
-        found = self.api("default").get(NODES, NODE)
+        found = self.api("default").get(api.NODE, NODE)
         assert found
         return dict(found["status"])
 
 
 def here() -> Node:
-    """Raises KeyError outside the cluster's network, where its environment is not set."""
-    return Node(Path(os.environ["LOCALCLUSTER_STATE"]), os.environ["LOCALCLUSTER_IP"])
+    """Raises KeyError outside the cluster's network, where the environment does not name it."""
+    return Node(Layout(Path(os.environ["LOCALCLUSTER_STATE"])))
 
 
 def until(condition: Callable[[], T], seconds: float = 30.0, every: float = 0.2) -> T:

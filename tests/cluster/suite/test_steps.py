@@ -4,10 +4,29 @@ from dataclasses import fields
 
 import pytest
 
-from steps.contracts import ALL
+from steps.clients.kube.api import WORKFLOW_TEMPLATE
+from steps.contracts import ALL, ROLLBACK
+from steps.core.account import PROMOTE_TEMPLATE
+from tests.cluster.conductor.pod import Owner, pod
+from tests.cluster.suite import probe
 from tests.cluster.suite.estate import Estate, told
 
 MAIN = ("resolve", "preflight", "mirror", "populate", "checksum", "deploy", "smoke", "promote")
+S3 = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+SECRETS = {
+    "resolve": [*S3, "HF_TOKEN"],
+    "preflight": [*S3, "VLLM_API_KEY"],
+    "mirror": [*S3, "HF_TOKEN"],
+    "populate": S3,
+    "checksum": [],
+    "deploy": [*S3, "VLLM_API_KEY"],
+    "smoke": [*S3, "VLLM_API_KEY"],
+    "promote": [*S3, "VLLM_API_KEY"],
+    "rollback": ["VLLM_API_KEY"],
+    "report": S3,
+}
+"""What each step may know, and nothing else."""
+CALLED = [step for step in ALL if step.name in SECRETS]
 
 
 @pytest.fixture(scope="module")
@@ -18,10 +37,59 @@ def promoted(estate: Estate):
     return run
 
 
-@pytest.mark.parametrize("step", [s for s in ALL if s.name in (*MAIN, "report")], ids=lambda s: s.name)
+@pytest.fixture(scope="module")
+def seen(estate: Estate, promoted):
+    """What a process in each step's pod sees."""
+    manifest = estate.api.get(WORKFLOW_TEMPLATE, PROMOTE_TEMPLATE)
+    assert manifest
+    owner = Owner(promoted.name, promoted.uid)
+    pods = {s.name: pod(manifest, s.name, {f.name: "x" for f in fields(s.inputs)}, owner, s.name) for s in CALLED}
+    return probe.look_around(estate.api, {name: made["spec"] for name, made in pods.items()})
+
+
+@pytest.mark.parametrize("step", [s for s in CALLED if s is not ROLLBACK], ids=lambda s: s.name)
 def test_each_output_is_what_the_step_wrote_into_its_pod(promoted, step):
     node = promoted.node(step.name)
 
     assert node.phase == "Succeeded"
-    assert {a.exit_code for a in node.attempts} == {0}
+    assert [(a.exit_code, a.message) for a in node.attempts] == [(0, "")]
     assert set(node.outputs) == {f.name for f in fields(step.outputs)}
+
+
+def test_a_tiny_model_went_through_whole(estate, promoted):
+    commit = promoted.output("resolve", "commit")
+
+    assert promoted.output("preflight", "state") == "new"
+    assert promoted.output("mirror", "copied_bytes") == promoted.output("resolve", "total_bytes")
+    assert promoted.output("populate", "copied_bytes") == promoted.output("resolve", "total_bytes")
+    assert promoted.output("report", "outcome") == "promoted"
+    assert {path.stat().st_uid for path in (estate.volume / "acme--tiny" / commit).iterdir()} == {1000}
+    assert {path.stat().st_gid for path in (estate.volume / "acme--tiny" / commit).iterdir()} == {1000}
+    assert estate.root() == estate.directory(commit)
+
+
+@pytest.mark.parametrize("step", CALLED, ids=lambda s: s.name)
+class TestAStepsProcess:
+    def test_is_nobody_in_particular_and_root_of_nothing(self, seen, step):
+        assert (seen[step.name].uid, seen[step.name].gid) == (1000, 1000)
+        assert 0 not in seen[step.name].groups
+
+    def test_writes_into_its_own_scratch_and_populate_alone_into_the_volume(self, seen, step):
+        expected = ["/tmp", "/models"] if step.name == "populate" else ["/tmp"]
+
+        assert [place for place in seen[step.name].writable if place != "/dev/shm"] == expected
+
+    def test_knows_the_secrets_that_it_needs(self, seen, step):
+        assert seen[step.name].secrets == sorted(SECRETS[step.name])
+
+    def test_reaches_nothing_outside(self, seen, step):
+        assert (seen[step.name].reached, seen[step.name].names) == ([], [])
+
+
+def test_a_parameter_that_names_a_secrets_variable_stays_as_it_was_typed(estate):
+    """The kubelet would fill in $(HF_TOKEN) from the container's environment."""
+    run = estate.ended(estate.submit("$(HF_TOKEN)"))
+
+    (attempt,) = run.node("resolve").attempts
+    assert attempt.exit_code == 10
+    assert "$(HF_TOKEN)" in attempt.message
