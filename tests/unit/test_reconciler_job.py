@@ -1,0 +1,92 @@
+import pytest
+
+from steps.clients.kube.api import CRON_JOB, JOB, POD
+from steps.errors import Missing
+from tests.stubs.kube import FakeApi
+from tests.stubs.scene import FakeClock
+from workflows import cron
+from workflows.cluster.reconciler import Ended, exit_code, follow, job, start
+from workflows.pods import TemplateConfig
+
+*_, CRON = cron.objects(TemplateConfig(), "models")
+
+
+@pytest.fixture
+def api():
+    api = FakeApi()
+    api.create(CRON_JOB, CRON)
+    return api
+
+
+class Cluster(FakeClock):
+    """Each time that somebody waits, the next thing happens."""
+
+    def __init__(self, *happenings):
+        super().__init__()
+        self.happenings = list(happenings)
+
+    def sleep(self, seconds):
+        super().sleep(seconds)
+        self.happenings.pop(0)()
+
+
+def pod(api, name, state):
+    body = {
+        "metadata": {"name": f"{name}-x", "labels": {"batch.kubernetes.io/job-name": name}},
+        "status": {"containerStatuses": [{"state": state}]},
+    }
+    return lambda: api.patch(POD, f"{name}-x", body) if api.get(POD, f"{name}-x") else api.create(POD, body)
+
+
+def ended(api, name, kind):
+    conditions = [{"type": kind, "status": "True", "message": "it is over"}]
+    return lambda: api.patch(JOB, name, {"status": {"conditions": conditions}})
+
+
+def test_it_does_what_the_clock_would_have_it_do():
+    made = job({**CRON, "metadata": {**CRON["metadata"], "uid": "u"}}, None, "ab")
+
+    assert made["spec"] == CRON["spec"]["jobTemplate"]["spec"]
+    assert made["metadata"]["ownerReferences"][0]["uid"] == "u"
+
+
+def test_one_deployment_may_be_named():
+    made = job({**CRON, "metadata": {**CRON["metadata"], "uid": "u"}}, "chat", "ab")
+
+    (container,) = made["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["--owner=$(POD_UID)", "--deployment=chat"]
+
+
+def test_where_it_is_not_installed_the_way_to_install_it_is_told():
+    with pytest.raises(Missing, match=r"no CronJob vllm-promote-reconcile .* python -m workflows\.install"):
+        start(FakeApi(), None)
+
+
+def test_it_is_followed_to_its_end_and_says_once_what_it_waits_for(api):
+    name, said = start(api, None), list[str]()
+    no_image = pod(api, name, {"waiting": {"reason": "ErrImagePull", "message": "no such image"}})
+    done = pod(api, name, {"terminated": {"exitCode": 17}})
+    clock = Cluster(no_image, no_image, done, ended(api, name, "Failed"))
+    api.logs[f"{name}-x", False] = "chat could not be brought back"
+
+    found = follow(api, name, clock, said.append)
+
+    assert found == Ended(code=17, log="chat could not be brought back")
+    assert said == ["its pod waits: ErrImagePull: no such image"]
+
+
+def test_one_that_never_had_a_pod_says_why(api):
+    name = start(api, None)
+    found = follow(api, name, Cluster(ended(api, name, "Failed")), print)
+
+    assert found == Ended(code=None, log="it never had a pod: it is over")
+
+
+def test_one_that_somebody_deleted_is_not_waited_for(api):
+    with pytest.raises(Missing, match="was deleted before it ended"):
+        follow(api, "gone", FakeClock(), print)
+
+
+@pytest.mark.parametrize(("step", "command"), [(0, 0), (17, 4), (75, 1), (12, 1), (None, 1)])
+def test_the_command_s_exit_code_says_whether_a_person_is_needed(step, command):
+    assert exit_code(Ended(code=step, log="")) == command
