@@ -1,7 +1,7 @@
 """Let a refused release be tried again: python -m workflows.allow."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from steps.errors import Missing
 from steps.ports.serving import Serving
 from workflows import command
 from workflows.command import LocalFlag
+
+if TYPE_CHECKING:
+    from workflows.config import Config
 
 
 def allow(
@@ -26,12 +29,7 @@ def allow(
         settings = config.load(local=local)
         check_deployment(deployment)
         check_release_id(release)
-    command.require_local(local=local, what="ask")
-
-    from steps.clients import serving
-    from workflows.local.verbs import session
-
-    lift(serving.connect(session.settings(settings), deployment), deployment, release)
+    lift(_serving(settings, deployment, local=local), deployment, release)
     command.say(f"release {release} of {deployment} may be promoted again")
     return 0
 
@@ -45,6 +43,19 @@ def lift(serving: Serving, deployment: str, release: str) -> None:
             f"release {release} of {deployment} is not refused, so there is nothing to allow; refused: {refused}"
         )
     serving.swap(held, rollout.allow(held.record, release))
+
+
+def _serving(config: "Config", deployment: str, *, local: bool) -> Serving:
+    from steps.clients import serving
+
+    if local:
+        from workflows.local.verbs import session as here
+
+        return serving.connect(here.settings(config), deployment)
+    from workflows.argo import session as there
+
+    with there.reaching("ask"):
+        return serving.connect(there.settings(config), deployment)
 
 
 def main() -> int:

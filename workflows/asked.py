@@ -1,5 +1,6 @@
 """What a promotion was asked for, checked as far as that can be done without asking anyone."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from steps.core import catalog
@@ -23,12 +24,17 @@ class Asked:
         return {"model": self.model, "revision": self.revision, "deployment": self.deployment}
 
 
-def checked(config: Config, model: str, revision: str | None, deployment: str | None) -> Asked:
-    """Raises BadInput: no such name can be, or the catalog has an error, or means something else by it."""
+def checked(read: Callable[[], Catalog], model: str, revision: str | None, deployment: str | None) -> Asked:
+    """``read`` is called when all names can be. Raises BadInput: one cannot, or the catalog means something else by it.
+
+    What ``read`` raises it raises too.
+    """
     check_model(model)
     if deployment is not None:
         check_deployment(deployment)
-    name, entry = catalog.select(read_catalog(config), model, deployment)
+    if revision is not None:
+        check_revision(revision)
+    name, entry = catalog.select(read(), model, deployment)
     wanted = check_revision(entry.revision if revision is None else revision)
     return Asked(model=model, revision=wanted, deployment=name, entry=entry)
 

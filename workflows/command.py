@@ -34,7 +34,7 @@ class Usage(Exception):
 
 
 class NotSubmitted(Exception):
-    """Nothing was begun: what would have to carry it out cannot be reached."""
+    """Nothing was begun, or nothing is known: what would have to carry it out, or to answer, cannot be reached."""
 
 
 def run(name: str, verb: Callable[..., int], argv: Sequence[str] | None = None) -> int:
@@ -60,18 +60,12 @@ def usage() -> Iterator[None]:
 
 
 @contextmanager
-def submitting(failures: tuple[type[Exception], ...] = FORESEEN) -> Iterator[None]:
-    """What fails in here keeps the run from being begun."""
+def submitting(failures: tuple[type[Exception], ...] = FORESEEN, what: str = "submit") -> Iterator[None]:
+    """What fails in here keeps the run from being begun, or whoever would know from being asked."""
     try:
         yield
     except failures as err:
-        raise NotSubmitted(f"could not submit: {_sentence(err)}") from err
-
-
-def require_local(*, local: bool, what: str) -> None:
-    """Until the cluster is served as well. Raises NotSubmitted."""
-    if not local:
-        raise NotSubmitted(f"could not {what}: Kubernetes is not built yet; add --local to use this machine")
+        raise NotSubmitted(f"could not {what}: {_sentence(err)}") from err
 
 
 def say(text: str) -> None:

@@ -70,6 +70,8 @@ class Config(ClusterKeys, BaseSettings):
     aws_endpoint_url: str | None = _also("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "aws_endpoint_url")
     """None: the embedded store."""
     aws_region: str | None = _also("AWS_REGION", "AWS_DEFAULT_REGION", "aws_region")
+    argo_ui_url: str | None = _also("ARGO_UI_URL", "argo_ui_url")
+    """Where people open Argo's UI; commands print links to their runs."""
 
     @classmethod
     def settings_customise_sources(

@@ -52,16 +52,24 @@ def told(node: Node) -> list[str]:
     return lines
 
 
+def waits(run: Run) -> list[str]:
+    """What keeps pods from starting: it may come and go, and each is worth one line."""
+    last = ((n.name, n.attempts[-1]) for n in run.nodes if n.attempts)
+    return [f"{name}: waits: {a.message}" for name, a in last if a.phase == "Pending" and a.message]
+
+
 @dataclass
 class _Lines:
     """Flushed one by one, so that a log shows each at once."""
 
     audience: Audience
     known: Run | None
+    waited: frozenset[str] = frozenset()
 
     def update(self, run: Run) -> None:
-        self._write(*news(self.known, run))
-        self.known = run
+        waiting = waits(run)
+        self._write(*news(self.known, run), *(line for line in waiting if line not in self.waited))
+        self.known, self.waited = run, self.waited.union(waiting)
 
     def note(self, text: str) -> None:
         self._write(text)
@@ -96,6 +104,8 @@ def _head(run: Run) -> str:
 
 
 def _of_attempt(attempt: Attempt) -> Iterator[str]:
+    if attempt.phase == "Pending":  # its pod does not run yet
+        return
     nth = f", attempt {attempt.number + 1}" if attempt.number else ""
     yield f"running{nth}"
     if attempt.seconds is None:

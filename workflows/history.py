@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,8 +37,8 @@ def history(
         settings = config.load(local=local)
         if deployment is not None:
             check_deployment(deployment)
-    command.require_local(local=local, what="ask")
-    entries = _local(settings, deployment, limit)
+    known, store = _on_this_machine(settings) if local else _in_the_cluster(settings, deployment)
+    entries = read(store, Layout(settings.prefix), [deployment] if deployment else known, limit)
     if output == "json":
         command.say(json.dumps([entry.to_json() for entry in entries], indent=1))
     else:
@@ -69,7 +69,8 @@ def _entry(key: str, body: bytes | None) -> Entry | None:
         return None
 
 
-def _local(config: "Config", deployment: str | None, limit: int) -> list[Entry]:
+def _on_this_machine(config: "Config") -> tuple[Sequence[str], Store]:
+    """The deployments there are, and where their history is."""
     from steps.clients import store
     from steps.clients.local.serving import deployments
     from workflows.local.verbs import session
@@ -77,8 +78,22 @@ def _local(config: "Config", deployment: str | None, limit: int) -> list[Entry]:
     with command.submitting():
         begun = session.begin(config, os.environ)
     session.become(begun)
-    wanted = [deployment] if deployment else deployments(config.home)
-    return read(store.connect(begun.settings), Layout(config.prefix), wanted, limit)
+    return deployments(config.home), store.connect(begun.settings)
+
+
+def _in_the_cluster(config: "Config", deployment: str | None) -> tuple[Sequence[str], Store]:
+    """The store is asked from here, by whom the environment says: no cluster is needed where the name is known."""
+    from steps.clients import store
+    from steps.clients.kube.serving import deployments
+    from workflows.argo import session
+
+    known: Sequence[str] = ()
+    if deployment is None:
+        api = session.connect(config, "ask")
+        with command.submitting(what="ask"):
+            known = deployments(api)
+    session.become(config)
+    return known, store.connect(session.settings(config))
 
 
 def main() -> int:

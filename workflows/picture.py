@@ -123,6 +123,8 @@ def _word(node: Node) -> Text:
 
 
 def _detail(node: Node, rate: float | None) -> Text:
+    if node.attempts and node.attempts[-1].phase == "Pending":  # its pod does not run yet
+        return Text(node.attempts[-1].message, "yellow")
     if node.phase == "Running" and node.attempts[-1].finished is None:
         return _progress(node, rate)
     if node.phase in ("Running", "Failed", "Error"):  # it runs and its last attempt is over: it will be tried again

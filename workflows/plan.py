@@ -1,4 +1,4 @@
-"""What a promotion would do, as a person approves it. A plan is a value; ``local.verbs.survey`` draws one up."""
+"""What a promotion would do, as a person approves it. A plan is a value; ``survey`` draws one up."""
 
 import shlex
 from collections.abc import Iterator
@@ -42,9 +42,10 @@ class Plan:
     files: int
     left_behind: tuple[str, ...]
     to_store: Hop
-    to_volume: Hop
-    free_bytes: int
-    """On the volume, now."""
+    to_volume: Hop | None
+    """None outside of the cluster where the volume is."""
+    free_bytes: int | None
+    """On the volume, now; None like ``to_volume``."""
     live: Named | None
     url: str
     """Empty before the first promotion."""
@@ -78,8 +79,7 @@ def _rows(plan: Plan) -> Iterator[tuple[str, str]]:
     yield "files", f"{plan.files}, {size(release.total_bytes)}"
     yield "left behind", _left_behind(plan.left_behind)
     yield "Hub to store", _hop(plan.to_store)
-    yield "store to volume", _hop(plan.to_volume)
-    yield "volume", f"{size(plan.free_bytes)} free now, {size(plan.free_bytes - plan.to_volume.move)} afterwards"
+    yield from _volume(plan)
     yield "serves now", str(plan.live) if plan.live else "nothing: this is the first promotion"
     yield "rollback target", _rollback_target(plan)
     yield "strategy", f"{release.strategy}, {release.replicas} replica{'s' if release.replicas > 1 else ''}"
@@ -87,6 +87,14 @@ def _rows(plan: Plan) -> Iterator[tuple[str, str]]:
     yield "served as", f"{serving.served_name} on {_device(serving)}"
     yield "endpoint", plan.url or "chosen by the first promotion"
     yield "arguments", shlex.join(serving.args) or "none"
+
+
+def _volume(plan: Plan) -> Iterator[tuple[str, str]]:
+    if plan.to_volume is None or plan.free_bytes is None:
+        yield "store to volume", "known in the cluster only; the run sees that it fits before it copies anything"
+        return
+    yield "store to volume", _hop(plan.to_volume)
+    yield "volume", f"{size(plan.free_bytes)} free now, {size(plan.free_bytes - plan.to_volume.move)} afterwards"
 
 
 def _left_behind(files: tuple[str, ...]) -> str:

@@ -10,6 +10,7 @@ from workflows.checkout import typed
 from workflows.command import LocalFlag
 
 if TYPE_CHECKING:  # what a command needs is imported when it is known to be needed, so that --help answers at once
+    from steps.core.catalog import Catalog
     from workflows.asked import Asked
     from workflows.config import Config
 
@@ -35,14 +36,16 @@ def promote(  # noqa: PLR0913  # typer makes an option of each
         str | None, typer.Option(metavar="RUN", help="Go on with a run that failed: what succeeded is kept.")
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option(min=1, metavar="SECONDS", help="Stop the run when it takes longer, as Ctrl-C does.")
+        float | None,
+        typer.Option(min=1, metavar="SECONDS", help="Stop the run when it takes longer; what served goes on."),
     ] = None,
-    run: Annotated[str | None, typer.Option(hidden=True, help="Its name, for --no-wait.")] = None,
+    run: Annotated[str | None, typer.Option(hidden=True, help="Its name.")] = None,
 ) -> int:
     """Bring a model into service: fetch, prove, start, test, promote; else what served goes on serving.
 
+    In a cluster Argo carries out the run, which goes on when Ctrl-C ends the following; with --local Ctrl-C stops it.
     Exit code: 0 promoted or already live; 1 failed or refused, the previous model serves; 2 usage; 3 could not
-    submit; 4 the rollback failed; 124 timed out; 130 interrupted.
+    submit, or lost sight of it; 4 the rollback failed; 124 timed out; 130 interrupted.
     """
     from workflows import config
 
@@ -56,22 +59,34 @@ def promote(  # noqa: PLR0913  # typer makes an option of each
         return _retry(settings, retry, timeout, local=local)
     if dry_run and output:
         raise command.Usage("--dry-run shows the plan and --output the manifests; ask for one of them")
-    asked = _checked(settings, model, revision, deployment)
+    if timeout and not (wait or local):
+        raise command.Usage("with --no-wait nobody would be there to stop the run; leave out --timeout, or wait")
+    asked = _checked(settings, (model, revision, deployment), installed=not (local or output))
     if output is not None:
         return _render(settings, asked)
-    command.require_local(local=local, what="submit")
     if dry_run:
-        return _plan(settings, asked)
-    return _run(settings, asked, run, timeout) if wait else _start(settings, asked, timeout)
+        return _plan(settings, asked, local=local)
+    begin = _on_this_machine if local else _in_the_cluster
+    return begin(settings, asked, run, timeout, wait=wait)
 
 
-def _checked(config: "Config", model: str | None, revision: str | None, deployment: str | None) -> "Asked":
+def _checked(config: "Config", given: tuple[str | None, str | None, str | None], *, installed: bool) -> "Asked":
+    """By the catalog that the run will go by."""
     from workflows import asked
 
+    model, revision, deployment = given
     if model is None:
         raise command.Usage("say which model with --model ORG/NAME")
+
+    def read() -> "Catalog":
+        if not installed:
+            return asked.read_catalog(config)
+        from workflows.argo import session
+
+        return session.installed_catalog(config)
+
     with command.usage():
-        return asked.checked(config, model, revision, deployment)
+        return asked.checked(read, model, revision, deployment)
 
 
 def _render(config: "Config", asked: "Asked") -> int:
@@ -81,34 +96,51 @@ def _render(config: "Config", asked: "Asked") -> int:
     return 0
 
 
-def _plan(config: "Config", asked: "Asked") -> int:
+def _plan(config: "Config", asked: "Asked", *, local: bool) -> int:
     from workflows import plan
-    from workflows.local.verbs import survey
 
-    command.say(plan.text(survey.survey(config, asked)))
+    if local:
+        from workflows.local.verbs import survey as here
+
+        command.say(plan.text(here.survey(config, asked)))
+    else:
+        from workflows.argo import survey as there
+
+        command.say(plan.text(there.survey(config, asked)))
     return 0
 
 
-def _run(config: "Config", asked: "Asked", name: str | None, timeout: float | None) -> int:
+def _on_this_machine(config: "Config", asked: "Asked", name: str | None, timeout: float | None, *, wait: bool) -> int:
     from workflows.local.verbs import conduct
 
-    return conduct.promotion(config, asked.parameters, name or conduct.run_name("promote"), timeout)
+    name = name or conduct.run_name("promote")
+    if wait:
+        return conduct.promotion(config, asked.parameters, name, timeout)
+    log = conduct.detach(config, asked.parameters, name, timeout)
+    command.say(f"started {name}; it writes to {log}; see also: {typed('workflows.status', '--local')}")
+    return 0
 
 
-def _start(config: "Config", asked: "Asked", timeout: float | None) -> int:
-    from workflows.local.verbs import conduct
+def _in_the_cluster(config: "Config", asked: "Asked", name: str | None, timeout: float | None, *, wait: bool) -> int:
+    from steps.core.account import PROMOTE_TEMPLATE
+    from workflows.argo import conduct, submit
 
-    run = conduct.run_name("promote")
-    log = conduct.detach(config, asked.parameters, run, timeout)
-    command.say(f"started {run}; it writes to {log}; see also: {typed('workflows.status', '--local')}")
+    run = submit.submit(config, PROMOTE_TEMPLATE, asked.parameters, name)
+    if wait:
+        return conduct.follow(run, timeout)
+    command.say("\n".join(filter(None, (f"submitted: {conduct.on_its_own(run)}", conduct.link(config, run.name)))))
     return 0
 
 
 def _retry(config: "Config", run: str, timeout: float | None, *, local: bool) -> int:
-    from workflows.local.verbs import conduct
+    if local:
+        from workflows.local.verbs import conduct as here
 
-    command.require_local(local=local, what="retry")
-    return conduct.again(config, run, timeout)
+        return here.again(config, run, timeout)
+    from workflows.argo import conduct as there
+    from workflows.argo import submit
+
+    return there.follow(submit.again(config, run), timeout)
 
 
 def main() -> int:

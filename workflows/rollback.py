@@ -8,13 +8,16 @@ import typer
 
 from steps.core.names import Layout, check_deployment, check_release_id
 from steps.core.release import Release
-from steps.errors import Missing
+from steps.errors import Missing, Transient
 from workflows import command
 from workflows.checkout import typed
 from workflows.command import LocalFlag
 
 if TYPE_CHECKING:
-    from steps.ports.serving import Held
+    from collections.abc import Callable
+
+    from steps.ports.serving import Held, Serving
+    from steps.ports.store import Store
     from workflows.config import Config
 
 
@@ -37,15 +40,15 @@ def rollback(
         check_deployment(deployment)
         if to is not None:
             check_release_id(to)
-    command.require_local(local=local, what="submit")
-    return _local(settings, deployment, to)
+    go = _on_this_machine if local else _in_the_cluster
+    return go(settings, deployment, to)
 
 
-def target(held: "Held", deployment: str, to: str | None) -> str | None:
+def target(held: "Held", deployment: str, to: str | None, flag: str) -> str | None:
     """The release to go back to; None where it is live already. Raises Missing where there is none."""
     wanted = to or held.record.previous
     if wanted is None:
-        listed = typed("workflows.history", "--deployment", deployment, "--local")
+        listed = typed("workflows.history", *filter(None, ("--deployment", deployment, flag)))
         raise Missing(f"{deployment} has no previous release; say which with --to, `{listed}` lists them")
     return None if wanted == held.record.live else wanted
 
@@ -61,29 +64,54 @@ def parameters(release: Release) -> dict[str, str]:
     }
 
 
-def _local(config: "Config", deployment: str, to: str | None) -> int:
-    from steps.clients import serving
+def _on_this_machine(config: "Config", deployment: str, to: str | None) -> int:
+    from steps.clients import serving, store
     from workflows.local.verbs import conduct, session
 
+    def documents() -> "Store":
+        with command.submitting():
+            begun = session.begin(config, os.environ)
+        session.become(begun)
+        return store.connect(begun.settings)
+
     place = serving.connect(session.settings(config), deployment)
-    wanted = target(place.read(), deployment, to)
-    if wanted is None:
-        command.say(f"already live: release {to} serves at {place.url}; nothing was changed")
+    release = _wanted(place, documents, target(place.read(), deployment, to, conduct.FLAG), config, deployment)
+    if release is None:
         return 0
-    release = place.release(wanted) or _from_store(config, deployment, wanted)
     return conduct.rollback(config, parameters(release), conduct.run_name("rollback"))
 
 
-def _from_store(config: "Config", deployment: str, release_id: str) -> Release:
-    """Of an older one, which is kept nowhere else. Raises Missing."""
-    from steps import releases
-    from steps.clients import store
-    from workflows.local.verbs import session
+def _in_the_cluster(config: "Config", deployment: str, to: str | None) -> int:
+    from steps.clients import serving, store
+    from steps.core.account import ROLLBACK_TEMPLATE
+    from workflows.argo import conduct, session, submit
 
-    with command.submitting():
-        begun = session.begin(config, os.environ)
-    session.become(begun)
-    return releases.read(store.connect(begun.settings), Layout(config.prefix), deployment, release_id).release
+    def documents() -> "Store":
+        session.become(config)
+        return store.connect(session.settings(config))
+
+    with session.reaching("submit"):
+        place = serving.connect(session.settings(config), deployment)
+    with command.submitting((Transient,)):
+        held = place.read()
+    release = _wanted(place, documents, target(held, deployment, to, ""), config, deployment)
+    if release is None:
+        return 0
+    return conduct.follow(submit.submit(config, ROLLBACK_TEMPLATE, parameters(release)))
+
+
+def _wanted(
+    place: "Serving", documents: "Callable[[], Store]", release_id: str | None, config: "Config", deployment: str
+) -> Release | None:
+    """Of an older one the store alone knows. None, and said so, where it is live already. Raises Missing."""
+    from steps import releases
+
+    if release_id is None:
+        command.say(f"already live: it serves at {place.url}; nothing was changed")
+        return None
+    if known := place.release(release_id):
+        return known
+    return releases.read(documents(), Layout(config.prefix), deployment, release_id).release
 
 
 def main() -> int:

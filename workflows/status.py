@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from workflows.command import DeploymentOption, LocalFlag, OutputOption
 
 if TYPE_CHECKING:
     from steps.ports.serving import Serving
+    from steps.settings import Settings
     from workflows.config import Config
 
 
@@ -56,12 +57,12 @@ def status(*, deployment: DeploymentOption = None, local: LocalFlag = False, out
         settings = config.load(local=local)
         if deployment is not None:
             check_deployment(deployment)
-    command.require_local(local=local, what="ask")
-    found = _local(settings, deployment)
+    found = _on_this_machine(settings, deployment) if local else _in_the_cluster(settings, deployment)
     if output == "json":
         command.say(json.dumps([s.to_json() for s in found], indent=1))
     else:
-        command.say("\n\n".join(text(s) for s in found) or "nothing was ever promoted here")
+        flag = "--local" if local else ""
+        command.say("\n\n".join(text(s, flag) for s in found) or "nothing was ever promoted here")
     return 0
 
 
@@ -107,14 +108,14 @@ def never_promoted(deployment: str) -> Status:
     )
 
 
-def text(status: Status) -> str:
-    """For people: what is wrong comes with what to do about it."""
+def text(status: Status, flag: str) -> str:
+    """For people: what is wrong comes with what to do about it. ``flag`` is what commands need to act here."""
     return "\n".join(
-        (f"{status.deployment}  {status.url}", *(f"  {label:<10}{value}" for label, value in _rows(status)))
+        (f"{status.deployment}  {status.url}", *(f"  {label:<10}{value}" for label, value in _rows(status, flag)))
     )
 
 
-def _rows(status: Status) -> Iterator[tuple[str, str]]:
+def _rows(status: Status, flag: str) -> Iterator[tuple[str, str]]:
     yield "live", f"{_shown(status.live)}{_health(status)}"
     yield "previous", _shown(status.previous)
     if status.candidate:
@@ -122,7 +123,8 @@ def _rows(status: Status) -> Iterator[tuple[str, str]]:
     if status.phase != "idle":
         yield "phase", f"{status.phase}, by run {status.owner}{_owner(status)}"
     for release in status.refused:
-        allow = typed("workflows.allow", "--deployment", status.deployment, "--release", release, "--local")
+        named = ("--deployment", status.deployment, "--release", release)
+        allow = typed("workflows.allow", *filter(None, (*named, flag)))
         yield "refused", f"{release}  ({allow})"
 
 
@@ -151,12 +153,26 @@ def _named(named: Named | None) -> dict[str, Any] | None:
     return {"release_id": named.release_id, "model": named.model, "commit": named.commit} if named else None
 
 
-def _local(config: "Config", deployment: str | None) -> list[Status]:
-    from steps.clients import serving
+def _on_this_machine(config: "Config", deployment: str | None) -> list[Status]:
     from steps.clients.local.serving import deployments
     from workflows.local.verbs import session
 
-    settings, known = session.settings(config), deployments(config.home)
+    return _found(session.settings(config), deployments(config.home), deployment)
+
+
+def _in_the_cluster(config: "Config", deployment: str | None) -> list[Status]:
+    from steps.clients.kube.serving import deployments
+    from workflows.argo import session
+
+    api = session.connect(config, "ask")
+    with command.submitting(what="ask"):
+        known = deployments(api)
+    return _found(session.settings(config), known, deployment)
+
+
+def _found(settings: "Settings", known: Sequence[str], deployment: str | None) -> list[Status]:
+    from steps.clients import serving
+
     if deployment is not None and deployment not in known:
         return [never_promoted(deployment)]
     return [read(d, serving.connect(settings, d)) for d in ([deployment] if deployment else known)]

@@ -40,6 +40,8 @@ deployments:
 def machine(tmp_path, monkeypatch):
     """Where nothing is: each of these commands must end before it would look."""
     monkeypatch.setenv("VLLM_PROMOTE_LOCAL_DIR", str(tmp_path / "home"))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "no.kubeconfig"))
+    monkeypatch.delenv("ARGO_SERVER", raising=False)
     monkeypatch.delenv("VLLM_PROMOTE_CONFIG", raising=False)
     catalog = tmp_path / "catalog.yaml"
     catalog.write_text(CATALOG)

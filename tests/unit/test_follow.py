@@ -74,6 +74,22 @@ def test_a_node_that_never_ran_says_so_and_why_when_that_is_an_error():
     assert news(run(), broken) == ["promote: error: there is no output y"]
 
 
+def test_what_keeps_a_pod_from_starting_is_told_once_for_each_reason():
+    def waiting(message):
+        return run(Node(name="mirror", phase="Running", attempts=(replace(attempt(0, None, message), phase="Pending"),)))
+
+    stream = io.StringIO()
+    with following(stream, run()) as follower:
+        for message in ("", "ErrImagePull: no such image", "ImagePullBackOff: later", "ErrImagePull: no such image"):
+            follower.update(waiting(message))
+        follower.update(run(Node(name="mirror", phase="Running", attempts=(attempt(0, None),))))
+    assert stream.getvalue().splitlines() == [
+        "mirror: waits: ErrImagePull: no such image",
+        "mirror: waits: ImagePullBackOff: later",
+        "mirror: running",
+    ]
+
+
 def test_a_continued_run_tells_only_what_is_new():
     known = run(resolved(), Node(name="mirror", phase="Failed", attempts=RETRIED[:1]))
     again = run(resolved(), Node(name="mirror", phase="Running", attempts=RETRIED))

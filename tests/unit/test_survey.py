@@ -14,8 +14,8 @@ from tests.stubs.runs import past
 from tests.stubs.scene import Scene, make_release
 from tests.stubs.weights import safetensors
 from workflows.asked import Asked
-from workflows.local.verbs.survey import Landscape, draw_up
 from workflows.plan import Hop, Outage, Plan, text
+from workflows.survey import Landscape, draw_up
 
 OLD = make_release("a")
 FILES = {"config.json": b"{}", "model.safetensors": safetensors({"w": b"1234"}), "model.bin": b"x" * 100}

@@ -93,19 +93,19 @@ def test_allowing_never_overwrites_what_somebody_else_just_wrote():
 
 def test_a_rollback_goes_to_the_previous_release_or_to_the_one_that_is_named():
     at = Held(Record(live="a" * 12, previous=GONE), "1", "a" * 12)
-    assert target(at, "chat", None) == GONE
-    assert target(at, "chat", KEPT) == KEPT
+    assert target(at, "chat", None, "") == GONE
+    assert target(at, "chat", KEPT, "") == KEPT
 
 
 def test_a_rollback_to_what_is_live_has_nothing_to_do():
-    assert target(Held(Record(live=GONE), "1", GONE), "chat", GONE) is None
+    assert target(Held(Record(live=GONE), "1", GONE), "chat", GONE, "") is None
 
 
 def test_a_rollback_without_a_previous_release_says_where_to_find_one():
     with pytest.raises(
         Missing, match=r"no previous release; .* -m workflows\.history --deployment chat --local` lists them"
     ):
-        target(Held(Record(), "0", None), "chat", None)
+        target(Held(Record(), "0", None), "chat", None, "--local")
 
 
 def test_a_rollback_is_given_what_identifies_the_bytes():

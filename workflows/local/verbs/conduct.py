@@ -4,9 +4,10 @@ import os
 import secrets
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -18,7 +19,7 @@ from steps.clients.local.journal import LocalJournal
 from steps.core.account import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE, draw_up
 from steps.core.names import check_run
 from steps.core.outcome import exit_code
-from steps.core.run import Run
+from steps.core.run import FINISHED, Run
 from steps.errors import StepError
 from workflows import ending, render
 from workflows.checkout import CHECKOUT
@@ -27,9 +28,10 @@ from workflows.config import Config
 from workflows.follow import following
 from workflows.local.control import Wish
 from workflows.local.engine import Engine
-from workflows.local.verbs.session import Session, begin, sources
+from workflows.local.verbs.session import Session, begin, settings, sources
 
 FLAG = "--local"
+WATCH_SECONDS = 0.3
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 SAID = {
     Wish.STOP: "stopping: what was begun is put right first; once more to end at once",
@@ -87,6 +89,28 @@ def again(config: Config, name: str, timeout_seconds: float | None = None) -> in
         session = begin(config, os.environ)
     manifest = render.manifest(config, known.template)
     return conduct(manifest, session, lambda engine: engine.retry(known), known, timeout_seconds)
+
+
+def watched(config: Config, name: str) -> int:
+    """Follow a run that another process carries out, or that is over."""
+    with usage():
+        check_run(name)
+    journal = LocalJournal(config.home)
+    if (run := journal.run(name)) is None:
+        raise Usage(f"there is no run {name} below {config.home / 'runs'}; its directories are named for the runs")
+    with following(sys.stdout) as follower:
+        while True:
+            alive = journal.alive(name)  # before the run is read: what it writes last is not missed
+            run = journal.run(name) or run
+            follower.update(run)
+            if not alive:
+                break
+            time.sleep(WATCH_SECONDS)
+    if run.phase not in FINISHED:
+        run = replace(run, phase="Error", message="the process that carried it out was killed")
+    account = draw_up(run, ending.surroundings(run, settings(config), FLAG))
+    say(ending.last_words(account, run, places(config.home, name)))
+    return exit_code(account.outcome)
 
 
 def detach(config: Config, parameters: Mapping[str, str], name: str, timeout_seconds: float | None = None) -> Path:

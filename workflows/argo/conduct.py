@@ -1,0 +1,98 @@
+"""Have a run carried out by Argo while a person watches, and say at the end what they should know.
+
+The run is the cluster's: it goes on when nobody watches. Only the end of the time it was given makes it stop.
+"""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+from steps.clients.clock import SystemClock
+from steps.core import labels
+from steps.core.account import Account, draw_up
+from steps.core.argo import is_over
+from steps.core.names import Layout
+from steps.core.outcome import INTERRUPTED_EXIT, exit_code
+from steps.core.run import Run
+from workflows import ending
+from workflows.argo import session
+from workflows.argo.submit import Underway
+from workflows.argo.watch import OutOfSight, Watch
+from workflows.checkout import typed
+from workflows.command import NOT_SUBMITTED_EXIT, say
+from workflows.config import Config
+from workflows.follow import Follower, following
+
+
+def follow(run: Underway, timeout_seconds: float | None = None) -> int:
+    """To its end; returns the command's exit code. When its time is over the run is stopped."""
+    try:
+        with _interruptible(), following(sys.stdout, run.known) as follower:
+            last, timed_out = _to_its_end(run, follower, timeout_seconds)
+    except KeyboardInterrupt:
+        say(f"no longer followed: {on_its_own(run)}")
+        return INTERRUPTED_EXIT
+    except OutOfSight as err:
+        say(f"lost sight of it: {err}; how it ended is not known; {on_its_own(run)}")
+        return NOT_SUBMITTED_EXIT
+    account = draw_up(last, ending.surroundings(last, session.settings(run.config), flag=""))
+    preface = "timed out: " if timed_out and last.phase != "Succeeded" else ""
+    say(preface + ending.last_words(account, last, tuple(_places(run.config, account))))
+    return exit_code(account.outcome, timed_out=timed_out)
+
+
+def on_its_own(run: Underway) -> str:
+    """How to come back to a run that nobody follows."""
+    watch, stop = typed("workflows.watch", run.name), typed("workflows.stop", "--run", run.name)
+    return f"run {run.name} goes on; follow it with `{watch}`, stop it with `{stop}`"
+
+
+def link(config: Config, run: str) -> str:
+    """To the run in Argo's UI; empty where nobody has said where that is."""
+    return f"{config.argo_ui_url.rstrip('/')}/workflows/{config.namespace}/{run}" if config.argo_ui_url else ""
+
+
+def _to_its_end(run: Underway, follower: Follower, timeout_seconds: float | None) -> tuple[Run, bool]:
+    """The run as it ended, and whether its time was over before."""
+    clock = SystemClock()
+    watch = Watch(run.access, run.name, clock, follower.note)
+    last = _told(watch.states(None if timeout_seconds is None else clock.now() + timeout_seconds), follower)
+    if is_over(last):
+        return last, False
+    follower.note("its time is over: stopping it; what was begun is put right first")
+    watch.stop()
+    return _told(watch.states(), follower), True
+
+
+def _told(states: Iterator[Run], follower: Follower) -> Run:
+    """The last one."""
+    for state in states:
+        follower.update(state)
+    return state
+
+
+def _places(config: Config, account: Account) -> Iterator[str]:
+    if where := link(config, account.run):
+        yield where
+    if account.outcome != "live":
+        yield f"s3://{config.bucket}/{Layout(config.prefix).report(account.run, 'report.html')}"
+    if account.failed_step:
+        of = f"workflows.argoproj.io/workflow={account.run},{labels.COMPONENT}={account.failed_step}"
+        yield f"kubectl --namespace {config.namespace} logs --container main --tail -1 --selector {of}"
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM ends the following as Ctrl-C does."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,25 @@
+"""Draw up the plan of a promotion in a cluster, from Hub, store and record; its volume and pods are out of reach."""
+
+from steps.stage import connect
+from workflows.argo import session
+from workflows.asked import Asked
+from workflows.config import Config
+from workflows.plan import Plan
+from workflows.survey import Landscape, draw_up
+
+
+def survey(config: Config, asked: Asked) -> Plan:
+    """With whom the user may ask of Hub and store. Raises what the steps would, NotSubmitted."""
+    from steps.clients import hub, store
+
+    session.become(config)
+    settings = session.settings(config)
+    around = Landscape(
+        hub=hub.connect(settings),
+        store=store.connect(settings),
+        volume=None,
+        stage=connect(settings, asked.deployment),
+        catalog=session.installed_catalog(config),
+        settings=settings,
+    )
+    return draw_up(asked, around)
