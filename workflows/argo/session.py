@@ -53,16 +53,20 @@ def become(config: Config) -> None:
 def installed_catalog(config: Config) -> Catalog:
     """The steps go by it, whatever lies on the machine of whoever submits. Raises NotSubmitted, BadInput.
 
-    Who has a login to argo-server alone cannot read it, and is believed to have the same one.
+    Who cannot read it, or asks argo-server alone, is believed to have the same one.
     """
     if os.environ.get("ARGO_SERVER"):
         return read_catalog(config)
     api = connect(config, "submit")
-    with submitting():
-        found = api.get(CONFIG_MAP, CATALOG)
-        if found is None:
-            raise Missing(
-                f"namespace {api.namespace} has no ConfigMap {CATALOG}; run python -m workflows.install first"
-            )
+    try:
+        with submitting((Transient,)):
+            found = api.get(CONFIG_MAP, CATALOG)
+    except Forbidden:
+        return read_catalog(config)
+    if found is None:
+        raise NotSubmitted(
+            f"could not submit: namespace {api.namespace} has no ConfigMap {CATALOG}; "
+            f"run {typed('workflows.install')}, or name the namespace where it is with VLLM_PROMOTE_NAMESPACE"
+        )
     where = f"ConfigMap {CATALOG} in namespace {api.namespace}"
     return catalogs.parse(found.get("data", {}).get("catalog.yaml", ""), where)
