@@ -95,15 +95,23 @@ def test_a_change_that_changes_nothing_makes_no_new_version(api):
     assert version_of(api.patch(CONFIG_MAP, NAME, {"data": {"a": "1"}})) == version_of(read)
 
 
-@pytest.mark.parametrize("how", ["replace", "patch", "apply"])
-def test_to_change_what_is_gone_is_a_conflict(api, how):
+def test_to_change_what_is_gone_is_a_conflict(api):
     gone = api.create(CONFIG_MAP, a_map(a="1"))
     api.delete(CONFIG_MAP, NAME)
     body = a_map(version_of(gone), a="2")
-    change = {"metadata": {"resourceVersion": version_of(gone)}, "data": {"a": "2"}}
     with pytest.raises(Conflict, match=NAME):
-        api.patch(CONFIG_MAP, NAME, change) if how == "patch" else getattr(api, how)(CONFIG_MAP, body)
+        api.replace(CONFIG_MAP, body)
+    with pytest.raises(Conflict, match=NAME):
+        api.patch(CONFIG_MAP, NAME, {"metadata": {"resourceVersion": version_of(gone)}, "data": {"a": "2"}})
+    with pytest.raises(Conflict, match=NAME):
+        api.apply(CONFIG_MAP, {**body, "metadata": {**body["metadata"], "uid": gone["metadata"]["uid"]}})
     assert api.get(CONFIG_MAP, NAME) is None
+
+
+def test_what_is_gone_is_applied_anew_by_those_who_name_no_uid(api):
+    gone = api.create(CONFIG_MAP, a_map(a="1"))
+    api.delete(CONFIG_MAP, NAME)
+    assert api.apply(CONFIG_MAP, a_map(version_of(gone), a="2"))["metadata"]["uid"] != gone["metadata"]["uid"]
 
 
 def test_of_sixteen_who_write_on_the_same_condition_one_wins(api):

@@ -18,7 +18,7 @@ from steps.clients.kube.api import CLAIM, NODE, WORKFLOW
 from steps.clients.kube.serving import KubeServing, Where
 from steps.core.record import Record
 from steps.core.release import Release, Smoke
-from steps.errors import BadInput, Conflict, Missing
+from steps.errors import BadInput, Conflict, Missing, NoSpace
 from steps.ports.serving import Held, Pod, Serving
 from tests.stubs.kube import FakeApi
 from tests.stubs.kube_cluster import FakeCluster
@@ -42,7 +42,8 @@ class Bench(ABC):
     def crash(self, pod: Pod) -> None: ...
 
     @abstractmethod
-    def live(self, owner: str) -> None: ...
+    def live(self) -> str:
+        """The owner whose run lives."""
 
     @abstractmethod
     def leave_no_room(self, release: Release) -> Release: ...
@@ -76,8 +77,9 @@ class FakeBench(Bench):
     def crash(self, pod: Pod) -> None:
         self.fake.crash(pod.release_id)
 
-    def live(self, owner: str) -> None:
-        self.fake.owners.add(owner)
+    def live(self) -> str:
+        self.fake.owners.add(OWNER)
+        return OWNER
 
     def leave_no_room(self, release: Release) -> Release:
         self.fake.room = BadInput("the release wants a GPU")
@@ -102,9 +104,8 @@ class KubeBench(Bench):
     def crash(self, pod: Pod) -> None:
         self.cluster.crash(pod.uid)
 
-    def live(self, owner: str) -> None:
-        workflow = self.api.create(WORKFLOW, {"metadata": {"name": owner}})
-        self.api.edit(WORKFLOW, workflow["metadata"]["name"], {"metadata": {"uid": owner}})
+    def live(self) -> str:
+        return str(self.api.create(WORKFLOW, {"metadata": {"name": "run-1"}})["metadata"]["uid"])
 
     def leave_no_room(self, release: Release) -> Release:
         self.api.delete(CLAIM, "models")
@@ -125,12 +126,13 @@ class LocalBench(Bench):
         psutil.Process(pid).kill()
         until(lambda: any(p.failure for p in self.serving.pods(pod.release_id)))
 
-    def live(self, owner: str) -> None:
-        directory = self.place.home / "runs" / owner
+    def live(self) -> str:
+        directory = self.place.home / "runs" / OWNER
         directory.mkdir(parents=True)
         lock: IO[str] = (directory / "alive.lock").open("w")
         fcntl.flock(lock, fcntl.LOCK_EX)
         self.locks.append(lock)
+        return OWNER
 
     def leave_no_room(self, release: Release) -> Release:
         self.place.volume.rename(self.place.home / "elsewhere")
@@ -346,16 +348,16 @@ def test_whoever_does_not_own_the_record_can_change_nothing(bench, serving, owne
 
 
 def test_an_owner_is_alive_while_its_run_is(bench, serving):
-    bench.live(OWNER)
-    assert serving.owner_alive(OWNER)
+    owner = bench.live()
+    assert serving.owner_alive(owner)
     assert not serving.owner_alive(OTHER)
-    assert not serving.owner_alive("../" + OWNER)
+    assert not serving.owner_alive("../" + owner)
 
 
 def test_a_release_that_could_never_start_here_is_refused_at_once(bench, serving):
     release = bench.release(1)
     serving.check_room(release)
-    with pytest.raises((BadInput, Missing), match=r"GPU|volume"):
+    with pytest.raises((BadInput, Missing, NoSpace), match=r"GPU|gpus|volume"):
         serving.check_room(bench.leave_no_room(release))
 
 

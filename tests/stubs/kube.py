@@ -22,7 +22,7 @@ Path = tuple[str, ...]
 
 ATOMIC = {("spec", "selector")}
 """Maps that one manager owns as a whole: the selector of a Service."""
-NOT_OWNED = {("apiVersion",), ("kind",), ("metadata", "name"), ("metadata", "resourceVersion")}
+NOT_OWNED = {("apiVersion",), ("kind",), *(("metadata", key) for key in ("name", "uid", "resourceVersion"))}
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 
 
@@ -93,7 +93,7 @@ class FakeApi:
         self._enter("patch", kind, name)
         with self._changed:
             old = self._objects.get((kind.plural, name))
-            if old is not None or version is not None:
+            if old is not None or "uid" in body["metadata"]:
                 old = self._current(kind, name, version)
             self._check_owners(kind, name, old or {}, body, force=force)
             new = self._applied(kind, name, old or {}, body)

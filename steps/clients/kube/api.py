@@ -100,7 +100,10 @@ class Api(Protocol):
     def apply(self, kind: Kind, body: Json, *, force: bool = False, dry_run: bool = False) -> Json:
         """Server-side apply under our own field manager, validated strictly; conditional as ``patch`` is.
 
-        Raises Conflict naming who manages the fields in question, BadInput.
+        Makes what is not there, also where a version is named: ``metadata.uid`` beside it keeps it from that.
+
+        Raises Conflict naming who manages the fields in question, BadInput; Transient for a field that there is not, as
+        the API server answers 500 to it.
         """
         ...
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 import urllib3
+import yaml
 from kubernetes import client as kubernetes
 from kubernetes import config as kubeconfig
 
@@ -183,8 +184,9 @@ def connect(namespace: str) -> Cluster:
             kubeconfig.load_incluster_config(configuration)  # type: ignore[no-untyped-call]  # as the library ships it
         else:
             kubeconfig.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # as above
-    except (kubeconfig.ConfigException, OSError) as err:
-        raise Missing(f"no cluster is known here: {err}; set KUBECONFIG to a kubeconfig that is valid") from err
+    except (kubeconfig.ConfigException, OSError, ValueError, yaml.YAMLError) as err:
+        why = " ".join(str(err).split()).rstrip(".")
+        raise Missing(f"no cluster is known here: {why}; set KUBECONFIG to a kubeconfig that is valid") from err
     return Cluster(kubernetes.ApiClient(configuration), namespace)
 
 

@@ -55,7 +55,8 @@ class ServiceRecord:
         body = {**SERVICE.header, "metadata": metadata, "spec": {"selector": selector, "ports": ports}}
         if service is None:
             return self.api.create(SERVICE, body)
-        metadata["resourceVersion"] = service["metadata"]["resourceVersion"]
+        seen = service["metadata"]
+        metadata |= {"resourceVersion": seen["resourceVersion"], "uid": seen["uid"]}  # apply would make a gone one anew
         return self.api.apply(SERVICE, body, force=True)
 
     def _service(self) -> Json | None:

@@ -7,7 +7,7 @@ from kubernetes import client as kubernetes
 
 from steps.clients.kube.api import CONFIG_MAP, NAMESPACE, SECRET, SERVICE_ACCOUNT, Kind
 from steps.clients.kube.errors import Forbidden, UnknownKind
-from steps.errors import BadInput, Conflict
+from steps.errors import BadInput, Conflict, Transient
 from tests.cluster.suite.node import until
 from tests.cluster.suite.serving_bench import acting_as
 from tests.contract.test_kube_api import *  # noqa: F403  # the same tests, over another API
@@ -26,6 +26,8 @@ def api(node):
 
 def test_a_field_that_there_is_not_is_refused_by_name(api):
     with pytest.raises(BadInput, match="dataa"):
+        api.create(CONFIG_MAP, {**a_map(), "dataa": {}})
+    with pytest.raises(Transient, match="dataa"):  # not our choice
         api.apply(CONFIG_MAP, {**a_map(), "dataa": {}})
 
 
