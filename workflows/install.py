@@ -9,7 +9,6 @@ import typer
 
 from steps.errors import Conflict, Refused
 from workflows import command
-from workflows.checkout import typed
 
 if TYPE_CHECKING:  # as in promote: --help answers at once
     from steps.clients.kube.cluster import Cluster
@@ -114,7 +113,7 @@ def _agree(config: "Config", *, yes: bool) -> None:
     from workflows.cluster import session
 
     if not session.agreed(f"\nApply this to namespace {config.namespace}?", yes=yes):
-        raise Refused(f"nothing was changed; to apply it: {typed('workflows.install', '--yes')}")
+        raise Refused("not agreed to, so nothing was changed; where nobody can be asked, add --yes")
 
 
 def main() -> int:

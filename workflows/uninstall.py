@@ -7,7 +7,6 @@ import typer
 
 from steps.errors import Refused
 from workflows import command
-from workflows.checkout import typed
 
 if TYPE_CHECKING:
     from steps.clients.kube.api import Api
@@ -45,7 +44,7 @@ def _uninstall(config: "Config", *, dry_run: bool, yes: bool) -> int:
         command.say("\nThis was a dry run: nothing was removed.")
     elif plan:
         if not session.agreed(f"\nRemove this from namespace {config.namespace}?", yes=yes):
-            raise Refused(f"nothing was removed; to remove it: {typed('workflows.uninstall', '--yes')}")
+            raise Refused("not agreed to, so nothing was removed; where nobody can be asked, add --yes")
         plans.carry_out(api, plan, take_over=False)
         command.say("\nDone.")
     _tell_what_stays(api, config)

@@ -70,6 +70,6 @@ def _require_claim(api: Api, template: Json) -> None:
 def _require_keys(api: Api) -> None:
     for lack in secrets.lacking(api, (secrets.S3,)):
         raise Missing(
-            f"{secrets.sentence(lack)} in namespace {api.namespace}, and the store is no cloud's, which could give pods "
-            f"an identity; {secrets.remedy(lack, api.namespace)}, where {secrets.content(lack.wanted)}"
+            f"{secrets.sentence(lack)} in namespace {api.namespace}, and the store is no cloud's, which might give "
+            f"pods an identity; {secrets.remedy(lack, api.namespace)}, where {secrets.content(lack.wanted)}"
         )

@@ -17,7 +17,6 @@ def head(kind: Kind, namespace: str, name: str) -> Json:
     """Its first fields; ``namespace`` counts for what has one."""
     place = {"namespace": namespace} if kind.namespaced else {}
     return {
-        "apiVersion": kind.api_version,
-        "kind": kind.name,
+        **kind.header,
         "metadata": {"name": name, **place, "labels": dict(MARKS)},
     }

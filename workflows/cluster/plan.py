@@ -1,10 +1,12 @@
 """What an installation would change in a cluster, asked of its API server; and carrying it out."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 from steps.clients.kube.api import CLAIM, NAMESPACE, VOLUME, Api, Json, Kind
+from steps.clients.kube.errors import Forbidden
 from steps.errors import BadInput, Conflict
 from workflows.cluster.difference import difference
 from workflows.cluster.kinds import CLUSTER_WIDE, REMOVABLE, kind_of
@@ -35,8 +37,8 @@ class Change:
 def look(api: Api, wanted: Iterable[Json]) -> tuple[Change, ...]:
     """In the order in which it is carried out. Changes nothing. Raises Missing naming the right that is not there."""
     wanted = tuple(wanted)
-    fresh = any(kind_of(body) is NAMESPACE and api.get(NAMESPACE, body["metadata"]["name"]) is None for body in wanted)
-    if fresh:  # the server could be asked about nothing that lies in it
+    if any(kind_of(body) is NAMESPACE for body in wanted) and not _namespace_exists(api):
+        # The server could be asked about nothing that lies in it.
         return tuple(Change(kind=kind_of(body), body=body, action="create") for body in wanted)
     return (*(_change(api, body) for body in wanted), *_surplus(api, wanted))
 
@@ -60,14 +62,33 @@ def installed(api: Api, *, cluster_wide: bool) -> Iterator[tuple[Kind, Json]]:
             yield kind, body
 
 
+def _namespace_exists(api: Api) -> bool:
+    with _asking(NAMESPACE):
+        return api.get(NAMESPACE, api.namespace) is not None
+
+
 def _change(api: Api, body: Json) -> Change:
     kind = kind_of(body)
-    live = api.get(kind, body["metadata"]["name"])
-    after, conflict = _tried(api, kind, body)
+    with _asking(kind):
+        live = api.get(kind, body["metadata"]["name"])
+        after, conflict = _tried(api, kind, body)
     if live is None:
         return Change(kind=kind, body=body, action="create")
     changed = difference(live, after)
     return Change(kind=kind, body=body, action="change" if changed else "keep", difference=changed, conflict=conflict)
+
+
+@contextmanager
+def _asking(kind: Kind) -> Iterator[None]:
+    """Whoever has rights in the namespace alone is told how to get on."""
+    try:
+        yield
+    except Forbidden as err:
+        if kind.namespaced:
+            raise
+        raise Forbidden(
+            f"{err}; or set cluster_scoped = false, and leave what lies outside of the namespace to its administrators"
+        ) from err
 
 
 def _tried(api: Api, kind: Kind, body: Json) -> tuple[Json, str]:

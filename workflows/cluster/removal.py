@@ -13,11 +13,10 @@ from workflows.cluster.parts import MODEL
 from workflows.cluster.plan import Change, installed
 from workflows.config import Config
 
-AT_WORK = (
-    f"workflows.argoproj.io/workflow-template in ({PROMOTE_TEMPLATE},{ROLLBACK_TEMPLATE}),"
-    "workflows.argoproj.io/completed!=true"
-)
+AT_WORK = "workflows.argoproj.io/completed!=true"
 """Selector of runs that are not over."""
+TEMPLATE = "workflows.argoproj.io/workflow-template"
+"""Label of a run: what it was made from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +30,11 @@ class Stays:
 def require_rest(api: Api) -> None:
     """A run that loses its rights in the middle could not roll back. Raises Conflict naming those at work."""
     try:
-        running = [workflow["metadata"]["name"] for workflow in api.list(WORKFLOW, labels=AT_WORK)]
+        found = [workflow["metadata"] for workflow in api.list(WORKFLOW, labels=AT_WORK)]
     except UnknownKind:  # Argo has gone first
         return
-    if running:
+    ours = (PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE)
+    if running := [metadata["name"] for metadata in found if metadata.get("labels", {}).get(TEMPLATE) in ours]:
         raise Conflict(f"at work: {', '.join(sorted(running))}; wait for the end, or stop them, and uninstall again")
 
 
