@@ -11,8 +11,9 @@ import httpx2
 from steps.clients.answering import Answering
 from steps.clients.meter import Meter
 from steps.core.release import Smoke
+from steps.core.workload import API_KEY
 from steps.ports.chat import Answer
-from steps.settings import PREFIX, Settings
+from steps.settings import Settings
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -22,7 +23,8 @@ QUICK_SECONDS = 10.0
 
 
 def connect(settings: Settings, environ: Mapping[str, str] = os.environ) -> "PodChat":
-    return PodChat(settings.smoke_timeout_seconds, environ.get(PREFIX + "API_KEY") or "none")
+    """The key is the one that model servers have from the same Secret; without it nothing is sent that could be one."""
+    return PodChat(settings.smoke_timeout_seconds, environ.get(API_KEY) or "none")
 
 
 @dataclass(frozen=True)

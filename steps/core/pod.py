@@ -10,6 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from steps.core import secrets
 from steps.core.catalog_text import Block
+from steps.core.workload import API_KEY, API_KEY_SECRET, OURS
 
 
 def _not_gpus(amounts: dict[str, str]) -> dict[str, str]:
@@ -41,6 +42,14 @@ class EnvVar(KubernetesBlock):
     name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
     value: str | None = None
     value_from: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _not_ours(self) -> "EnvVar":
+        if self.name == API_KEY:
+            raise ValueError(f"{API_KEY} comes from key {API_KEY} of Secret {API_KEY_SECRET}; put it there, not here")
+        if self.name in OURS:
+            raise ValueError(f"{self.name} is not the catalog's to set; remove it")
+        return self
 
     @model_validator(mode="after")
     def _one_source(self) -> "EnvVar":

@@ -40,6 +40,8 @@ NEVER = 2**31 - 1
 
 _SERVER = ("python3", "-m", "vllm.entrypoints.openai.api_server")
 _ALWAYS = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+OURS = frozenset((*_ALWAYS, "VLLM_HOST_IP", API_KEY))
+"""Variables of the model server that nobody else sets."""
 _UNLESS_SAID_OTHERWISE = {"HOME": TEMPORARY, "USER": "vllm"}
 """No entry in the image's /etc/passwd has our uid, and torch asks for both."""
 _ON_THE_CPU = {"VLLM_TARGET_DEVICE": "cpu", "VLLM_CPU_KVCACHE_SPACE": "1"}

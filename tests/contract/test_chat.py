@@ -239,7 +239,7 @@ def test_a_proxy_of_the_environment_is_not_used(monkeypatch):
 
 def test_the_key_goes_to_the_server_and_nowhere_else():
     settings = from_environment({"VLLM_PROMOTE_SMOKE_TIMEOUT_SECONDS": "7"})
-    chat = connect(settings, {"VLLM_PROMOTE_API_KEY": "CANARY-key"})
+    chat = connect(settings, {"VLLM_API_KEY": "CANARY-key"})
     assert chat.seconds == 7
     assert chat.api_key == "CANARY-key"
     assert "CANARY" not in repr(chat)

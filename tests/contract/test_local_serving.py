@@ -41,7 +41,7 @@ CANARIES = {
     "AWS_ACCESS_KEY_ID": "key_canary",
     "AWS_SECRET_ACCESS_KEY": "secret_canary",
     "AWS_SESSION_TOKEN": "session_canary",
-    "VLLM_PROMOTE_API_KEY": "api_canary",
+    "VLLM_API_KEY": "api_canary",
     "KUBECONFIG": "config_canary",
 }
 

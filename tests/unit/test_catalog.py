@@ -83,6 +83,8 @@ def test_an_empty_catalog_is_a_catalog(text):
         ("args: [true]", "args.0: must be a string, and YAML reads True here"),
         ("pod: {resources: {limits: {nvidia.com/gpu: 1}}}", "pod.resources.limits: GPUs are asked for by the entry"),
         ("pod: {env: [{name: HF_TOKEN, value: hf_XYZ}]}", "pod.env.0: HF_TOKEN is a secret; take it from one"),
+        ("pod: {env: [{name: VLLM_API_KEY, valueFrom: {}}]}", "pod.env.0: VLLM_API_KEY comes from key VLLM_API_KEY of"),
+        ("pod: {env: [{name: HF_HUB_OFFLINE, value: '0'}]}", "pod.env.0: HF_HUB_OFFLINE is not the catalog's to set"),
         ("pod: {env: [{name: A}]}", "pod.env.0: give either value or valueFrom"),
         ("pod: {shmSize: lots}", "pod.shmSize: must match pattern"),
     ],

@@ -24,7 +24,6 @@ CANARIES = {
     "HF_TOKEN": "hf_CANARYtoken",
     "AWS_SECRET_ACCESS_KEY": "CANARY/secret+key",
     "AWS_SESSION_TOKEN": "CANARYsession",
-    "VLLM_PROMOTE_API_KEY": "CANARYapi",
     "VLLM_API_KEY": "CANARYvllm",
 }
 
