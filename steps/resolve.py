@@ -81,7 +81,7 @@ def plan(inputs: ResolveInputs, hub: Hub, store: Store, catalog: "Catalog", sett
     deployment, entry = catalogs.select(catalog, model, check_deployment(inputs.deployment))
     found = _find(model, revision, hub, store, Layout(settings.prefix))
     policy.judge(found.examined, catalog, deployment, model, found.manifest.commit)
-    release = catalogs.release(entry, deployment, found.manifest, settings.device)
+    release = catalogs.release(entry, deployment, found.manifest, settings.device, settings.registry)
     return Resolved(Document(release=release, manifest=found.manifest), found.left_behind)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast, get_args
 
+from steps.core.images import check_registry
 from steps.core.names import check_bucket, check_namespace, check_prefix
 from steps.core.release import Device
 from steps.errors import BadInput
@@ -35,6 +36,8 @@ class Settings:
     catalog: Path
     serving: str
     """``kube://NAMESPACE`` or ``local://DIRECTORY``."""
+    registry: str
+    """Where every image comes from, as ``core.images`` rewrites them; empty: each from where its reference says."""
     claim: str
     """In a cluster: the PersistentVolumeClaim that is mounted at ``volume``."""
     device: Device
@@ -76,6 +79,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         volume=Path(read.text("VOLUME", "/models")),
         catalog=Path(read.text("CATALOG", "catalog.yaml")),
         serving=_serving(read.matching("SERVING", _SERVING, "kube://default")),
+        registry=check_registry(read.text("REGISTRY", "")),
         claim=read.text("CLAIM", "models"),
         device=cast("Device", read.one_of("DEVICE", get_args(Device), "cuda")),
         serve_command=read.text("SERVE_COMMAND", "") or None,

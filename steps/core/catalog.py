@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, Strict, ValidationE
 
 from steps.core import canonical
 from steps.core.catalog_text import Block, checked, explain, load
+from steps.core.images import rewritten
 from steps.core.manifest import Manifest
 from steps.core.names import check_commit, check_deployment, check_model, check_revision, default_deployment
 from steps.core.pod import Pod
@@ -168,8 +169,8 @@ def select(catalog: Catalog, model: str, deployment: str | None) -> tuple[str, E
     return (fitting[0], catalog.deployments[fitting[0]]) if fitting else (default_deployment(model), Entry(model=model))
 
 
-def release(entry: Entry, deployment: str, manifest: Manifest, default_device: Device) -> Release:
-    """These bytes, served as the entry says."""
+def release(entry: Entry, deployment: str, manifest: Manifest, default_device: Device, registry: str = "") -> Release:
+    """These bytes, served as the entry says, by the image that really runs: ``registry``'s, where one is given."""
     device = entry.device or default_device
     return Release(
         deployment=deployment,
@@ -179,7 +180,7 @@ def release(entry: Entry, deployment: str, manifest: Manifest, default_device: D
         total_bytes=manifest.total_bytes,
         serving=Serving(
             served_name=entry.served_name or entry.model,
-            image=entry.image or DEFAULT_IMAGES[device],
+            image=rewritten(entry.image or DEFAULT_IMAGES[device], registry),
             device=device,
             gpus=(entry.gpus or 1) if device == "cuda" else 0,
             args=entry.args,

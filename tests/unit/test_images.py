@@ -1,6 +1,8 @@
 import pytest
 
+from steps.core.catalog import Entry, release
 from steps.core.images import Copy, check_registry, copies, rewritten
+from steps.core.manifest import File, build
 from steps.errors import BadInput
 
 DIGEST = "sha256:" + "0" * 64
@@ -46,3 +48,10 @@ def test_what_is_no_registry_is_refused(text):
 @pytest.mark.parametrize("text", ["", "registry.example", "registry.example:5000/team/ai", "10.0.0.1:5000"])
 def test_a_registry_is_a_host_with_or_without_a_path(text):
     assert check_registry(text) == text
+
+
+@pytest.mark.parametrize("image", [None, "vllm/vllm-openai:v0.32.0"])
+def test_a_release_names_the_image_that_really_runs(image):
+    manifest = build("org/tiny", "a" * 40, (File("model.safetensors", 1, "0" * 64),))
+    made = release(Entry(model="org/tiny", image=image), "chat", manifest, "cuda", "registry.example/ai")
+    assert made.serving.image == "registry.example/ai/vllm/vllm-openai:v0.32.0"
