@@ -49,7 +49,7 @@ def _cluster(config: "Config") -> list[Decision]:
     """By the catalog that is installed there."""
     from workflows.argo import session
 
-    catalog = session.catalog(session.connect(config, "ask"))
+    catalog = session.installed_catalog(config)
     session.become(config)
     return _decisions(session.settings(config), catalog, "")
 
