@@ -37,8 +37,7 @@ def history(
         settings = config.load(local=local)
         if deployment is not None:
             check_deployment(deployment)
-    known, store = _on_this_machine(settings) if local else _in_the_cluster(settings, deployment)
-    entries = read(store, Layout(settings.prefix), [deployment] if deployment else known, limit)
+    entries = (_on_this_machine if local else _in_the_cluster)(settings, deployment, limit)
     if output == "json":
         command.say(json.dumps([entry.to_json() for entry in entries], indent=1))
     else:
@@ -69,8 +68,7 @@ def _entry(key: str, body: bytes | None) -> Entry | None:
         return None
 
 
-def _on_this_machine(config: "Config") -> tuple[Sequence[str], Store]:
-    """The deployments there are, and where their history is."""
+def _on_this_machine(config: "Config", deployment: str | None, limit: int) -> list[Entry]:
     from steps.clients import store
     from steps.clients.local.serving import deployments
     from workflows.local.verbs import session
@@ -78,22 +76,23 @@ def _on_this_machine(config: "Config") -> tuple[Sequence[str], Store]:
     with command.submitting():
         begun = session.begin(config, os.environ)
     session.become(begun)
-    return deployments(config.home), store.connect(begun.settings)
+    wanted = [deployment] if deployment else deployments(config.home)
+    return read(store.connect(begun.settings), Layout(config.prefix), wanted, limit)
 
 
-def _in_the_cluster(config: "Config", deployment: str | None) -> tuple[Sequence[str], Store]:
-    """The store is asked from here, by whom the environment says: no cluster is needed where the name is known."""
+def _in_the_cluster(config: "Config", deployment: str | None, limit: int) -> list[Entry]:
+    """No cluster is needed where the name is known: the store alone is asked."""
     from steps.clients import store
     from steps.clients.kube.serving import deployments
     from workflows.argo import session
 
-    known: Sequence[str] = ()
-    if deployment is None:
+    wanted: Sequence[str] = (deployment,) if deployment else ()
+    if not wanted:
         api = session.connect(config, "ask")
         with command.submitting(what="ask"):
-            known = deployments(api)
-    session.become(config)
-    return known, store.connect(session.settings(config))
+            wanted = deployments(api)
+    with session.from_here(config):
+        return read(store.connect(session.settings(config)), Layout(config.prefix), wanted, limit)
 
 
 def main() -> int:

@@ -128,7 +128,9 @@ def _in_the_cluster(config: "Config", asked: "Asked", name: str | None, timeout:
     run = submit.submit(config, PROMOTE_TEMPLATE, asked.parameters, name)
     if wait:
         return conduct.follow(run, timeout)
-    command.say("\n".join(filter(None, (f"submitted: {conduct.on_its_own(run)}", conduct.link(config, run.name)))))
+    command.say(
+        "\n".join(filter(None, (f"submitted {run.name}; {conduct.on_its_own(run)}", conduct.link(config, run.name))))
+    )
     return 0
 
 

@@ -14,10 +14,8 @@ from workflows.checkout import typed
 from workflows.command import LocalFlag
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from steps.ports.serving import Held, Serving
-    from steps.ports.store import Store
+    from steps.settings import Settings
     from workflows.config import Config
 
 
@@ -65,53 +63,53 @@ def parameters(release: Release) -> dict[str, str]:
 
 
 def _on_this_machine(config: "Config", deployment: str, to: str | None) -> int:
-    from steps.clients import serving, store
+    from steps.clients import serving
     from workflows.local.verbs import conduct, session
 
-    def documents() -> "Store":
+    place = serving.connect(session.settings(config), deployment)
+    wanted = target(place.read(), deployment, to, conduct.FLAG)
+    if wanted is None:
+        return _already_live(place)
+    release = place.release(wanted)
+    if release is None:
         with command.submitting():
             begun = session.begin(config, os.environ)
         session.become(begun)
-        return store.connect(begun.settings)
-
-    place = serving.connect(session.settings(config), deployment)
-    release = _wanted(place, documents, target(place.read(), deployment, to, conduct.FLAG), config, deployment)
-    if release is None:
-        return 0
+        release = from_store(begun.settings, deployment, wanted)
     return conduct.rollback(config, parameters(release), conduct.run_name("rollback"))
 
 
 def _in_the_cluster(config: "Config", deployment: str, to: str | None) -> int:
-    from steps.clients import serving, store
+    from steps.clients import serving
     from steps.core.account import ROLLBACK_TEMPLATE
     from workflows.argo import conduct, session, submit
 
-    def documents() -> "Store":
-        session.become(config)
-        return store.connect(session.settings(config))
-
+    settings = session.settings(config)
     with session.reaching("submit"):
-        place = serving.connect(session.settings(config), deployment)
+        place = serving.connect(settings, deployment)
     with command.submitting((Transient,)):
         held = place.read()
-    release = _wanted(place, documents, target(held, deployment, to, ""), config, deployment)
+    wanted = target(held, deployment, to, "")
+    if wanted is None:
+        return _already_live(place)
+    release = place.release(wanted)
     if release is None:
-        return 0
+        with session.from_here(config):
+            release = from_store(settings, deployment, wanted)
     return conduct.follow(submit.submit(config, ROLLBACK_TEMPLATE, parameters(release)))
 
 
-def _wanted(
-    place: "Serving", documents: "Callable[[], Store]", release_id: str | None, config: "Config", deployment: str
-) -> Release | None:
-    """Of an older one the store alone knows. None, and said so, where it is live already. Raises Missing."""
+def from_store(settings: "Settings", deployment: str, release_id: str) -> Release:
+    """Of an older one, which is kept nowhere else. Raises Missing."""
     from steps import releases
+    from steps.clients import store
 
-    if release_id is None:
-        command.say(f"already live: it serves at {place.url}; nothing was changed")
-        return None
-    if known := place.release(release_id):
-        return known
-    return releases.read(documents(), Layout(config.prefix), deployment, release_id).release
+    return releases.read(store.connect(settings), Layout(settings.prefix), deployment, release_id).release
+
+
+def _already_live(place: "Serving") -> int:
+    command.say(f"already live at {place.url}; nothing was changed")
+    return 0
 
 
 def main() -> int:

@@ -33,10 +33,10 @@ def follow(run: Underway, timeout_seconds: float | None = None) -> int:
         with _interruptible(), following(sys.stdout, run.known) as follower:
             last, timed_out = _to_its_end(run, follower, timeout_seconds)
     except KeyboardInterrupt:
-        say(f"no longer followed: {on_its_own(run)}")
+        say(f"no longer followed: run {run.name} goes on; {on_its_own(run)}")
         return INTERRUPTED_EXIT
     except OutOfSight as err:
-        say(f"lost sight of it: {err}; how it ended is not known; {on_its_own(run)}")
+        say(f"lost sight of run {run.name}, which may well go on: {err}; {on_its_own(run)}")
         return NOT_SUBMITTED_EXIT
     account = draw_up(last, ending.surroundings(last, session.settings(run.config), flag=""))
     preface = "timed out: " if timed_out and last.phase != "Succeeded" else ""
@@ -47,7 +47,7 @@ def follow(run: Underway, timeout_seconds: float | None = None) -> int:
 def on_its_own(run: Underway) -> str:
     """How to come back to a run that nobody follows."""
     watch, stop = typed("workflows.watch", run.name), typed("workflows.stop", "--run", run.name)
-    return f"run {run.name} goes on; follow it with `{watch}`, stop it with `{stop}`"
+    return f"follow it with `{watch}`, stop it with `{stop}`"
 
 
 def link(config: Config, run: str) -> str:

@@ -50,6 +50,16 @@ def become(config: Config) -> None:
     os.environ.update({name: value for name, value in told.items() if value})
 
 
+@contextmanager
+def from_here(config: Config) -> Iterator[None]:
+    """Hub and store are asked by this machine and for its user, which is not who the steps are. Raises StepErrors."""
+    become(config)
+    try:
+        yield
+    except (Missing, Transient) as err:
+        raise type(err)(f"{err}; from this machine they are asked with your own AWS_* and HF_* variables") from err
+
+
 def installed_catalog(config: Config) -> Catalog:
     """The steps go by it, whatever lies on the machine of whoever submits. Raises NotSubmitted, BadInput.
 
