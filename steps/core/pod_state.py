@@ -30,7 +30,7 @@ _PASSING: dict[str, str] = {
     "CreateContainerError": "its container could not be made, which is tried again",
     "RunContainerError": "its container could not be run, which is tried again",
 }
-_SHORT = re.compile(r"Insufficient ([a-z0-9./-]+)")
+_SHORT = re.compile(r"Insufficient ([a-z0-9./-]*[a-z0-9])")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +114,8 @@ def _failure(pod: Json) -> str | None:
     if reason := _FINAL.get(wait.get("reason", "")):
         return _with(reason.format(image=image), wait.get("message"))
     if restarts(pod) >= LAST_RESTART:
-        return f"its model server ended {restarts(pod)} times or more, {_exit(pod, _last_end(server))}"
+        ends = restarts(pod) + ("running" not in server.get("state", {}))
+        return f"its model server ended {ends} times, {_exit(pod, _last_end(server))}"
     return None
 
 

@@ -1,0 +1,60 @@
+import pytest
+
+from steps.core.capacity import HOSTNAME, cannot_share, lack, quantity
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("4", 4), ("500m", 0.5), ("1.5", 1.5), ("2k", 2000), ("1Ki", 1024), ("16Gi", 16 * 2**30), ("1T", 1e12), ("x", 0)],
+)
+def test_quantities_are_those_of_kubernetes(text, value):
+    assert quantity(text) == value
+
+
+def a_node(name="n", *, labels=None, unschedulable=False, **allocatable):
+    amounts = {"nvidia.com/gpu" if k == "gpu" else k: v for k, v in allocatable.items()}
+    spec = {"unschedulable": True} if unschedulable else {}
+    return {"metadata": {"name": name, "labels": labels or {}}, "spec": spec, "status": {"allocatable": amounts}}
+
+
+WANTED = {"nvidia.com/gpu": "2", "memory": "64Gi"}
+SMALL, LARGE = a_node("small", gpu="1", memory="128Gi"), a_node("large", gpu="8", memory="1Ti", labels={"pool": "gpu"})
+
+
+def test_one_node_that_could_take_a_replica_is_enough():
+    assert lack([SMALL, LARGE], WANTED, {}) is None
+    assert lack([SMALL, LARGE], WANTED, {"pool": "gpu"}) is None
+
+
+def test_what_the_best_node_lacks_is_named_with_what_it_has():
+    assert lack([SMALL, a_node("none", memory="64Gi")], WANTED, {}) == (
+        "a replica asks for 2 nvidia.com/gpu and the best node, small, has 1 in all"
+    )
+
+
+def test_nodes_that_take_no_pods_or_are_not_selected_do_not_count():
+    assert lack([{**LARGE, "spec": {"unschedulable": True}}], WANTED, {}) == "no node takes pods"
+    assert lack([LARGE], WANTED, {"pool": "other"}) == "no node that takes pods has pool=other"
+
+
+def test_who_asks_for_nothing_gets_it_anywhere():
+    assert lack([SMALL], {}, {}) is None
+
+
+def a_claim(*modes):
+    return {"spec": {"accessModes": list(modes)}}
+
+
+def test_a_claim_for_many_nodes_can_be_shared():
+    assert cannot_share(a_claim("ReadWriteOnce", "ReadWriteMany"), [SMALL, LARGE], {}) is None
+
+
+def test_a_claim_for_one_node_at_a_time_is_a_trap_where_there_are_several():
+    said = cannot_share(a_claim("ReadWriteOnce"), [SMALL, LARGE], {})
+    assert said == "it is ReadWriteOnce, so that of 2 nodes one at a time can mount it and write to it"
+    assert cannot_share(a_claim("ReadWriteOnce"), [SMALL], {}) is None
+    assert cannot_share(a_claim("ReadWriteOnce"), [SMALL, LARGE], {HOSTNAME: "small"}) is None
+
+
+def test_a_claim_for_one_pod_is_none_for_steps_and_servers():
+    assert "beside a step" in str(cannot_share(a_claim("ReadWriteOncePod"), [SMALL], {}))
