@@ -90,8 +90,8 @@ def _modes(seen: Seen) -> str:
         if len(usable) <= 1 or _tied_to_one_node(seen.volume):
             return ""
         return (
-            f"is {ONE_NODE}, which is on one node at a time, and pods may go to {len(usable)} nodes here: a step "
-            f"on one would wait for ever for a model server on another; {remedy}, or a volume that is tied to one node"
+            f"is {ONE_NODE}, which is on one node at a time, and pods may go to {len(usable)} nodes here: a pod "
+            f"on one would wait for ever while pods on another hold it; {remedy}, or a volume that is tied to one node"
         )
     if ONE_POD in modes:
         return f"is {ONE_POD}, and the steps and the model servers share it; {remedy}"

@@ -58,7 +58,9 @@ def installed(api: Api, *, cluster_wide: bool) -> Iterator[tuple[Kind, Json]]:
     for kind in REMOVABLE:
         yield from ((kind, body) for body in api.list(kind, labels=INSTALLED))
     for kind in CLUSTER_WIDE if cluster_wide else ():
-        if body := api.get(kind, node_reader_name(api.namespace)):
+        with _asking(kind):
+            body = api.get(kind, node_reader_name(api.namespace))
+        if body:
             yield kind, body
 
 
