@@ -52,6 +52,7 @@ class FakeApi:
         self._history: list[tuple[int, str, Key, Json]] = []
         self._looks: dict[Key, int] = {}
         self._versions, self._names = count(1), count(1)
+        self._acting = False
 
     def get(self, kind: Kind, name: str) -> Json | None:
         self._enter("get", kind, name)
@@ -113,7 +114,7 @@ class FakeApi:
                 raise Conflict(f"{kind.name} {name} is another by now")
             self._current(kind, name, version or None)
             self._end(kind.plural, name)
-        self.after(kind)
+            self._act(kind)
 
     def log(self, pod: str, container: str, lines: int, *, previous: bool = False) -> str:
         self._enter("get", POD, pod)
@@ -151,7 +152,18 @@ class FakeApi:
         with self._changed:
             self._keep(kind, name, {**self._objects[kind.plural, name], "status": status})
 
+    def _act(self, kind: Kind) -> None:
+        """Controllers do what they do about a change at once, and are no part of what is asked from outside."""
+        if not self._acting:
+            self._acting = True
+            try:
+                self.after(kind)
+            finally:
+                self._acting = False
+
     def _enter(self, verb: str, kind: Kind, name: str = "") -> None:
+        if self._acting:
+            return
         request = f"{verb} {kind.plural}/{name}"
         self.before(request)
         self.calls.append(request)
@@ -179,7 +191,7 @@ class FakeApi:
         elif new.get("spec") != old.get("spec"):
             metadata["generation"] = old["metadata"]["generation"] + 1
         self._remember("MODIFIED" if old else "ADDED", key, {**kind.header, **new})
-        self.after(kind)
+        self._act(kind)
         return deepcopy(self._objects.get(key, new))
 
     def _found(self, metadata: Json) -> None:

@@ -22,7 +22,6 @@ class FakeCluster:
 
     def __post_init__(self) -> None:
         self._numbers = count(1)
-        self._busy = False
         self.api.after = self._act
 
     def crash(self, uid: str) -> None:
@@ -33,14 +32,9 @@ class FakeCluster:
         self.api.logs[name, False] = CRASHED
 
     def _act(self, kind: Kind) -> None:
-        if self._busy or kind not in (DEPLOYMENT, POD):
-            return
-        self._busy = True
-        try:
+        if kind in (DEPLOYMENT, POD):
             for deployment in self.api.list(DEPLOYMENT):
                 self._reconcile(deployment)
-        finally:
-            self._busy = False
 
     def _reconcile(self, deployment: Json) -> None:
         pods, wanted = self._pods(deployment), deployment["spec"]["replicas"]

@@ -1,0 +1,186 @@
+"""Nobody who has lost the record changes a Deployment: every moment at which a run may be overtaken, one by one."""
+
+from contextlib import suppress
+
+import pytest
+
+from steps.clients.kube.api import DEPLOYMENT, SERVICE
+from steps.clients.kube.serving import KubeServing, Where
+from steps.core import labels
+from steps.core.record import Record
+from steps.errors import Conflict, Transient
+from tests.stubs.kube import FakeApi
+from tests.stubs.kube_cluster import FakeCluster
+from tests.stubs.local import a_release
+from tests.stubs.scene import FakeClock
+
+ZOMBIE, OWNER = "run-1", "run-2"
+CANDIDATE, LIVE = a_release(1), a_release(2)
+
+
+def serving(api):
+    return KubeServing(api, "chat", Where(claim="models", volume="/models"), FakeClock())
+
+
+def name(release):
+    return f"chat-{release.release_id}"
+
+
+@pytest.fixture
+def api():
+    """Where the live release serves, and the run that will be overtaken owns the record."""
+    api = FakeApi()
+    FakeCluster(api)
+    one = serving(api)
+    one.swap(one.read(), Record(phase="swapping", owner=ZOMBIE, live=LIVE.release_id))
+    one.ensure(LIVE, 1, ZOMBIE)
+    return api
+
+
+def interrupted(api, at, action, overtake):
+    """Do the action, and right before its request number ``at`` what overtakes it; whether it got that far."""
+    requests, done = iter(range(1000)), []
+
+    def before(_request):
+        if not done and next(requests) == at:
+            done.append(True)
+            overtake()
+
+    api.before = before
+    with suppress(Conflict):
+        action()
+    api.before = lambda _request: None
+    return bool(done)
+
+
+def roll_back(api):
+    def overtake():
+        mine = serving(api)
+        mine.swap(mine.read(), Record(phase="rolling-back", owner=OWNER, live=LIVE.release_id))
+        mine.stop(CANDIDATE.release_id, OWNER)
+        mine.ensure(LIVE, 1, OWNER)
+
+    return overtake
+
+
+ACTIONS = {
+    "starts its candidate": lambda mine: mine.ensure(CANDIDATE, 1, ZOMBIE),
+    "starts its candidate again": lambda mine: (mine.ensure(CANDIDATE, 0, ZOMBIE), mine.ensure(CANDIDATE, 1, ZOMBIE)),
+    "makes room": lambda mine: mine.stop(LIVE.release_id, ZOMBIE),
+    "removes": lambda mine: mine.remove(LIVE.release_id, ZOMBIE),
+}
+
+
+@pytest.mark.parametrize("what", ACTIONS)
+def test_a_run_that_is_overtaken_at_any_moment_leaves_things_as_the_new_owner_made_them(api, what):
+    mine, at = serving(api), 0
+    while interrupted(api, at, lambda: ACTIONS[what](mine), roll_back(api)):
+        assert mine.replicas(CANDIDATE.release_id) == 0, f"overtaken at request {at}"
+        assert mine.replicas(LIVE.release_id) == 1, f"overtaken at request {at}"
+        assert len(mine.pods(LIVE.release_id)) == 1
+        held = mine.read()
+        mine.swap(held, Record(phase="swapping", owner=ZOMBIE, live=LIVE.release_id))
+        mine.ensure(LIVE, 1, ZOMBIE)
+        mine.remove(CANDIDATE.release_id, ZOMBIE)
+        at += 1
+    assert at > 2
+
+
+def test_each_change_stamps_its_owner_and_what_the_record_was(api):
+    mine = serving(api)
+    mine.ensure(CANDIDATE, 1, ZOMBIE)
+    annotations = api.get(DEPLOYMENT, name(CANDIDATE))["metadata"]["annotations"]
+    assert (annotations[labels.OWNER], annotations[labels.RECORD_VERSION]) == (ZOMBIE, mine.read().version)
+
+
+def test_a_newer_record_makes_a_newer_deployment_though_nothing_else_changes(api):
+    mine = serving(api)
+    before = api.get(DEPLOYMENT, name(LIVE))["metadata"]["resourceVersion"]
+    mine.ensure(LIVE, 1, ZOMBIE)
+    assert api.get(DEPLOYMENT, name(LIVE))["metadata"]["resourceVersion"] == before
+    mine.swap(mine.read(), Record(phase="testing", owner=ZOMBIE, live=LIVE.release_id))
+    mine.ensure(LIVE, 1, ZOMBIE)
+    assert api.get(DEPLOYMENT, name(LIVE))["metadata"]["resourceVersion"] != before
+
+
+def test_controllers_that_write_its_status_meanwhile_keep_nobody_from_changing_it(api):
+    ticks = iter(range(3))
+
+    def before(request):
+        if request.startswith("patch deployments") and next(ticks, None) is not None:
+            api.tell(DEPLOYMENT, name(LIVE), {"observedGeneration": 1, "replicas": next(ticks, 7)})
+
+    api.before = before
+    serving(api).ensure(LIVE, 2, ZOMBIE)
+    assert serving(api).replicas(LIVE.release_id) == 2
+
+
+def test_one_that_never_holds_still_is_given_up(api):
+    moment = iter(range(1000))
+    api.before = lambda request: (
+        api.edit(DEPLOYMENT, name(LIVE), {"metadata": {"annotations": {"other": str(next(moment))}}}, "other")
+        if request.startswith("patch deployments")
+        else None
+    )
+    with pytest.raises(Transient, match="changed under every one of 20 writes"):
+        serving(api).ensure(LIVE, 2, ZOMBIE)
+
+
+def test_a_deployment_of_another_is_left_alone_and_told_how_to_be_handed_over(api):
+    spec = {"replicas": 0, "selector": {"matchLabels": {"app": "x"}}}
+    api.create(DEPLOYMENT, {"metadata": {"name": name(CANDIDATE), "labels": {"app": "x"}}, "spec": spec})
+    for change in (
+        lambda: serving(api).ensure(CANDIDATE, 1, ZOMBIE),
+        lambda: serving(api).remove(CANDIDATE.release_id, ZOMBIE),
+    ):
+        with pytest.raises(Conflict, match=r"is not ours; .*kubectl --namespace models label deployment chat-"):
+            change()
+
+
+def test_a_pod_template_that_somebody_changed_is_told_of(api, caplog):
+    api.edit(DEPLOYMENT, name(LIVE), {"spec": {"template": {"spec": {"containers": [{"name": "vllm"}]}}}})
+    serving(api).ensure(LIVE, 1, ZOMBIE)
+    assert "was changed by kubectl-edit" in caplog.text
+
+
+class TestOfTheRecord:
+    def test_a_service_of_another_is_left_alone_and_told_how_to_be_handed_over(self):
+        api = FakeApi()
+        api.create(SERVICE, {"metadata": {"name": "chat"}, "spec": {"selector": {"app": "old"}}})
+        with pytest.raises(Conflict, match=r"Service chat in namespace models is not ours; .*--deployment.*kubectl"):
+            serving(api).read()
+
+    def test_one_that_is_handed_over_leads_where_it_did_until_the_pointer_moves(self):
+        api = FakeApi()
+        handed_over = {"name": "chat", "labels": {labels.PART_OF: labels.PROJECT}}
+        api.create(SERVICE, {"metadata": handed_over, "spec": {"selector": {"app": "old"}}})
+        mine = serving(api)
+        assert (mine.read().record, mine.read().target) == (Record(), None)
+        held = mine.swap(mine.read(), Record(owner=OWNER))
+        assert api.get(SERVICE, "chat")["spec"]["selector"] == {"app": "old"}
+        mine.point(held, Record(owner=OWNER, live=LIVE.release_id), LIVE.release_id)
+        assert api.get(SERVICE, "chat")["spec"]["selector"] == labels.pods("chat", LIVE.release_id)
+
+    def test_a_selector_that_a_hand_has_changed_is_told_as_it_is(self, api):
+        api.edit(SERVICE, "chat", {"spec": {"selector": {"app": "mine", labels.RELEASE: None}}})
+        assert "app=mine" in str(serving(api).read().target)
+
+    def test_whoever_touches_the_service_and_not_the_record_is_no_conflict(self, api):
+        mine = serving(api)
+        held = mine.read()
+        api.edit(SERVICE, "chat", {"metadata": {"annotations": {"cloud": "x"}}}, "cloud")
+        mine.swap(held, Record(owner=OWNER))
+        assert mine.read().record.owner == OWNER
+        assert api.get(SERVICE, "chat")["metadata"]["annotations"]["cloud"] == "x"
+
+    def test_a_service_that_somebody_removed_is_a_conflict(self, api):
+        mine = serving(api)
+        held = mine.read()
+        api.delete(SERVICE, "chat")
+        with pytest.raises(Conflict, match="was changed since it was read"):
+            mine.swap(held, Record())
+
+    def test_the_service_leads_nowhere_at_first_and_to_the_model_servers_port(self, api):
+        made = api.get(SERVICE, "chat")["spec"]
+        assert made["selector"] == labels.pods("chat", labels.NO_RELEASE)
+        assert made["ports"] == [{"name": "http", "port": 80, "targetPort": 8000, "protocol": "TCP"}]
