@@ -39,7 +39,7 @@ def api():
 
 def interrupted(api, at, action, overtake):
     """Do the action, and right before its request number ``at`` what overtakes it; whether it got that far."""
-    requests, done = iter(range(1000)), []
+    requests, done = iter(range(1000)), list[bool]()
 
     def before(_request):
         if not done and next(requests) == at:
@@ -157,9 +157,11 @@ class TestOfTheRecord:
         mine = serving(api)
         assert (mine.read().record, mine.read().target) == (Record(), None)
         held = mine.swap(mine.read(), Record(owner=OWNER))
-        assert api.get(SERVICE, "chat")["spec"]["selector"] == {"app": "old"}
+        (service,) = api.list(SERVICE)
+        assert service["spec"]["selector"] == {"app": "old"}
         mine.point(held, Record(owner=OWNER, live=LIVE.release_id), LIVE.release_id)
-        assert api.get(SERVICE, "chat")["spec"]["selector"] == labels.pods("chat", LIVE.release_id)
+        (service,) = api.list(SERVICE)
+        assert service["spec"]["selector"] == labels.pods("chat", LIVE.release_id)
 
     def test_a_selector_that_a_hand_has_changed_is_told_as_it_is(self, api):
         api.edit(SERVICE, "chat", {"spec": {"selector": {"app": "mine", labels.RELEASE: None}}})

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from itertools import count
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
 from kubernetes import client as kubernetes
@@ -33,16 +33,16 @@ class ClusterBench(Bench):
 
     def __init__(self, estate: Estate, account: str = TemplateConfig().serving_account) -> None:
         self.estate, self.number = estate, next(_NUMBERS)
-        where = Where(claim="models", volume="/models")
-        self.serving = KubeServing(acting_as(estate.api, account), f"bench-{self.number}", where, SystemClock())
+        self.deployment, where = f"bench-{self.number}", Where(claim="models", volume="/models")
+        self.serving = KubeServing(acting_as(estate.api, account), self.deployment, where, SystemClock())
 
     def release(self, number: int, *, crashes: bool = False) -> Release:
         made = a_release(1000 * self.number + number, image=MODEL_SERVER)
-        release = replace(made, deployment=self.serving.deployment)
+        release = replace(made, deployment=self.deployment)
         self.publish(release, fault="crash-on-start" if crashes else "")
         return release
 
-    def publish(self, release: Release, **stub: str) -> None:
+    def publish(self, release: Release, **stub: Any) -> None:
         write_model(self.estate.volume / slug(release.model) / release.commit, **stub)
 
     def crash(self, pod: Pod) -> None:
@@ -76,9 +76,10 @@ def acting_as(api: Cluster, account: str) -> Cluster:
     """The same cluster as a service account sees it."""
     body = kubernetes.AuthenticationV1TokenRequest(spec=kubernetes.V1TokenRequestSpec(audiences=[]))
     core = kubernetes.CoreV1Api(api.client)
-    token = core.create_namespaced_service_account_token(account, api.namespace, body).status.token
+    made = core.create_namespaced_service_account_token(account, api.namespace, body)
+    assert made.status
     configuration = deepcopy(api.client.configuration)
     configuration.cert_file = configuration.key_file = None
-    configuration.api_key = {"BearerToken": token}
+    configuration.api_key = {"BearerToken": made.status.token}
     configuration.api_key_prefix = {"BearerToken": "Bearer"}
     return Cluster(kubernetes.ApiClient(configuration), api.namespace)

@@ -1,0 +1,257 @@
+"""What the adapter of a cluster does beyond the contract: pods explained, logs found, owners and room looked at."""
+
+from dataclasses import replace
+
+import pytest
+
+from steps.clients.kube import serving as kube
+from steps.clients.kube.api import CLAIM, DEPLOYMENT, EVENT, NODE, POD, SERVICE, WORKFLOW
+from steps.clients.kube.serving import KubeServing, Where
+from steps.core import labels
+from steps.core.record import Record
+from steps.errors import BadInput, Conflict, Missing, NoSpace, Transient
+from steps.settings import from_environment
+from tests.stubs.kube import FakeApi
+from tests.stubs.kube_cluster import CRASHED, FakeCluster, crash_loop
+from tests.stubs.kube_cluster import NODE as NODE_NAME
+from tests.stubs.local import a_release
+from tests.stubs.scene import FakeClock
+
+OWNER = "run-1"
+RELEASE = a_release(1)
+ID = RELEASE.release_id
+REFUSED = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
+
+
+@pytest.fixture
+def api():
+    api = FakeApi()
+    FakeCluster(api)
+    return api
+
+
+@pytest.fixture
+def serving(api):
+    made = KubeServing(api, "chat", Where(claim="models", volume="/models"), FakeClock())
+    made.swap(made.read(), Record(owner=OWNER))
+    return made
+
+
+@pytest.fixture
+def pod(api, serving):
+    """Of the release; its node tells of it what ``api.tell`` says."""
+    serving.ensure(RELEASE, 1, OWNER)
+    (made,) = api.list(POD)
+    return made["metadata"]["name"]
+
+
+def starting(reason, address=None):
+    container = {"name": "vllm", "restartCount": 0, "state": {"waiting": {"reason": reason}}}
+    conditions = [{"type": "PodScheduled", "status": "True"}]
+    return {"phase": "Pending", "podIP": address, "conditions": conditions, "containerStatuses": [container]}
+
+
+def test_a_pod_without_an_address_has_no_url_and_says_what_its_node_says(api, serving, pod):
+    uid = api.get(POD, pod)["metadata"]["uid"]
+    api.tell(POD, pod, starting("ContainerCreating"))
+    for number, message in (("2", "mount failed"), ("1", "older")):
+        moment = f"2026-01-01T00:00:0{number}Z"
+        event = {"involvedObject": {"uid": uid}, "type": "Warning", "reason": "FailedMount", "message": message}
+        api.create(EVENT, {"metadata": {"generateName": "e-"}, "lastTimestamp": moment, **event})
+    (seen,) = serving.pods(ID)
+    assert (seen.url, seen.ready, seen.waiting) == (None, False, "FailedMount: mount failed")
+
+
+def test_an_address_of_the_sixth_version_is_written_in_brackets(api, serving, pod):
+    api.tell(POD, pod, starting("ContainerCreating", "fd00::7"))
+    assert serving.pods(ID)[0].url == "http://[fd00::7]:8000"
+
+
+def test_a_pod_that_no_node_takes_tells_who_has_what_it_wants(api, serving, pod):
+    message = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+    conditions = [{"type": "PodScheduled", "status": "False", "message": message}]
+    api.tell(POD, pod, {"phase": "Pending", "conditions": conditions})
+    holder = {"nodeName": NODE_NAME, "containers": [{"resources": {"requests": {"nvidia.com/gpu": "1"}}}]}
+    api.create(POD, {"metadata": {"name": "notebook"}, "spec": holder, "status": {"phase": "Running"}})
+    assert serving.pods(ID)[0].waiting == f"no node takes it: {message}; nvidia.com/gpu is held by notebook (1)"
+
+
+def test_a_pod_that_is_ended_is_no_pod_any_more(api, serving, pod):
+    ending = api.edit(POD, pod, {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}})
+    (another,) = serving.pods(ID)
+    assert another.uid != ending["metadata"]["uid"]
+
+
+def test_one_eviction_is_an_accident_and_the_second_is_not(api, serving, pod):
+    def evict(name):
+        api.tell(POD, name, {"phase": "Failed", "reason": "Evicted", "message": "low on memory"})
+        replaced = api.list(POD)[-1]["metadata"]["name"]
+        api.tell(POD, replaced, starting("ContainerCreating"))
+        return replaced
+
+    second = evict(pod)
+    (replaced,) = serving.pods(ID)
+    assert replaced.failure is None
+    evict(second)
+    assert serving.pods(ID)[-1].failure == "2 of its pods were ended, the last one: Evicted low on memory"
+    serving.ensure(RELEASE, 1, OWNER)
+    assert (api.get(POD, pod), api.get(POD, second)) == (None, None)
+    assert [p.failure for p in serving.pods(ID)] == [None]
+
+
+def test_a_pod_that_the_cluster_does_not_make_is_told_at_once_and_final_half_a_minute_later(api, serving):
+    api.after = lambda _kind: None  # no pods are made
+    serving.ensure(RELEASE, 1, OWNER)
+    assert serving.pods(ID) == ()
+    since = {"lastTransitionTime": "1970-01-01T00:16:35Z"}
+    api.tell(DEPLOYMENT, f"chat-{ID}", {"conditions": [{**REFUSED, **since}]})
+    serving.clock.time = 1000.0
+    (waiting,) = serving.pods(ID)
+    serving.clock.time = 1030.0
+    (refused,) = serving.pods(ID)
+    assert (waiting.waiting, refused.failure) == ("the cluster refuses to make its pod: exceeded quota",) * 2
+    assert not refused.ready
+
+
+def test_ensuring_replaces_the_pods_that_will_not_be_ready_and_no_other(api, serving):
+    serving.ensure(RELEASE, 2, OWNER)
+    first, second = api.list(POD)
+    api.tell(POD, first["metadata"]["name"], crash_loop("10.0.0.1"))
+    serving.ensure(RELEASE, 2, OWNER)
+    assert {p.uid for p in serving.pods(ID)} - {second["metadata"]["uid"]} == {
+        p["metadata"]["uid"] for p in api.list(POD)
+    } - {second["metadata"]["uid"]}
+    assert first["metadata"]["uid"] not in {p.uid for p in serving.pods(ID)}
+    assert all(p.ready for p in serving.pods(ID))
+
+
+def test_a_pod_that_does_not_end_is_never_taken_for_gone(api, serving, pod):
+    api.ending = 10_000
+    with pytest.raises(Transient, match=rf"{ID} of chat has not ended after 120 s \({pod} on node {NODE_NAME}\)"):
+        serving.stop(ID, OWNER)
+    assert serving.clock.time >= 120
+
+
+def test_a_release_that_somebody_starts_while_it_is_stopped_is_a_conflict(api, serving, pod):
+    api.ending = 10_000
+    serving.clock.sleep = lambda _seconds: api.edit(DEPLOYMENT, f"chat-{ID}", {"spec": {"replicas": 1}})
+    with pytest.raises(Conflict, match="started again while it was stopped"):
+        serving.stop(ID, OWNER)
+
+
+def test_of_a_server_that_crashes_the_log_is_how_it_ended(api, serving, pod):
+    api.tell(POD, pod, crash_loop("10.0.0.1"))
+    api.logs[pod, False], api.logs[pod, True] = "INFO starting\n", CRASHED
+    assert serving.log_tail(ID, 1) == "ValueError: the stub was told to crash"
+    assert serving.log_tail(ID, 50).startswith("INFO starting\nTraceback")
+
+
+def test_while_a_server_waits_to_be_started_again_its_log_is_not_told_twice(api, serving, pod):
+    api.tell(POD, pod, crash_loop("10.0.0.1"))
+    api.logs[pod, False] = api.logs[pod, True] = CRASHED
+    assert serving.log_tail(ID, 50) == CRASHED.strip()
+
+
+def test_a_log_that_cannot_be_read_is_an_empty_one(api, serving, pod, caplog):
+    def unreachable(request):
+        if request == f"get pods/{pod}":
+            raise Transient("its node does not answer")
+
+    api.before = unreachable
+    assert serving.log_tail(ID, 5) == ""
+    assert "its node does not answer" in caplog.text
+
+
+def test_a_release_that_its_deployment_does_not_tell_is_not_known(api, serving, pod, caplog):
+    api.edit(DEPLOYMENT, f"chat-{ID}", {"metadata": {"annotations": {labels.RELEASE_DOCUMENT: "{}"}}})
+    assert serving.release(ID) is None
+    assert "does not tell its release" in caplog.text
+
+
+class TestOfOwners:
+    def test_a_workflow_that_has_ended_is_dead_as_soon_as_its_pods_are(self, api, serving):
+        done = {"workflows.argoproj.io/completed": "true"}
+        uid = api.create(WORKFLOW, {"metadata": {"name": "run", "labels": done}})["metadata"]["uid"]
+        assert not serving.owner_alive(uid)
+        body = {"metadata": {"name": "step", "ownerReferences": [{"uid": uid}]}, "spec": {}}
+        api.create(POD, {**body, "status": {"phase": "Running"}})
+        assert serving.owner_alive(uid)
+        api.tell(POD, "step", {"phase": "Succeeded"})
+        assert not serving.owner_alive(uid)
+
+    def test_a_pod_may_be_an_owner_by_itself(self, api, serving):
+        made = api.create(POD, {"metadata": {"name": "reconcile"}, "spec": {}, "status": {"phase": "Running"}})
+        assert serving.owner_alive(made["metadata"]["uid"])
+
+    def test_a_cluster_without_argo_has_no_workflows(self, api, serving):
+        api.undefined.add("workflows")
+        assert not serving.owner_alive(OWNER)
+
+    def test_who_may_not_look_does_not_take_a_run_for_dead(self, api, serving):
+        api.forbidden.add(("list", "workflows"))
+        with pytest.raises(Missing, match="no right to list workflows"):
+            serving.owner_alive(OWNER)
+
+
+class TestOfRoom:
+    @pytest.fixture(autouse=True)
+    def _place(self, api):
+        bound = {"spec": {"accessModes": ["ReadWriteMany"]}, "status": {"phase": "Bound"}}
+        api.create(CLAIM, {"metadata": {"name": "models"}, **bound})
+        api.create(NODE, {"metadata": {"name": "n"}, "spec": {}, "status": {"allocatable": {"nvidia.com/gpu": "1"}}})
+
+    def test_a_claim_that_is_not_bound_tells_why(self, api, serving):
+        api.tell(CLAIM, "models", {"phase": "Pending"})
+        about = {"kind": "PersistentVolumeClaim", "name": "models"}
+        api.create(EVENT, {"metadata": {"name": "e"}, "involvedObject": about, "message": "no volume\nfits"})
+        with pytest.raises(
+            Missing, match=r"claim models of the models' volume is Pending, not Bound \(no volume fits\)"
+        ):
+            serving.check_room(RELEASE)
+
+    def test_a_claim_that_is_not_there_is_named_with_its_namespace(self, api, serving):
+        api.delete(CLAIM, "models")
+        with pytest.raises(Missing, match=r"claim models of the models' volume is not in namespace models;.*install"):
+            serving.check_room(RELEASE)
+
+    def test_more_gpus_than_any_node_has_are_refused(self, serving):
+        serving.check_room(a_release(1, device="cuda", gpus=1))
+        with pytest.raises(NoSpace, match=r"asks for 2 nvidia.com/gpu and the best node, n, has 1 in all; lower gpus"):
+            serving.check_room(a_release(1, device="cuda", gpus=2))
+
+    def test_a_claim_of_one_node_among_several_is_a_trap(self, api, serving):
+        api.edit(CLAIM, "models", {"spec": {"accessModes": ["ReadWriteOnce"]}})
+        serving.check_room(RELEASE)
+        api.create(NODE, {"metadata": {"name": "m"}, "spec": {}})
+        with pytest.raises(BadInput, match=r"of 2 nodes one at a time can mount it.*ReadWriteMany"):
+            serving.check_room(RELEASE)
+
+    def test_who_may_not_list_nodes_is_told_what_was_not_looked_at(self, api, serving, caplog):
+        caplog.set_level("INFO")
+        api.forbidden.add(("list", "nodes"))
+        serving.check_room(a_release(1, device="cuda", gpus=2))
+        assert "may not list nodes" in caplog.text
+
+
+def test_deployments_are_the_endpoints_that_are_ours(api, serving):
+    api.create(SERVICE, {"metadata": {"name": "other"}, "spec": {}})
+    assert kube.deployments(api) == ("chat",)
+
+
+def test_a_setting_that_is_no_cluster_is_refused():
+    with pytest.raises(BadInput, match="kube://NAMESPACE"):
+        kube.connect(from_environment({"VLLM_PROMOTE_SERVING": "local:///x"}), "chat")
+
+
+@pytest.mark.parametrize(
+    ("where", "release", "seconds"),
+    [
+        (Where(claim="m", volume="/m", startup_seconds=60), RELEASE, 60),
+        (Where(claim="m", volume="/m"), replace(RELEASE, startup_budget_seconds=120.0), 120),
+        (Where(claim="m", volume="/m"), RELEASE, 900),
+    ],
+)
+def test_a_start_has_the_time_of_the_settings_or_the_catalog_or_its_bytes(api, serving, where, release, seconds):
+    replace(serving, where=where).ensure(release, 1, OWNER)
+    (container,) = api.get(DEPLOYMENT, f"chat-{ID}")["spec"]["template"]["spec"]["containers"]
+    assert container["startupProbe"]["failureThreshold"] * container["startupProbe"]["periodSeconds"] == seconds
