@@ -1,0 +1,113 @@
+"""Which claims a run can use, and what is said of the others."""
+
+import pytest
+
+from steps.clients.kube.api import CLAIM, EVENT, NODE, VOLUME
+from steps.errors import Missing
+from tests.stubs.kube import FakeApi
+from workflows.cluster.claim import Seen, problem, require, volume_of
+
+
+def seen(*modes, phase="Bound", **rest):
+    claim = {"metadata": {"name": "models"}, "spec": {"accessModes": [*modes]}, "status": {"phase": phase}}
+    return Seen(claim=claim, **rest)
+
+
+def node(**spec):
+    return {"spec": spec}
+
+
+def volume(*hosts, phase="Bound"):
+    terms = [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [*hosts]}]}]
+    affinity = {"nodeAffinity": {"required": {"nodeSelectorTerms": terms}}} if hosts else {}
+    return {"metadata": {"name": "pv"}, "spec": affinity, "status": {"phase": phase}}
+
+
+def event(message, reason="ProvisioningFailed", at="2026-01-01T00:00:00Z"):
+    return {"message": message, "reason": reason, "lastTimestamp": at}
+
+
+TWO = [node(), node()]
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        seen("ReadWriteMany", nodes=TWO),
+        seen("ReadWriteOnce", "ReadWriteMany", nodes=TWO),
+        seen("ReadWriteOnce", nodes=[node()]),
+        seen("ReadWriteOnce", nodes=[node(), node(unschedulable=True)]),
+        seen("ReadWriteOnce", nodes=[node(), node(taints=[{"key": "node-role.kubernetes.io/control-plane"}])]),
+        seen("ReadWriteOnce", nodes=TWO, volume=volume("this-one")),
+        seen("ReadWriteOnce"),
+        seen("ReadWriteMany", phase="Pending", events=[event("waiting for first consumer", "WaitForFirstConsumer")]),
+    ],
+)
+def test_a_claim_that_all_pods_can_reach_is_good(good):
+    assert problem(good) == ""
+
+
+@pytest.mark.parametrize(
+    "trap",
+    [
+        seen("ReadWriteOnce", nodes=TWO),
+        seen("ReadWriteOnce", nodes=[node(), node(taints=[{"key": "nvidia.com/gpu"}])]),
+        seen("ReadWriteOnce", nodes=TWO, volume=volume("this-one", "that-one")),
+        seen("ReadWriteOnce", nodes=TWO, volume=volume()),
+        seen("ReadWriteOnce", phase="Pending", nodes=TWO),
+    ],
+)
+def test_one_node_at_a_time_is_a_trap_where_pods_may_go_to_two(trap):
+    told = problem(trap)
+    assert told.startswith("is ReadWriteOnce, which is on one node at a time, and pods may go to 2 nodes here")
+    assert "use one that is ReadWriteMany: nfs = SERVER:/PATH" in told
+
+
+def test_a_claim_for_one_pod_or_without_writing_is_none_for_a_pipeline():
+    assert "is ReadWriteOncePod, and the steps and the model servers share it" in problem(seen("ReadWriteOncePod"))
+    assert "cannot be written to (ReadOnlyMany)" in problem(seen("ReadOnlyMany"))
+
+
+def test_a_pending_claim_is_told_with_the_newest_reason():
+    events = [event("old", at="2026-01-01T00:00:00Z"), event("class nope\nnot found", at="2026-01-02T00:00:00Z")]
+    told = problem(seen("ReadWriteMany", phase="Pending", events=events))
+    assert told.startswith("is Pending: class nope not found; see that its volume, or its StorageClass (none)")
+    assert "nothing says why" in problem(seen("ReadWriteMany", phase="Pending"))
+
+
+def test_a_volume_that_remembers_a_deleted_claim_is_told_with_what_frees_it():
+    told = problem(seen("ReadWriteMany", phase="Pending", volume=volume(phase="Released")))
+    assert "kubectl patch pv pv --type json" in told
+    assert "/spec/claimRef/uid" in told
+
+
+def test_a_claim_that_is_going_or_has_lost_its_volume_is_told():
+    going = seen("ReadWriteMany")
+    going.claim["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert problem(going).startswith("is being deleted")
+    assert problem(seen("ReadWriteMany", phase="Lost")).startswith("has lost its volume")
+
+
+@pytest.fixture
+def api():
+    api = FakeApi()
+    spec = {"accessModes": ["ReadWriteOnce"], "volumeName": "pv"}
+    api.create(CLAIM, {**CLAIM.header, "metadata": {"name": "models"}, "spec": spec})
+    api.tell(CLAIM, "models", {"phase": "Bound"})
+    api.create(VOLUME, {**VOLUME.header, "metadata": {"name": "pv"}, "spec": {}})
+    for name in ("one", "two"):
+        api.create(NODE, {**NODE.header, "metadata": {"name": name}, "spec": {}})
+    return api
+
+
+def test_the_cluster_is_asked_about_claim_volume_and_nodes(api):
+    with pytest.raises(Missing, match=r"claim models in namespace models is ReadWriteOnce.* 2 nodes"):
+        require(api, "models")
+    with pytest.raises(Missing, match="no claim weights in namespace models; give install nfs"):
+        require(api, "weights")
+
+
+def test_what_one_has_no_right_to_see_is_not_held_against_the_claim(api):
+    api.forbidden |= {("list", NODE.plural), ("get", VOLUME.plural), ("list", EVENT.plural)}
+    require(api, "models")
+    assert volume_of(api, "models") is None
