@@ -6,7 +6,10 @@ from pathlib import Path
 
 from workflows.command import say
 
-VERBS = ("promote", "status", "history", "rollback", "allow", "refresh", "reconcile", "stop", "demo", "tour")
+VERBS = (
+    *("install", "promote", "status", "history", "rollback", "allow", "refresh", "reconcile", "uninstall"),
+    *("stop", "demo", "tour"),
+)
 
 
 def summary(verb: str) -> str:
