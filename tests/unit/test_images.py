@@ -1,57 +1,152 @@
+"""How the images are made, as far as it shows without making one."""
+
+import io
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+
 import pytest
 
-from steps.core.catalog import Entry, release
-from steps.core.images import Copy, check_registry, copies, rewritten
-from steps.core.manifest import File, build
-from steps.errors import BadInput
+from tests.cluster.kubernetes import archive, builder, images, vllm
+from tests.cluster.kubernetes.containerd import Containerd
+from workflows.checkout import CHECKOUT
 
-DIGEST = "sha256:" + "0" * 64
-
-
-@pytest.mark.parametrize(
-    ("image", "target"),
-    [
-        ("vllm/vllm-openai:v0.32.0", "registry.example/ai/vllm/vllm-openai:v0.32.0"),
-        (f"vllm/vllm-openai:v1@{DIGEST}", f"registry.example/ai/vllm/vllm-openai:v1@{DIGEST}"),
-        ("quay.example/team/vllm:v1", "registry.example/ai/team/vllm:v1"),
-        ("localhost/team/vllm:v1", "registry.example/ai/team/vllm:v1"),
-        ("localhost:5000/vllm:v1", "registry.example/ai/vllm:v1"),
-        ("python:3.11", "registry.example/ai/python:3.11"),
-        ("registry.example/ai/vllm:v1", "registry.example/ai/vllm:v1"),
-    ],
-)
-def test_an_image_keeps_its_repository_tag_and_digest_below_the_registry(image, target):
-    assert rewritten(image, "registry.example/ai") == target
+DOCKERFILES = [CHECKOUT / "images" / f"{name}.Dockerfile" for name in ("transfer", "cluster")]
+FILLING_CTR = """#!/bin/sh
+echo "$@" >> {log}
+case "$*" in *"snapshots rm"*) exit 1;; *--mounts*) echo '[{{"Options": ["index=off", "upperdir={upper}"]}}]';; esac
+"""
 
 
-def test_without_a_registry_an_image_stays_as_it_is():
-    assert rewritten("quay.example/team/vllm:v1", "") == "quay.example/team/vllm:v1"
+def program(path: Path, text: str) -> Path:
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
 
 
-def test_what_to_copy_is_listed_once_and_in_order_without_what_is_there():
-    images = ["b/b:1", "a/a:1", "b/b:1", "registry.example/c:1"]
-    listed = copies(images, "registry.example")
-    assert listed == (Copy("a/a:1", "registry.example/a/a:1"), Copy("b/b:1", "registry.example/b/b:1"))
+def make(tmp_path, *told):
+    fake = program(tmp_path / "builder", '#!/bin/sh\nprintf "%s\\n" "$@" "--"\n')
+    argv = ["make", "--no-print-directory", "images", f"BUILDER={fake}", *told]
+    return subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=False)
 
 
-def test_two_images_that_would_become_one_are_refused():
-    with pytest.raises(BadInput, match=r"a\.example/vllm:1 and b\.example/vllm:1 would both become r\.example/vllm:1"):
-        copies(["a.example/vllm:1", "b.example/vllm:1"], "r.example")
+def test_make_images_builds_both_from_one_base(tmp_path):
+    said = make(tmp_path, "BASE=example/python:1", "VERSION=1.2", "BUILD_FLAGS=--network=host").stdout
+    for name in ("transfer", "cluster"):
+        assert f"images/{name}.Dockerfile\n--tag\nvllm-promote/{name}:1.2\n.\n--\n" in said
+    assert said.count("--network=host\n--build-arg\nBASE=example/python:1\n--build-arg\nVERSION=1.2\n") == 2
 
 
-@pytest.mark.parametrize("text", ["https://registry.example", "registry.example/", "registry.example/UP", "a b", "/x"])
-def test_what_is_no_registry_is_refused(text):
-    with pytest.raises(BadInput, match="is no registry; write HOST/PATH"):
-        check_registry(text)
+def test_make_images_leaves_the_base_to_the_dockerfiles_unless_told(tmp_path):
+    said = make(tmp_path, "IMAGES=transfer").stdout
+    assert "BASE=" not in said
+    assert "vllm-promote/cluster" not in said
 
 
-@pytest.mark.parametrize("text", ["", "registry.example", "registry.example:5000/team/ai", "10.0.0.1:5000"])
-def test_a_registry_is_a_host_with_or_without_a_path(text):
-    assert check_registry(text) == text
+def test_make_images_says_what_to_do_where_nothing_builds(tmp_path):
+    done = make(tmp_path, "BUILDER=")
+    assert done.returncode != 0
+    assert "docker, podman or buildah is needed and none answers; install one" in done.stderr
 
 
-@pytest.mark.parametrize("image", [None, "vllm/vllm-openai:v0.32.0"])
-def test_a_release_names_the_image_that_really_runs(image):
-    manifest = build("org/tiny", "a" * 40, (File("model.safetensors", 1, "0" * 64),))
-    made = release(Entry(model="org/tiny", image=image), "chat", manifest, "cuda", "registry.example/ai")
-    assert made.serving.image == "registry.example/ai/vllm/vllm-openai:v0.32.0"
+def test_make_images_ends_with_the_first_that_cannot_be_built(tmp_path):
+    broken = program(tmp_path / "broken", "#!/bin/sh\necho tried >&2; exit 3\n")
+    done = make(tmp_path, f"BUILDER={broken}")
+    assert done.returncode != 0
+    assert done.stderr.count("tried") == 1
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.stem)
+def test_an_image_runs_as_nobody_in_particular_and_installs_what_is_locked(dockerfile):
+    text = dockerfile.read_text()
+    assert "USER 1000:1000" in text
+    assert "--no-deps --require-hashes" in text
+    assert "invalidation-mode=unchecked-hash" in text
+    (lock,) = [word for word in text.split() if word.startswith("images/requirements-")]
+    assert (CHECKOUT / lock).is_file()
+
+
+def test_the_two_dockerfiles_differ_in_what_the_images_are_and_in_one_package():
+    transfer, cluster = (set(path.read_text().splitlines()) for path in DOCKERFILES)
+    assert len(transfer ^ cluster) <= 12
+
+
+def test_nothing_but_steps_and_locks_goes_to_the_builder():
+    rules = [line for line in (CHECKOUT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    assert rules == ["*", "!images/requirements-*.txt", "!steps", "**/__pycache__"]
+
+
+def test_an_image_is_made_anew_when_what_it_is_made_of_changes():
+    transfer, cluster, *_ = images.ALL
+    assert transfer.key() != cluster.key()
+    assert transfer.key() == transfer.key()
+    assert {path.name for path in transfer.made_of} == {"steps", "transfer.Dockerfile", "requirements-transfer.txt"}
+
+
+def test_what_python_leaves_beside_its_sources_is_not_part_of_an_image(tmp_path):
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "a.pyc").touch()
+    (tmp_path / "a.py").touch()
+    assert images._files(tmp_path) == [tmp_path / "a.py"]
+    assert images._files(tmp_path / "a.py") == [tmp_path / "a.py"]
+
+
+def test_of_an_images_archives_the_latest_is_kept(tmp_path):
+    for name in ("image-a-1", "image-a-2", "image-b-1"):
+        (tmp_path / name).mkdir()
+    images._forget_others(tmp_path / "image-a-2", "image-a-*")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["image-a-2", "image-b-1"]
+
+
+def test_a_packed_directory_is_the_same_whoever_packs_it(tmp_path):
+    roots = [tmp_path / "one", tmp_path / "two"]
+    for root in roots:
+        (root / "bin").mkdir(parents=True)
+        program(root / "bin" / "pause", "x")
+    os.utime(roots[1] / "bin" / "pause", (0, 0))
+    one, two = (archive.pack("pause:1", root, ["/bin/pause"]) for root in roots)
+    assert one == two
+
+
+def test_a_packed_directory_is_an_image_of_one_layer(tmp_path):
+    program(tmp_path / "pause", "x")
+    packed = archive.pack("pause:1", tmp_path, ["/pause"])
+    with tarfile.open(fileobj=io.BytesIO(packed)) as tar, tarfile.open(fileobj=tar.extractfile("layer.tar")) as layer:
+        (entry,) = layer.getmembers()
+    assert (entry.name, entry.uid, entry.mode) == ("pause", 0, 0o755)
+    (tmp_path / "image.tar").write_bytes(packed)
+    (diff_id,) = vllm.diff_ids(tmp_path / "image.tar")
+    assert vllm.chains([diff_id]) == [diff_id]
+
+
+def test_a_layer_is_called_by_all_that_is_below_it():
+    """The numbers are those that containerd 1.6 gave to an image of two layers."""
+    below = "sha256:cd08cf414848e24001da0a905cfcc40524baa433dc09d6797ab6fbc78888cc5e"
+    above = "sha256:cfb8c9f020c2322c6a3c13de0152dc13b00021b33927dd6c5e6f211baa408fee"
+    both = "sha256:610eaaa281ae32f260fac3e25e40aaafc9c236fe36d39b066eebd027633e3846"
+    assert vllm.chains([below, above]) == [below, both]
+
+
+def test_a_layer_is_filled_without_copying_its_files(tmp_path, monkeypatch):
+    tree, upper, log = tmp_path / "tree", tmp_path / "upper", tmp_path / "log"
+    (tree / "opt").mkdir(parents=True)
+    (tree / "opt" / "torch").write_text("5 GB")
+    (tree / "opt" / "link").symlink_to("torch")
+    upper.mkdir()
+    program(tmp_path / "ctr", FILLING_CTR.format(log=log, upper=upper))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.defpath}")
+    Containerd(tmp_path / "socket").fill("sha256:chain", "sha256:parent", tree)
+    assert (upper / "opt" / "torch").samefile(tree / "opt" / "torch")
+    assert (upper / "opt" / "link").readlink() == Path("torch")
+    asked = [line.partition("snapshots ")[2] for line in log.read_text().splitlines()]
+    assert asked[1:] == [
+        "prepare --mounts vllm-promote-filling sha256:parent",
+        "commit sha256:chain vllm-promote-filling",
+    ]
+
+
+def test_pip_asks_within_a_build_where_it_asks_outside():
+    listed = ":env:.index-url='https://mine/simple'\nglobal.index-url='https://other/simple'\nglobal.cert='/a'\n"
+    assert builder.pip_configuration(listed) == "[global]\nindex-url = https://mine/simple\n"
+    assert builder.pip_configuration("") == "[global]\n"

@@ -1,7 +1,5 @@
 """One node with its control plane, as plain processes: up, down, and what may happen to them in between."""
 
-import contextlib
-import os
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,7 +8,7 @@ from pathlib import Path
 from steps.clients.local import daemon
 from steps.clients.local.daemon import Daemon
 from steps.errors import Transient
-from tests.cluster.kubernetes import admin, archive, certificates, configuration, network, shell
+from tests.cluster.kubernetes import admin, archive, certificates, cgroups, configuration, network, shell
 from tests.cluster.kubernetes.components import Component, first, second
 from tests.cluster.kubernetes.containerd import Containerd
 from tests.cluster.kubernetes.layout import PAUSE, Layout
@@ -18,7 +16,7 @@ from tests.cluster.kubernetes.wait import until
 
 GRACE_SECONDS = 5.0
 """The API server would take a minute for the watches that are open."""
-DATA = ("pki", "etc", "etcd", "containerd", "containerd-opt", "kubelet", "podlogs", "processes", "volumes")
+DATA = ("pki", "etc", "etcd", "containerd", "containerd-opt", "kubelet", "podlogs", "processes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +39,7 @@ class Cluster:
         self.layout.run.mkdir(parents=True, exist_ok=True)
         certificates.ensure(self.layout)
         configuration.write(configuration.files(self.layout))
+        cgroups.make(self.layout.name)
         network.make(self.layout)
         network.enter(self.layout)
         network.build_bridge()
@@ -63,7 +62,7 @@ class Cluster:
             shell.run("umount", "--lazy", point)
         network.clear(self.layout)
         shutil.rmtree(self.layout.run, ignore_errors=True)
-        _remove_cgroups()
+        cgroups.remove(self.layout.name)
 
     def wipe(self) -> None:
         """After ``down``: as if it had never been up."""
@@ -127,12 +126,3 @@ def _mounts_below(directory: Path) -> list[str]:
     """The innermost first."""
     points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
     return sorted((point for point in points if point.startswith(f"{directory}/")), key=len, reverse=True)
-
-
-def _remove_cgroups() -> None:
-    """The kubelet leaves its own; a directory in there is empty when no process is in it."""
-    hierarchies = Path("/sys/fs/cgroup")
-    for root in (*hierarchies.glob("kubepods"), *hierarchies.glob("*/kubepods")):
-        for directory in [path for path, *_ in os.walk(root, topdown=False)]:
-            with contextlib.suppress(OSError):
-                Path(directory).rmdir()

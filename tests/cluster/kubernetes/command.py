@@ -87,7 +87,7 @@ def _images(layout: Layout, _asked: argparse.Namespace) -> None:
 def _up(layout: Layout, _asked: argparse.Namespace) -> None:
     begun = time.monotonic()
     Cluster(layout, programs.built(os.environ)).up()
-    say(f"up after {time.monotonic() - begun:.1f} s, in the network namespace {layout.netns}")
+    say(f"up after {time.monotonic() - begun:.1f} s, in the network namespace {layout.name}")
 
 
 def _down(layout: Layout, asked: argparse.Namespace) -> None:
@@ -110,7 +110,7 @@ def _resource(layout: Layout, asked: argparse.Namespace) -> None:
     wanted = counts(asked.counts)
     network.enter(layout)
     admin.advertise(layout, wanted)
-    until("the node advertises it", lambda: admin.advertised(layout, wanted), meanwhile=lambda: None)
+    until("the node advertises it", lambda: admin.advertised(layout, wanted))
 
 
 def _restart(layout: Layout, asked: argparse.Namespace) -> None:

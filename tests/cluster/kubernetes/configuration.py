@@ -87,6 +87,7 @@ def kubelet(layout: Layout) -> Json:
         "tlsCertFile": f"{layout.pki}/kubelet-serving.crt",
         "tlsPrivateKeyFile": f"{layout.pki}/kubelet-serving.key",
         "cgroupDriver": "cgroupfs",  # no systemd is asked
+        "cgroupRoot": f"/{layout.name}",  # in another kubelet's, it would end what it does not know
         "failCgroupV1": False,
         "failSwapOn": False,
         "containerRuntimeEndpoint": f"unix://{layout.socket}",

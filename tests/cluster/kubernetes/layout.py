@@ -33,8 +33,8 @@ class Layout:
     state: Path
 
     @property
-    def netns(self) -> str:
-        """Its network namespace, as `ip netns` knows it: one for each state."""
+    def name(self) -> str:
+        """Of its network namespace and of its cgroup: one for each state."""
         return f"lc-{self.state.name.strip('.')}-{hashlib.sha256(str(self.state).encode()).hexdigest()[:6]}"
 
     @property
@@ -57,11 +57,6 @@ class Layout:
     def socket(self) -> Path:
         """Containerd's."""
         return self.run / "containerd.sock"
-
-    @property
-    def models(self) -> Path:
-        """What a hostPath PersistentVolume of models is made of."""
-        return self.state / "volumes" / "models"
 
     def kubeconfig(self, user: str = "admin") -> Path:
         return self.state / f"{user}.kubeconfig"

@@ -18,19 +18,19 @@ SWITCHES = ("net/ipv4/ip_forward", "net/bridge/bridge-nf-call-iptables")
 
 
 def exists(layout: Layout) -> bool:
-    return (NAMES / layout.netns).exists()
+    return (NAMES / layout.name).exists()
 
 
 def make(layout: Layout) -> None:
     if not exists(layout):
-        run("ip", "netns", "add", layout.netns)
+        run("ip", "netns", "add", layout.name)
 
 
 def enter(layout: Layout) -> None:
     """Move this program's network, and so that of all it starts from now on. Raises Missing before ``up``."""
     if not exists(layout):
         raise Missing(f"no cluster has been started in {layout.state}; run: python -m tests.cluster.kubernetes up")
-    with (NAMES / layout.netns).open() as file:
+    with (NAMES / layout.name).open() as file:
         if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), CLONE_NEWNET):
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code), file.name)
@@ -52,7 +52,7 @@ def build_bridge() -> None:
 def clear(layout: Layout) -> None:
     """Take the bridge and kube-proxy's rules away; whoever runs inside keeps a namespace with nothing in it."""
     if exists(layout):
-        inside = ("nsenter", f"--net={NAMES / layout.netns}")
+        inside = ("nsenter", f"--net={NAMES / layout.name}")
         tried(*inside, "ip", "link", "delete", BRIDGE)
         empty = "".join(f"*{table}\nCOMMIT\n" for table in ("nat", "filter", "mangle"))
         run(*inside, "iptables-restore", stdin=empty)
@@ -60,7 +60,7 @@ def clear(layout: Layout) -> None:
 
 def delete(layout: Layout) -> None:
     if exists(layout):
-        run("ip", "netns", "delete", layout.netns)
+        run("ip", "netns", "delete", layout.name)
     if NAMES.is_dir() and not any(NAMES.iterdir()):
         tried("umount", NAMES)  # `ip netns add` mounts the directory on itself
 

@@ -11,7 +11,7 @@ from steps.errors import Missing
 from tests.cluster.kubernetes.shell import run, say
 from workflows.local.demo import cache
 
-SOURCES = Path(__file__).with_name("programs")
+SOURCES = Path(__file__).with_name("go")
 VERSION = {"gitVersion": "v1.34.4", "gitMajor": "1", "gitMinor": "34", "gitTreeState": "clean"}
 """What the API server says it is; go.mod says the same."""
 

@@ -9,7 +9,9 @@ SECONDS = 120.0
 EVERY_SECONDS = 0.2
 
 
-def until(what: str, holds: Callable[[], bool], *, meanwhile: Callable[[], None], seconds: float = SECONDS) -> None:
+def until(
+    what: str, holds: Callable[[], bool], *, meanwhile: Callable[[], object] = lambda: None, seconds: float = SECONDS
+) -> None:
     """Return once it holds; that it cannot be asked yet is no failure. Raises Transient, or what ``meanwhile`` does."""
     deadline = time.monotonic() + seconds
     while True:
