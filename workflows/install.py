@@ -1,18 +1,21 @@
 """Install into a cluster, or upgrade: python -m workflows.install."""
 
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from steps.errors import Conflict, Refused
+from steps.errors import Conflict
 from workflows import command
+from workflows.cluster import session
+from workflows.cluster.session import Consent
 
 if TYPE_CHECKING:  # as in promote: --help answers at once
+    from steps.clients.kube.api import Api, Json
     from steps.clients.kube.cluster import Cluster
-    from workflows.cluster.plan import Change
     from workflows.config import Config
 
 Asked = str | None
@@ -51,7 +54,7 @@ def install(  # noqa: PLR0913  # typer makes an option of each
         settings = config.load(local=False, flags={**flags, "claim": claim, "registry": registry})
     if output is not None:
         return _write(settings, output)
-    return _install(settings, dry_run=dry_run, yes=yes, take_over=take_over)
+    return _install(settings, Consent(dry_run=dry_run, yes=yes, take_over=take_over))
 
 
 def _write(config: "Config", directory: Path) -> int:
@@ -67,27 +70,16 @@ def _write(config: "Config", directory: Path) -> int:
     return 0
 
 
-def _install(config: "Config", *, dry_run: bool, yes: bool, take_over: bool) -> int:
-    from workflows.cluster import given, objects, session, todo
-    from workflows.cluster import plan as plans
+def _install(config: "Config", consent: Consent) -> int:
+    from workflows.cluster import objects
 
     with command.usage():
-        wanted, catalog = objects.objects(config), given.parsed_catalog(config)
+        wanted = objects.objects(config)
     api = session.connect(config)
     with session.reaching():
         _require_argo(api)
-        plan = plans.look(api, wanted)
-    changes = _show(config, api, plan, take_over=take_over)
-    if changes and dry_run:
-        command.say("\nThis was a dry run: nothing was changed.")
-    elif changes:
-        _agree(config, yes=yes)
-        plans.carry_out(api, plan, take_over=take_over)
-        command.say("\nDone.")
-        todo.settled(api, config)
-    if left := todo.todo(api, config, catalog):
-        command.say(f"\nLeft to you:\n{left}")
-    return 0
+    command.say(f"Namespace {config.namespace} at {api.server}\n")
+    return upgrade(api, config, wanted, consent)
 
 
 def _require_argo(api: "Cluster") -> None:
@@ -98,22 +90,29 @@ def _require_argo(api: "Cluster") -> None:
         argo.require_definitions(api)
 
 
-def _show(config: "Config", api: "Cluster", plan: tuple["Change", ...], *, take_over: bool) -> bool:
-    """Whether anything is to be changed. Raises Conflict where somebody else minds."""
-    from workflows.cluster import shown
+def upgrade(api: "Api", config: "Config", wanted: Iterable["Json"], consent: Consent) -> int:
+    """From whatever is there to ``wanted``. Raises Conflict where somebody else minds, Refused where nobody agrees."""
+    from steps.clients.kube.api import CLAIM
+    from workflows.cluster import given, shown, todo
+    from workflows.cluster import plan as plans
 
-    command.say(f"Namespace {config.namespace} at {api.server}\n")
+    with session.reaching():
+        plan = plans.look(api, wanted)
     command.say(shown.text(plan))
-    if not take_over and (minded := tuple(shown.conflicts(plan))):
+    if not consent.take_over and (minded := tuple(shown.conflicts(plan))):
         raise Conflict(f"{'; '.join(minded)}; to make what they manage ours, add --take-over")
-    return any(change.action != "keep" for change in plan)
-
-
-def _agree(config: "Config", *, yes: bool) -> None:
-    from workflows.cluster import session
-
-    if not session.agreed(f"\nApply this to namespace {config.namespace}?", yes=yes):
-        raise Refused("not agreed to, so nothing was changed; where nobody can be asked, add --yes")
+    changes = any(change.action != "keep" for change in plan)
+    if changes and consent.dry_run:
+        command.say("\nThis was a dry run: nothing was changed.")
+    elif changes:
+        session.require_agreement(f"Apply this to namespace {config.namespace}?", consent)
+        plans.carry_out(api, plan, take_over=consent.take_over)
+        command.say("\nDone.")
+        if any(change.kind is CLAIM and change.action == "create" for change in plan):
+            todo.settled(api, config)
+    if left := todo.todo(api, config, given.parsed_catalog(config)):
+        command.say(f"\nLeft to you:\n{left}")
+    return 0
 
 
 def main() -> int:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from steps.errors import Refused
 from workflows import command
+from workflows.cluster import session
+from workflows.cluster.session import Consent
 
 if TYPE_CHECKING:
     from steps.clients.kube.api import Api
@@ -27,24 +28,28 @@ def uninstall(
 
     with command.usage():
         settings = config.load(local=False, flags={"namespace": namespace})
-    return _uninstall(settings, dry_run=dry_run, yes=yes)
+    return _uninstall(settings, Consent(dry_run=dry_run, yes=yes))
 
 
-def _uninstall(config: "Config", *, dry_run: bool, yes: bool) -> int:
-    from workflows.cluster import plan as plans
-    from workflows.cluster import removal, session, shown
-
+def _uninstall(config: "Config", consent: Consent) -> int:
     api = session.connect(config)
+    command.say(f"Namespace {config.namespace} at {api.server}\n")
+    return remove(api, config, consent)
+
+
+def remove(api: "Api", config: "Config", consent: Consent) -> int:
+    """Raises Conflict while a run is at work, Refused where nobody agrees."""
+    from workflows.cluster import plan as plans
+    from workflows.cluster import removal, shown
+
     with session.reaching():
         removal.require_rest(api)
         plan = removal.plan(api, config)
-    command.say(f"Namespace {config.namespace} at {api.server}\n")
     command.say(shown.text(plan) if plan else "Nothing is installed.")
-    if plan and dry_run:
+    if plan and consent.dry_run:
         command.say("\nThis was a dry run: nothing was removed.")
     elif plan:
-        if not session.agreed(f"\nRemove this from namespace {config.namespace}?", yes=yes):
-            raise Refused("not agreed to, so nothing was removed; where nobody can be asked, add --yes")
+        session.require_agreement(f"Remove this from namespace {config.namespace}?", consent)
         plans.carry_out(api, plan, take_over=False)
         command.say("\nDone.")
     _tell_what_stays(api, config)

@@ -3,16 +3,26 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import typer
 
-from steps.errors import Missing, Transient
+from steps.errors import Missing, Refused, Transient
 from workflows.command import NotSubmitted
-from workflows.config import Config
 
 if TYPE_CHECKING:
     from steps.clients.kube.cluster import Cluster
+    from workflows.config import Config
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Consent:
+    """What a person has said beforehand, by flags."""
+
+    dry_run: bool
+    yes: bool
+    take_over: bool = False
 
 
 @contextmanager
@@ -24,7 +34,7 @@ def reaching() -> Iterator[None]:
         raise NotSubmitted(f"the cluster cannot be reached, nothing was changed: {err}") from err
 
 
-def connect(config: Config) -> "Cluster":
+def connect(config: "Config") -> "Cluster":
     """Raises NotSubmitted where no cluster is known."""
     from steps.clients.kube import cluster
 
@@ -34,6 +44,7 @@ def connect(config: Config) -> "Cluster":
         raise NotSubmitted(str(err)) from err
 
 
-def agreed(question: str, *, yes: bool) -> bool:
-    """By flag or by word. Where nobody can answer the answer is no."""
-    return yes or (sys.stdin.isatty() and typer.confirm(question))
+def require_agreement(question: str, consent: Consent) -> None:
+    """By flag or by word. Raises Refused; where nobody can be asked the answer is no."""
+    if not consent.yes and not (sys.stdin.isatty() and typer.confirm(f"\n{question}")):
+        raise Refused("not agreed to, so nothing was changed; where nobody can be asked, add --yes")
