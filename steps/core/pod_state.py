@@ -148,8 +148,8 @@ def _unscheduled(message: str, neighbours: Sequence[Json]) -> str:
     """Which resource is short, and who has it: as far as we may see, which is our own namespace."""
     short = dict.fromkeys(_SHORT.findall(message))
     held = {resource: ", ".join(holders(neighbours, resource)) for resource in short}
-    who = "; ".join(f"{resource} is held by {names}" for resource, names in held.items() if names)
-    return _with("no node takes it", message) + (f"; {who}" if who else "")
+    who = (f"{resource} is held by {names or 'nobody in this namespace'}" for resource, names in held.items())
+    return "; ".join((_with("no node takes it", message), *who))
 
 
 def _exit(pod: Json, end: Json) -> str:

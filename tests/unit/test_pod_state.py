@@ -78,7 +78,11 @@ def test_what_will_not_pass_is_a_failure(pod, said):
 @pytest.mark.parametrize(
     ("pod", "said"),
     [
-        (a_pod(scheduled=("False", NO_GPU)), f"no node takes it: {NO_GPU}"),
+        (
+            a_pod(scheduled=("False", NO_GPU)),
+            f"no node takes it: {NO_GPU}; nvidia.com/gpu is held by nobody in this namespace",
+        ),
+        (a_pod(scheduled=("False", "0/1 nodes are available.")), "no node takes it: 0/1 nodes are available."),
         (
             a_pod(waits("ErrImagePull", "connection refused")),
             "its image registry/vllm:1 could not be pulled, which is tried again: connection refused",

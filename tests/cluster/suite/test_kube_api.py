@@ -14,7 +14,7 @@ from tests.contract.test_kube_api import *  # noqa: F403  # the same tests, over
 from tests.contract.test_kube_api import NAME, a_map
 
 
-@pytest.fixture
+@pytest.fixture  # type: ignore[no-redef]  # another one is the point
 def api(node):
     name = f"lab-api-{secrets.token_hex(3)}"
     api = node.api(name)

@@ -1,11 +1,93 @@
-"""The contract of serving, kept by the adapter of a real cluster."""
+"""The contract of serving, kept by the adapter of a real cluster; and what it says of what keeps a pod there."""
+
+import json
+import time
+from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
+from steps.clients.kube.api import Kind
+from steps.clients.kube.serving import Where
 from tests.cluster.suite.serving_bench import ClusterBench
 from tests.contract.test_serving import *  # noqa: F403  # the same tests, over another bench
+from tests.contract.test_serving import OWNER
+
+QUOTA = Kind("", "v1", "resourcequotas", "ResourceQuota")
+DEVICE = "vllm-promote.test/bench"
+SECONDS = 15.0
+"""Within which a person knows what is wrong."""
+
+
+@pytest.fixture  # type: ignore[no-redef]  # another one is the point
+def bench(estate):
+    return ClusterBench(estate)
 
 
 @pytest.fixture
-def bench(estate):
-    return ClusterBench(estate)
+def started(bench):
+    """Have a changed release started; returns what its pods wait for, or why they failed, once that is ``like``."""
+    bench.own()
+
+    def start(like, replicas=1, seconds=SECONDS, **serving_fields):
+        made = bench.release(1)
+        release = replace(made, serving=replace(made.serving, **serving_fields))
+        bench.serving.ensure(release, replicas, OWNER)
+        return heard(bench.serving, release, like, seconds)
+
+    return start
+
+
+def heard(serving, release, like, seconds):
+    deadline, said = time.monotonic() + seconds, []
+    while time.monotonic() < deadline:
+        said = [text for p in serving.pods(release.release_id) for text in (p.waiting, p.failure) if text]
+        if found := [text for text in said if like in text]:
+            return found[0]
+        time.sleep(0.2)
+    return pytest.fail(f"nothing like {like!r} was said, but {said}")
+
+
+@contextmanager
+def quota(api, **hard):
+    api.create(QUOTA, {**QUOTA.header, "metadata": {"name": "tight"}, "spec": {"hard": hard}})
+    try:
+        yield
+    finally:
+        api.delete(QUOTA, "tight")
+
+
+def test_who_holds_what_is_short_is_told_to_who_wants_it(node, bench, started):
+    wanted = {"limits": {DEVICE: "1"}}
+    with node.having(DEVICE, 1):
+        said = started("is held by", replicas=2, pod=json.dumps({"resources": wanted}))
+    assert f"no node takes it: 0/1 nodes are available: 1 Insufficient {DEVICE}" in said
+    assert f"{DEVICE} is held by {bench.deployment}-" in said
+
+
+def test_an_image_that_there_is_not_is_final(bench, started):
+    said = started("cannot be pulled", image="vllm-promote-test/absent:1", seconds=30)
+    assert said.startswith("its image vllm-promote-test/absent:1 cannot be pulled: ")
+
+
+def test_a_secret_that_there_is_not_is_named(bench, started):
+    variable = {"name": "PROXY", "valueFrom": {"secretKeyRef": {"name": "absent", "key": "k"}}}
+    said = started("its container cannot be made", pod=json.dumps({"env": [variable]}))
+    assert said.endswith('secret "absent" not found')
+
+
+def test_a_claim_that_there_is_not_is_named(bench, started):
+    bench.serving = replace(bench.serving, where=Where(claim="absent", volume="/models"))
+    assert "no node takes it" in started('persistentvolumeclaim "absent" not found')
+
+
+def test_a_quota_that_is_used_up_is_told_though_there_is_no_pod(estate, bench, started):
+    with quota(estate.api, **{"requests.nvidia.com/gpu": "0"}):
+        said = started("exceeded quota: tight", device="cuda", gpus=1)
+        assert said.startswith("the cluster refuses to make its pod")
+        assert bench.serving.releases()
+
+
+def test_a_server_that_wants_more_memory_than_it_may_have_says_so(bench, started):
+    said = started("OOMKilled", seconds=60, pod=json.dumps({"resources": {"limits": {"memory": "8Mi"}}}))
+    assert "its limit is 8Mi" in said
