@@ -42,7 +42,7 @@ fault-test: $(VENV)/.dev ## the long rows of the tables of faults
 # On a cluster that is there: where it is and what is looked at is said by KUBECONFIG and VLLM_PROMOTE_NAMESPACE, as for
 # the commands. Each test waits for a controller.
 ARGO_RUNS ?= 4
-ARGO_PYTEST = $(RUN) -m pytest tests/cluster/argo --timeout=1200 --numprocesses=$(ARGO_RUNS) --dist=worksteal
+ARGO_PYTEST = $(RUN) -m pytest tests/cluster/argo --timeout=1200 --numprocesses=$(ARGO_RUNS) --dist=loadgroup
 
 .PHONY: argo-test
 argo-test: $(VENV)/.dev kubeconfig ## the workflows on a real Argo v4: KUBECONFIG=... make argo-test
@@ -82,19 +82,16 @@ images: ## build vllm-promote/{transfer,cluster}:dev; BUILDER=docker|podman|buil
 
 # A real Kubernetes on this machine, in a network namespace; root, on Debian. Its data lie in the project's cache.
 ON_CLUSTER := $(RUN) -m tests.cluster.kubernetes
+START := for step in prepare build up images; do $(ON_CLUSTER) $$step || exit; done
 
 .PHONY: cluster
 cluster: $(VENV)/.dev ## build and start a Kubernetes of one node, with our images on it (first time: minutes)
-	@$(ON_CLUSTER) prepare
-	@$(ON_CLUSTER) build
-	@$(ON_CLUSTER) up
-	@$(ON_CLUSTER) images
+	@$(START)
 
 .PHONY: cluster-test
-cluster-test: cluster-down ## the suite on that Kubernetes, from nothing; then it is gone
-	@$(MAKE) --no-print-directory cluster
-	@$(ON_CLUSTER) exec -- $(RUN) -m pytest tests/cluster/suite; code=$$?; \
-		$(ON_CLUSTER) down --wipe && exit $$code
+cluster-test: cluster-down ## the suite on that Kubernetes, from nothing; then it is gone (its logs stay if that failed)
+	@trap '$(ON_CLUSTER) down' EXIT; $(START); \
+		$(ON_CLUSTER) exec -- $(RUN) -m pytest tests/cluster/suite && $(ON_CLUSTER) down --wipe
 
 .PHONY: cluster-down
 cluster-down: $(VENV)/.dev ## end that Kubernetes and remove its data
