@@ -97,6 +97,12 @@ def check_allowed(deployment: str, record: Record, release_id: str) -> None:
         )
 
 
+def check_start(record: Record, release_id: str) -> None:
+    """Raises Conflict for a candidate that is on its way back, which a step of the same run may not have heard of."""
+    if record.phase == "rolling-back" and release_id == record.candidate:
+        raise Conflict(f"release {release_id} is being rolled back, so it is not started; run again when that is over")
+
+
 def check_pointer(deployment: str, record: Record, target: str | None) -> None:
     """Raises Conflict where clients are sent elsewhere than the record says; our own writes move both at once."""
     if target != record.live:

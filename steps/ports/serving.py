@@ -60,6 +60,7 @@ class Serving(Protocol):
     def ensure(self, release: Release, replicas: int, owner: str) -> None:
         """Have so many replicas of it run; returns at once. Raises Conflict unless the record shows this owner.
 
+        Also for the candidate of a rollback: a step of the same run may still be about to start it.
         What runs already is left alone; a replica that has ended is started again.
         """
         ...

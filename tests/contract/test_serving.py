@@ -347,6 +347,21 @@ def test_whoever_does_not_own_the_record_can_change_nothing(bench, serving, owne
     assert serving.releases() == (release.release_id,)
 
 
+def test_what_is_being_rolled_back_is_started_by_no_step_of_the_same_run(bench, serving):
+    bench.own()
+    candidate, live = bench.release(1), bench.release(2)
+    serving.ensure(candidate, 1, OWNER)
+    held = serving.read()
+    record = Record(phase="rolling-back", owner=OWNER, candidate=candidate.release_id, live=live.release_id)
+    serving.swap(held, record)
+    serving.stop(candidate.release_id, OWNER)
+    with pytest.raises(Conflict, match="is being rolled back"):
+        serving.ensure(candidate, 1, OWNER)
+    assert serving.pods(candidate.release_id) == ()
+    serving.ensure(live, 1, OWNER)
+    bench.ready(live)
+
+
 def test_an_owner_is_alive_while_its_run_is(bench, serving):
     owner = bench.live()
     assert serving.owner_alive(owner)

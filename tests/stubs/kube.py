@@ -303,7 +303,7 @@ def _matches(body: Json, selector: str, look: Callable[[Json, str], Any]) -> boo
 def _holds(body: Json, term: str, look: Callable[[Json, str], Any]) -> bool:
     if "!=" in term:
         key, _, value = term.partition("!=")
-        return str(look(body, key)) != value
+        return str(look(body, key) or "") != value
     key, equals, value = term.partition("=")
     return str(look(body, key)) == value if equals else look(body, key) is not None
 

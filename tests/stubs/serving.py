@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
 
+from steps.core import rollout
 from steps.core.record import Record
 from steps.core.release import Release
 from steps.errors import Conflict, StepError
@@ -74,6 +75,7 @@ class FakeServing:
         self.disturb("before:ensure")
         with self._lock:
             self._fence(owner)
+            rollout.check_start(self.held.record, release.release_id)
             self.calls.append(("ensure", release.release_id))
             self._specs[release.release_id] = release
             self._wanted[release.release_id] = replicas

@@ -145,7 +145,7 @@ class Cluster:
             try:
                 yield answer
             finally:
-                answer.release_conn()
+                answer.close()  # what was read to its end has given its connection back by now
         except urllib3.exceptions.HTTPError as err:
             raise errors.unreachable(request.call, err, self.client.configuration.host) from err
 

@@ -2,16 +2,17 @@
 
 from steps.clients.kube.api import POD, WORKFLOW, Api, Json
 from steps.clients.kube.errors import UnknownKind
-from steps.core import pod_state
 
 UNFINISHED = "workflows.argoproj.io/completed!=true"
 """Selector: Argo labels a Workflow when it has ended, by itself or stopped."""
+RUNNING = "status.phase!=Succeeded,status.phase!=Failed"
+"""Selector: pods that have not ended, those that have not begun among them."""
 
 
 def alive(api: Api, owner: str) -> bool:
     """``owner`` is a uid. A stopped Workflow has ended before its pods do, which go on for as long as they like."""
     return any(w["metadata"]["uid"] == owner for w in _unfinished(api)) or any(
-        owner in _uids(pod) for pod in api.list(POD) if not pod_state.has_ended(pod)
+        owner in _uids(pod) for pod in api.list(POD, fields=RUNNING)
     )
 
 

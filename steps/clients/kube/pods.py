@@ -14,6 +14,8 @@ from steps.ports.serving import Pod
 
 REFUSED_SECONDS = 30.0
 """From when on the cluster's refusal to make a pod is final: a webhook may be away for a moment."""
+ON_NODES = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
+"""Selector of the pods that hold something."""
 ENDED_FOR_GOOD = 2
 """So many evicted pods, and none that serves, are no accident."""
 
@@ -50,7 +52,8 @@ class ReleasePods:
 
     def _pod(self, release_id: str, pod: Json) -> Pod:
         events = self._events(pod) if pod_state.is_prepared(pod) else ()
-        state = pod_state.state(pod, events, self.api.list(POD) if pod_state.is_unscheduled(pod) else ())
+        neighbours = self.api.list(POD, fields=ON_NODES) if pod_state.is_unscheduled(pod) else ()
+        state = pod_state.state(pod, events, neighbours)
         address = pod.get("status", {}).get("podIP")
         return Pod(
             uid=pod["metadata"]["uid"],

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from steps.clients.kube.api import DEPLOYMENT, FIELD_MANAGER, Api, Json
 from steps.clients.kube.record import ServiceRecord
-from steps.core import labels, workload
+from steps.core import labels, rollout, workload
 from steps.errors import Conflict, Transient
 from steps.ports.serving import Held
 
@@ -59,6 +59,8 @@ class Workloads:
             found, held = self.find(release_id), self._owned_by(owner)
             if found is None:
                 return None
+            if replicas:
+                rollout.check_start(held.record, release_id)
             _tell_of_changes(found)
             version = found["metadata"]["resourceVersion"]
             change = workload.change(replicas, annotations, owner, held.version, version)

@@ -20,6 +20,7 @@ from steps.clients.local.journal import LocalJournal
 from steps.clients.local.process import Servers, Wanted
 from steps.clients.local.record import RecordFile
 from steps.clients.local.replica import listening
+from steps.core import rollout
 from steps.core.names import check_deployment, check_run
 from steps.core.record import Record
 from steps.core.release import Release
@@ -77,6 +78,7 @@ class LocalServing:
         with self._alone():
             # The record stays locked until the servers run: whoever takes it over afterwards finds them.
             with self._owned_by(owner) as held:
+                rollout.check_start(held.record, release.release_id)
                 self.servers.want(wanted)
                 self.servers.start_missing(wanted)
             self.servers.end(release.release_id, beyond=replicas)
