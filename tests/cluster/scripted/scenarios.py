@@ -1,0 +1,110 @@
+"""The table: every way in which a run may go, as far as its engine has a say in it."""
+
+from collections.abc import Iterator
+from dataclasses import MISSING, fields
+from typing import Any
+
+from steps.contracts import CHECKSUM, DEPLOY, MIRROR, POPULATE, PREFLIGHT, PROMOTE, RESOLVE, SMOKE, Step
+from steps.core.account import ROLLBACK_TEMPLATE
+from tests.cluster.scripted.scenario import GOOD, KILLED, WAITS, Interruption, Part, Scenario, fails
+
+FLOW: tuple[Step[Any, Any], ...] = (RESOLVE, PREFLIGHT, MIRROR, POPULATE, CHECKSUM, DEPLOY, SMOKE, PROMOTE)
+CODES = {
+    "resolve": 10,
+    "preflight": 11,
+    "mirror": 12,
+    "populate": 15,
+    "checksum": 13,
+    "deploy": 16,
+    "smoke": 16,
+    "promote": 14,
+}
+"""How each step likes to fail."""
+LIVE = Part(outputs={"state": "live"})
+
+
+def scenarios() -> Iterator[Scenario]:
+    yield Scenario(name="good")
+    yield Scenario(name="live-already", script={"preflight": (LIVE,)})
+    yield Scenario(name="progress", script={"mirror": (Part(progress="3/5"),)})
+    yield from _failures()
+    yield from _attempts()
+    yield from _exit_handlers()
+    yield from _interruptions()
+    yield from _second_lives()
+    yield Scenario(name="back-by-hand", template=ROLLBACK_TEMPLATE)
+    yield Scenario(name="back-by-hand-smoke-fails", template=ROLLBACK_TEMPLATE, script={"smoke": (fails(16),)})
+
+
+def _failures() -> Iterator[Scenario]:
+    for step, code in CODES.items():
+        yield Scenario(name=f"{step}-fails", script={step: (fails(code),)})
+    yield Scenario(name="bug", script={"mirror": (fails(1),)})
+    yield Scenario(name="unknown-flag", script={"populate": (fails(2),)})
+    yield Scenario(name="without-a-word", script={"checksum": (Part(code=12),)})
+
+
+def _attempts() -> Iterator[Scenario]:
+    yield Scenario(name="each-transient-once", script={s.name: (fails(75), GOOD) for s in FLOW})
+    yield Scenario(name="each-killed-once", script={s.name: (KILLED, GOOD) for s in FLOW})
+    losing = {s.name: (Part(lost=lost), GOOD) for s in FLOW if (lost := _required_output(s))}
+    yield Scenario(name="each-output-lost-once", script=losing)
+    yield Scenario(name="output-not-required", script={"smoke": (Part(lost="proof"),)})
+    yield Scenario(name="resolve-transient-for-ever", script={"resolve": (fails(75),)})
+    yield Scenario(name="deploy-transient-for-ever", script={"deploy": (fails(75),)})
+    yield Scenario(name="smoke-killed-for-ever", script={"smoke": (KILLED,)})
+    yield Scenario(name="deploy-output-lost-for-ever", script={"deploy": (Part(lost="startup_seconds"),)})
+    yield Scenario(name="transient-then-final", script={"deploy": (fails(75), fails(16))})
+    yield Scenario(name="at-its-deadline", script={"mirror": (WAITS, GOOD)}, deadlines={"mirror": 20})
+    pod = Interruption("populate", "delete pod")
+    yield Scenario(name="pod-deleted", script={"populate": (WAITS, GOOD)}, interruption=pod)
+
+
+def _exit_handlers() -> Iterator[Scenario]:
+    yield Scenario(name="rollback-fails", script={"smoke": (fails(16),), "rollback": (fails(17),)})
+    yield Scenario(name="rollback-at-second-try", script={"smoke": (fails(16),), "rollback": (fails(75), GOOD)})
+    yield Scenario(name="rollback-transient-for-ever", script={"deploy": (fails(16),), "rollback": (fails(75),)})
+    yield Scenario(name="report-fails-a-good-run", script={"report": (fails(1),)})
+    yield Scenario(name="report-at-second-try", script={"report": (fails(75), GOOD)})
+
+
+def _interruptions() -> Iterator[Scenario]:
+    for step in FLOW:
+        for deed in ("Stop", "Terminate"):
+            name = f"{'stopped' if deed == 'Stop' else 'terminated'}-at-{step.name}"
+            yield Scenario(name=name, script={step.name: (WAITS,)}, interruption=Interruption(step.name, deed))
+    after = {"smoke": (fails(16),), "rollback": (Part(seconds=15.0),)}
+    yield Scenario(name="stopped-at-rollback", script=after, interruption=Interruption("rollback", "Stop"))
+    waiting = {"smoke": (fails(16),), "rollback": (WAITS,)}
+    yield Scenario(name="terminated-at-rollback", script=waiting, interruption=Interruption("rollback", "Terminate"))
+    unlucky = {"deploy": (WAITS,), "rollback": (fails(75), GOOD)}
+    stop = Interruption("deploy", "Stop")
+    yield Scenario(name="rollback-after-stop-gets-no-second-try", script=unlucky, interruption=stop)
+    yield Scenario(
+        name="stopped-and-deaf",
+        script={"mirror": (Part(seconds=25.0, deaf=True),)},
+        interruption=Interruption("mirror", "Stop"),
+    )
+
+
+def _second_lives() -> Iterator[Scenario]:
+    for step in ("resolve", "mirror", "deploy", "promote"):
+        yield Scenario(name=f"{step}-fails-then-retried", script={step: (fails(CODES[step]),)}, again={})
+    yield Scenario(
+        name="fails-again", script={"mirror": (fails(12),)}, again={"mirror": (fails(75), GOOD), "smoke": (fails(16),)}
+    )
+    yield Scenario(
+        name="rollback-failed-then-retried", script={"smoke": (fails(16),), "rollback": (fails(17),)}, again={}
+    )
+    for deed in ("Stop", "Terminate"):
+        name = f"{'stopped' if deed == 'Stop' else 'terminated'}-then-retried"
+        yield Scenario(name=name, script={"deploy": (WAITS,)}, interruption=Interruption("deploy", deed), again={})
+    yield Scenario(name="report-failed-then-retried", script={"report": (fails(1),)}, again={})
+
+
+def _required_output(step: Step[Any, Any]) -> str:
+    """Empty where it has none."""
+    return next((f.name for f in fields(step.outputs) if f.default is MISSING), "")
+
+
+TABLE = {scenario.name: scenario for scenario in scenarios()}
