@@ -182,8 +182,7 @@ def _phase(word: str) -> Phase:
 
 
 def main(inputs: ReportInputs, settings: Settings) -> ReportOutputs:
-    from steps.clients import serving
-    from steps.clients.local import journal
+    from steps.clients import journal, serving
     from steps.clients.local.reports import Reports
 
     def connect_store() -> Store:

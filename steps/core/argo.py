@@ -57,7 +57,7 @@ def run(workflow: Json) -> Run:
         started=_time(status.get("startedAt")) or _time(metadata["creationTimestamp"]) or 0.0,
         finished=_time(status.get("finishedAt")),
         message=argo_words.of_run(status),
-        nodes=tuple(_nodes(metadata["name"], stored, status)),
+        nodes=tuple(_nodes(metadata["name"], stored, status, shut_down="shutdown" in spec)),
     )
 
 
@@ -105,18 +105,22 @@ def attempt_nodes(node: Json, by_name: Mapping[str, Json]) -> Iterator[Json]:
         yield attempt
 
 
-def _nodes(run: str, stored: Json, status: Json) -> Iterator[Node]:
+def _nodes(run: str, stored: Json, status: Json, *, shut_down: bool) -> Iterator[Node]:
     by_name = {node["name"]: node for node in nodes(status, run).values()}
     for task, on_exit in tasks(stored).items():
         node = by_name.get(task_node(run, task, on_exit=on_exit))
-        yield _node(task, node, by_name, on_exit=on_exit) if node else _unbegun(task, status, on_exit=on_exit)
+        if node is None:
+            yield _unbegun(task, status, on_exit=on_exit)
+        else:
+            yield _node(task, node, list(attempt_nodes(node, by_name)), on_exit=on_exit, shut_down=shut_down)
 
 
-def _node(task: str, node: Json, by_name: Mapping[str, Json], *, on_exit: bool) -> Node:
-    pods = list(attempt_nodes(node, by_name))
+def _node(task: str, node: Json, pods: list[Json], *, on_exit: bool, shut_down: bool) -> Node:
+    """Of a run that is stopped no attempt is repeated, which Argo's own node says some seconds late."""
+    cut_short = shut_down and node["phase"] == "Running" and pods and pods[-1]["phase"] in FINISHED
     return Node(
         name=task,
-        phase=node["phase"],
+        phase=pods[-1]["phase"] if cut_short else node["phase"],
         attempts=tuple(_attempt(number, pod) for number, pod in enumerate(pods)),
         outputs=_outputs(node),
         progress=_progress(pods[-1]) if pods else "",

@@ -92,6 +92,7 @@ def test_a_stopped_step_tells_its_own_end_once_its_pod_has_ended():
     ]
     assert (after.message, phases(after)["deploy"]) == (STOPPED, "Omitted")
     assert not is_over(during)
+    assert [phases(seen)["mirror"] for seen in (during, after)] == ["Failed", "Failed"]
 
 
 def test_a_step_that_ignores_the_stop_is_lost_from_sight():

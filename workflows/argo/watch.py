@@ -65,7 +65,7 @@ class Watch:
             yield from self.access.watch(self.name, workflow["metadata"]["resourceVersion"], max(left, PAUSE_SECONDS))
         except (Transient, Missing) as err:
             log.debug("the watch ended: %s", err)
-            self.clock.sleep(PAUSE_SECONDS)
+        self.clock.sleep(PAUSE_SECONDS)  # also after one that was ended at once: the cluster is not asked for ever
 
     def stop(self) -> None:
         """As ``Access.stop``, once somebody answers. Raises OutOfSight."""

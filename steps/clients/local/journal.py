@@ -11,8 +11,6 @@ from pathlib import Path
 
 from steps.core import run as runs
 from steps.core.run import Run
-from steps.errors import BadInput
-from steps.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +50,3 @@ class LocalJournal:
         except BlockingIOError:
             return True
         return False
-
-
-def connect(settings: Settings) -> LocalJournal:
-    """The runs of this machine's engine. Raises BadInput in a cluster, where Argo keeps them."""
-    if settings.local_dir is None:
-        raise BadInput(f"{settings.serving} keeps no runs on this machine; set VLLM_PROMOTE_SERVING=local://DIRECTORY")
-    return LocalJournal(settings.local_dir)
