@@ -1,9 +1,9 @@
 """Stands in for Argo's controller where there is none: carries out the Workflows of a namespace by the local engine.
 
 It takes thin Workflows that refer to a template, runs each step as a real pod (see ``pod``), writes what happens into
-the Workflow (see ``status``), and hears ``spec.shutdown`` and a Workflow's deletion. It knows nothing that the local
-engine does not know: no retry of a run that has ended, no suspension, no archive, and no second look at a pod that was
-deleted in its first seconds. That Argo itself does the same is for the Argo suite to show.
+the Workflow (see ``status``), and hears ``spec.shutdown`` and a Workflow's deletion; one that is suspended it leaves
+alone. It knows nothing that the local engine does not know: no retry of a run that has ended, no archive, and no second
+look at a pod that was deleted in its first seconds. That Argo itself does the same is for the Argo suite to show.
 """
 
 import threading
@@ -67,7 +67,7 @@ class Conductor:
         for uid, workflow in there.items():
             if uid not in self._engines:
                 self._engines[uid] = None
-                if workflow["metadata"].get("labels", {}).get(status.COMPLETED) != "true":
+                if not _is_left_alone(workflow):
                     self._begin(workflow)
             elif engine := self._engines[uid]:
                 _heed(engine, workflow["spec"].get("shutdown", ""))
@@ -150,6 +150,11 @@ def _heed(engine: Engine, shutdown: str) -> None:
         engine.stop()
     elif shutdown == "Terminate":
         engine.terminate()
+
+
+def _is_left_alone(workflow: Json) -> bool:
+    completed = workflow["metadata"].get("labels", {}).get(status.COMPLETED) == "true"
+    return completed or bool(workflow["spec"].get("suspend"))
 
 
 def _deleted(err: StepError) -> bool:

@@ -1,7 +1,7 @@
 """The cluster, and in it an estate for each module. What is missing is a failure: here nothing is skipped."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -18,6 +18,7 @@ from tests.stubs.s3 import S3, server
 from workflows.config import load
 from workflows.render import template_config
 
+MEASURED = pytest.StashKey[list[str]]()
 REMEDY = "run `make cluster-test`, which starts the cluster and runs these tests within its network"
 
 
@@ -70,3 +71,17 @@ def estate(tmp_path_factory: pytest.TempPathFactory, around: Surroundings) -> It
     name = f"lab-suite-{secrets.token_hex(3)}"
     with one_estate(around, tmp_path_factory.mktemp("estate"), name) as made:
         yield made
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """What was measured is printed at the end, whatever pytest does with the output."""
+    said = request.config.stash.setdefault(MEASURED, [])
+    return said.append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if said := config.stash.get(MEASURED, []):
+        terminalreporter.section("measured")
+        for line in said:
+            terminalreporter.line(line)

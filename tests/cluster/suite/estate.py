@@ -18,6 +18,7 @@ from steps.clients.kube.api import (
     CLUSTER_ROLE,
     CLUSTER_ROLE_BINDING,
     CONFIG_MAP,
+    CRON_JOB,
     POD,
     SERVICE,
     VOLUME,
@@ -27,7 +28,7 @@ from steps.clients.kube.api import (
 )
 from steps.clients.kube.cluster import Cluster
 from steps.core import argo, labels
-from steps.core.account import PROMOTE_TEMPLATE
+from steps.core.account import PROMOTE_TEMPLATE, RECONCILE_JOB
 from steps.core.names import slug
 from steps.core.record import Record, parse
 from steps.core.run import Run
@@ -201,6 +202,7 @@ def estate(around: Surroundings, home: Path, name: str) -> Iterator[Estate]:
     try:
         for body in (_namespace(config), _share(name, volume), _claim(name), *_secrets(around.s3), *objects(config)):
             api.apply(KINDS[body["kind"]], body)
+        api.patch(CRON_JOB, RECONCILE_JOB, {"spec": {"suspend": True}})  # else what it finds would be a matter of luck
         with Conductor(api, home / "engine", around.node.kubelet) as conductor:
             made = Estate(around, api, home, conductor, prefix)
             made.catalog()

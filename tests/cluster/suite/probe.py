@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from steps.clients.kube.api import POD, Api, Json
@@ -33,7 +34,7 @@ class Seen:
 def look_around(api: Api, specs: Mapping[str, Json]) -> dict[str, Seen]:
     """All of them at once; ``specs`` are PodSpecs by name, of which the first container counts."""
     names = {name: _start(api, spec) for name, spec in specs.items()}
-    return {name: Seen(**json.loads(until(lambda p=pod: _told(api, p), SECONDS))) for name, pod in names.items()}
+    return {name: Seen(**json.loads(until(partial(_told, api, pod), SECONDS))) for name, pod in names.items()}
 
 
 def _start(api: Api, spec: Json) -> str:

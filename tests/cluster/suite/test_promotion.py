@@ -1,0 +1,196 @@
+"""Whole promotions on one GPU: real pods of the steps, and of a model server that is quick and fails on demand."""
+
+import pytest
+
+from steps.clients.kube.api import DEPLOYMENT, WORKFLOW_TEMPLATE
+from steps.core import labels
+from steps.core.account import PROMOTE_TEMPLATE
+from tests.cluster.suite.clients import Clients
+from tests.cluster.suite.estate import ANSWER, Estate, told
+from tests.cluster.suite.node import GPU, until
+
+FREE = "without-a-mutex"
+
+
+@pytest.fixture(scope="module")
+def served(estate: Estate):
+    """Its tests leave a good model serving."""
+    estate.publish(seed=1)
+    run = estate.promote()
+    assert run.phase == "Succeeded", told(run)
+    return estate
+
+
+def ended_with(run, step, code):
+    """What the step said, whose failure ended the run."""
+    node, attempt = run.failure()
+    assert (node.name, attempt.exit_code) == (step, code), told(run)
+    return attempt.message
+
+
+def servers(estate):
+    return {pod["metadata"]["uid"] for pod in estate.pods()}
+
+
+class TestOneThatIsGood:
+    def test_serves_what_was_published(self, served):
+        assert served.says() == ANSWER
+        assert (served.record().phase, served.record().candidate) == ("idle", None)
+
+    def test_is_not_done_twice(self, served):
+        before = (served.record(), servers(served), served.objects().keys())
+
+        run = served.promote()
+
+        assert run.output("preflight", "state") == "live", told(run)
+        assert [n.name for n in run.nodes if n.phase == "Skipped"] == [
+            *("mirror", "populate", "checksum", "deploy", "smoke", "promote", "rollback")
+        ]
+        assert (served.record(), servers(served)) == before[:2]
+
+    def test_replaces_another_on_its_gpu_and_tells_what_clients_missed(self, served, tell):
+        old, commit = served.root(), served.publish(seed=2)
+
+        with Clients(served.url) as clients:
+            run = served.promote()
+
+        assert run.phase == "Succeeded", told(run)
+        assert clients.roots == [old, served.directory(commit)]
+        assert clients.outage_seconds == pytest.approx(float(run.output("promote", "outage_seconds")), abs=5)
+        tell(f"an upgrade on one GPU: {clients.outage_seconds:.1f} s without an answer")
+
+    def test_keeps_the_one_before_at_rest_for_a_rollback(self, served):
+        record = served.record()
+
+        deployments = {d["metadata"]["labels"][labels.RELEASE]: d for d in served.api.list(DEPLOYMENT)}
+
+        assert {r: d["spec"]["replicas"] for r, d in deployments.items()} == {record.live: 1, record.previous: 0}
+
+
+class TestOneThatIsBad:
+    @pytest.mark.parametrize(
+        ("fault", "step", "words"),
+        [
+            ("degenerate", "smoke", "nonsense that repeats itself"),
+            ("crash-on-start", "deploy", "the stub cannot load this model"),
+        ],
+        ids=["answers nonsense", "crashes as often as it is started"],
+    )
+    def test_is_taken_back_and_the_old_one_answers_again(self, served, tell, fault, step, words):
+        old, record = served.root(), served.record()
+        served.publish("bad", seed=len(fault), fault=fault)
+
+        with Clients(served.url) as clients:
+            run = served.promote("bad")
+
+        assert words in ended_with(run, step, 16)
+        assert run.output("rollback", "outcome") == "rolled-back", told(run)
+        assert clients.roots == [old]
+        assert served.says() == ANSWER
+        now = served.record()
+        assert (now.phase, now.live, now.previous) == ("idle", record.live, record.previous)
+        assert run.output("resolve", "release_id") in now.refused
+        tell(f"{fault}: {clients.outage_seconds:.1f} s without an answer until the old one was back")
+
+    def test_is_refused_from_then_on_before_anything_moves(self, served):
+        before = servers(served)
+
+        run = served.promote("bad")
+
+        assert "workflows.allow" in ended_with(run, "preflight", 11)
+        assert servers(served) == before
+
+    def test_names_an_image_that_is_nowhere(self, served):
+        served.publish(seed=30)
+        served.catalog(image="vllm-promote-test/absent:1")
+
+        run = served.promote()
+
+        served.catalog()
+        message = ended_with(run, "deploy", 16)
+        assert "its image vllm-promote-test/absent:1 cannot be pulled" in message
+        assert run.output("rollback", "outcome") == "rolled-back", told(run)
+        assert served.says() == ANSWER
+
+    def test_fits_on_no_node_and_is_told_so_before_room_is_made(self, served):
+        before = servers(served)
+        served.catalog(gpus=2)
+
+        run = served.promote()
+
+        served.catalog()
+        assert GPU in ended_with(run, "preflight", 15)
+        assert servers(served) == before
+
+    def test_is_kept_off_every_node_by_what_it_asks_for_itself(self, served):
+        """Which only the scheduler can tell, so it is found out when room has been made, in the time that it gets."""
+        served.catalog(pod={"nodeSelector": {"there": "is-none"}}, startup_budget_seconds=10)
+
+        run = served.promote()
+
+        served.catalog()
+        assert "no node takes it" in ended_with(run, "deploy", 16)
+        assert run.output("rollback", "outcome") == "rolled-back", told(run)
+        assert served.says() == ANSWER
+
+
+class TestTwoAtOnce:
+    def test_wait_for_each_other(self, served):
+        served.publish(seed=41)
+        first = served.submit()
+        served.reached(first, "resolve")
+        second = served.submit()
+        until(lambda: "waits for" in served.run(second).message)
+
+        one, other = served.ended(first), served.ended(second)
+
+        assert (one.phase, other.phase) == ("Succeeded", "Succeeded"), told(one) + told(other)
+        assert one.output("preflight", "state") == "new"
+        assert other.output("preflight", "state") == "live"
+        assert other.nodes[0].attempts[0].started >= one.finished - 1
+
+    def test_keep_out_of_each_others_way_where_no_mutex_keeps_them(self, served):
+        template = served.api.get(WORKFLOW_TEMPLATE, PROMOTE_TEMPLATE)
+        spec = {k: v for k, v in template["spec"].items() if k != "synchronization"}
+        served.api.create(WORKFLOW_TEMPLATE, {**WORKFLOW_TEMPLATE.header, "metadata": {"name": FREE}, "spec": spec})
+        served.publish(seed=51)
+        first = served.submit()
+        served.reached(first, "deploy", lambda: served.record().phase == "swapping")
+
+        second = served.ended(served.submit(template=FREE))
+
+        owner = served.workflow(first)["metadata"]["uid"]
+        assert owner in ended_with(second, "preflight", 14)
+        assert second.output("rollback", "outcome") == "nothing"
+        one = served.ended(first)
+        assert one.phase == "Succeeded", told(one)
+
+
+class TestTwoGpus:
+    @pytest.fixture
+    def served(self, served):
+        with served.around.node.having(GPU, 2):
+            yield served
+
+    def test_let_a_candidate_start_beside_the_live_one_and_clients_miss_nothing(self, served):
+        served.catalog(strategy="blue-green")
+        old, commit = served.root(), served.publish(seed=61)
+
+        with Clients(served.url) as clients:
+            run = served.promote()
+
+        served.catalog()
+        assert run.phase == "Succeeded", told(run)
+        assert clients.roots == [old, served.directory(commit)]
+        assert clients.failures == 0
+        assert run.output("promote", "outage_seconds") == "0.0"
+
+    def test_let_a_deployment_have_two_replicas(self, served):
+        served.catalog(replicas=2)
+
+        run = served.promote()
+
+        assert run.phase == "Succeeded", told(run)
+        ready = until(lambda: [p for p in served.pods() if "deletionTimestamp" not in p["metadata"]])
+        assert len(ready) == 2
+        served.catalog()
