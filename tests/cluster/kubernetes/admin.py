@@ -5,6 +5,7 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from tests.cluster.kubernetes.layout import API, NODE, Layout
@@ -30,9 +31,12 @@ def api_is_ready(layout: Layout) -> bool:
     return bool(request(layout, "GET", "/readyz") == "ok")
 
 
-def node_is_ready(layout: Layout) -> bool:
+def node_is_ready(layout: Layout, since: float = 0) -> bool:
+    """And was told so since then, in seconds since the epoch: what an earlier kubelet told stays for half a minute."""
     conditions = request(layout, "GET", f"/api/v1/nodes/{NODE}")["status"]["conditions"]
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+    return any(
+        c["type"] == "Ready" and c["status"] == "True" and _seconds(c["lastHeartbeatTime"]) >= since for c in conditions
+    )
 
 
 def pods_can_start(layout: Layout) -> bool:
@@ -50,3 +54,7 @@ def advertised(layout: Layout, counts: Mapping[str, int]) -> bool:
     """The scheduler goes by what the kubelet made of it."""
     allocatable = request(layout, "GET", f"/api/v1/nodes/{NODE}")["status"]["allocatable"]
     return all(allocatable.get(name) == str(count) for name, count in counts.items())
+
+
+def _seconds(told: str) -> float:
+    return datetime.fromisoformat(told).timestamp()

@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from steps.clients.local import daemon
 from steps.clients.local.daemon import Daemon
-from steps.errors import Transient
+from steps.errors import BadInput, Transient
 from tests.cluster.kubernetes import admin, archive, certificates, cgroups, configuration, network, shell
 from tests.cluster.kubernetes.components import Component, first, second
 from tests.cluster.kubernetes.containerd import Containerd
@@ -16,6 +18,8 @@ from tests.cluster.kubernetes.wait import until
 
 GRACE_SECONDS = 5.0
 """The API server would take a minute for the watches that are open."""
+CLOCK_SECONDS = 2.0
+"""By which the time that a process began is uncertain."""
 DATA = ("pki", "etc", "etcd", "containerd", "containerd-opt", "kubelet", "podlogs", "processes")
 
 
@@ -48,7 +52,7 @@ class Cluster:
         self._load_pause()
         self._wait("the API server is ready", lambda: admin.api_is_ready(self.layout))
         self._start(second(self.layout, self.programs))
-        self._wait("the node is ready", lambda: admin.node_is_ready(self.layout))
+        self._wait_for_all()
         self._wait("a pod can start", lambda: admin.pods_can_start(self.layout))
 
     def down(self) -> None:
@@ -69,15 +73,19 @@ class Cluster:
         network.delete(self.layout)
         for name in DATA:
             shutil.rmtree(self.layout.state / name, ignore_errors=True)
-        for path in self.layout.state.glob("*.kubeconfig"):
-            path.unlink()
+        for path in (self.layout.images, *self.layout.state.glob("*.kubeconfig")):
+            path.unlink(missing_ok=True)
 
     def restart(self, name: str) -> None:
-        """One component, killed: the API server, the kubelet, the scheduler... Returns when it works again."""
+        """One component, killed: the API server, the kubelet, the scheduler... Returns when it works again.
+
+        Raises BadInput where it has none of that name.
+        """
+        if not (wanted := [component for component in self.components if component.name == name]):
+            raise BadInput(f"no component is called {name}; say {', '.join(c.name for c in self.components)}")
         self._stop([name], grace_seconds=0)
-        self._start([component for component in self.components if component.name == name])
-        self._wait("the API server is ready", lambda: admin.api_is_ready(self.layout))
-        self._wait("the node is ready", lambda: admin.node_is_ready(self.layout))
+        self._start(wanted)
+        self._wait_for_all()
 
     def restart_node(self) -> None:
         """As when its power fails, while the control plane runs elsewhere: every container is gone, its files too."""
@@ -85,8 +93,7 @@ class Cluster:
         self._end_pods()
         self._stop(["containerd", "kube-proxy"], grace_seconds=0)
         self._start(self.components)
-        self._wait("containerd answers", self.containerd.answers)
-        self._wait("the node is ready", lambda: admin.node_is_ready(self.layout))
+        self._wait_for_all()
 
     def _start(self, components: Iterable[Component]) -> None:
         # With no more of our environment than programs are found by: no token of whoever starts it, and no proxy.
@@ -115,6 +122,17 @@ class Cluster:
     def _wait(self, what: str, holds: Callable[[], bool]) -> None:
         """Raises Transient with the last words of a component that ended meanwhile."""
         until(what, holds, meanwhile=self._all_run)
+
+    def _wait_for_all(self) -> None:
+        for component in self.components:
+            self._wait(f"{component.name} takes connections", component.answers)
+        self._wait("the API server is ready", lambda: admin.api_is_ready(self.layout))
+        self._wait("the node is ready", self._node_is_ready)
+
+    def _node_is_ready(self) -> bool:
+        """As the kubelet that runs now says."""
+        pid = daemon.running(self._daemon("kubelet"))
+        return pid is not None and admin.node_is_ready(self.layout, psutil.Process(pid).create_time() - CLOCK_SECONDS)
 
     def _all_run(self) -> None:
         for one in daemon.found(self.layout.processes):

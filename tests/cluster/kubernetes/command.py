@@ -81,7 +81,7 @@ def _images(layout: Layout, _asked: argparse.Namespace) -> None:
     for image, archive in images.archives(os.environ).items():
         say(f"{image.reference:40} {archive}")
     if layout.socket.exists():
-        images.load(Containerd(layout.socket), os.environ, layout.state / "images.json")
+        images.load(Containerd(layout.socket), os.environ, layout.images)
 
 
 def _up(layout: Layout, _asked: argparse.Namespace) -> None:

@@ -1,5 +1,6 @@
 """The programs that are the cluster: how each is started, and where it takes connections once it works."""
 
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,12 @@ class Component:
     argv: tuple[str, ...]
     listens: tuple[str, int] | None = None
     """Address and port; None for containerd, which has a socket."""
+
+    def answers(self) -> bool:
+        """Whether it takes connections. Raises OSError where it does not."""
+        if self.listens:
+            socket.create_connection(self.listens, timeout=1).close()
+        return True
 
 
 def first(layout: Layout, programs: Path) -> tuple[Component, ...]:

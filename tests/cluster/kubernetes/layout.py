@@ -2,9 +2,10 @@
 
 Below its state:
 
-    netns  pki/  *.kubeconfig  etc/     made by the first ``up``, kept until the state is wiped
+    pki/  *.kubeconfig  etc/            made by the first ``up``, kept until the state is wiped
     processes/NAME.{lock,pid,log}       the components, see ``steps.clients.local.daemon``
     etcd/  containerd/  kubelet/  ...   their data
+    images.json                         which images containerd was given
     run/                                sockets and mounts of one ``up``
 """
 
@@ -57,6 +58,11 @@ class Layout:
     def socket(self) -> Path:
         """Containerd's."""
         return self.run / "containerd.sock"
+
+    @property
+    def images(self) -> Path:
+        """Which images containerd was given."""
+        return self.state / "images.json"
 
     def kubeconfig(self, user: str = "admin") -> Path:
         return self.state / f"{user}.kubeconfig"
