@@ -68,7 +68,7 @@ class Config(ClusterKeys, BaseSettings):
     startup_budget_seconds: Seconds | None = None
     hf_endpoint: str | None = _also("HF_ENDPOINT", "hf_endpoint")
     aws_endpoint_url: str | None = _also("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "aws_endpoint_url")
-    """None: the embedded store."""
+    """None: in a cluster AWS itself, on one machine the embedded store."""
     aws_region: str | None = _also("AWS_REGION", "AWS_DEFAULT_REGION", "aws_region")
     argo_ui_url: str | None = _also("ARGO_UI_URL", "argo_ui_url")
     """Where people open Argo's UI; commands print links to their runs."""
@@ -99,9 +99,7 @@ class Config(ClusterKeys, BaseSettings):
         """The settings as the steps read them, without where things are."""
         own = {PREFIX + name.upper(): getattr(self, name) for name in PASSED_ON}
         standard = {"HF_ENDPOINT": self.hf_endpoint, "AWS_ENDPOINT_URL": self.aws_endpoint_url}
-        region = self.aws_region or ("us-east-1" if self.aws_endpoint_url is None else None)
-        # boto3 heeds the second name alone; what is not said here it finds in the user's own profile.
-        given: dict[str, Any] = {**own, **standard, "AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+        given: dict[str, Any] = {**own, **standard, **_region(self.aws_region)}
         return {name: plain(v) if isinstance(v, float) else str(v) for name, v in given.items() if v not in (None, "")}
 
     def cluster_environment(self) -> dict[str, str]:
@@ -121,6 +119,7 @@ class Config(ClusterKeys, BaseSettings):
     def local_environment(self) -> dict[str, str]:
         """The same for steps that run on this machine."""
         return {
+            **(_region("us-east-1") if self.aws_endpoint_url is None else {}),  # the embedded store has to have some
             **self.environment(),
             PREFIX + "SERVING": f"local://{self.home}",
             PREFIX + "VOLUME": str(self.home / "volume"),
@@ -141,6 +140,11 @@ def load(*, local: bool, flags: Mapping[str, object] | None = None) -> Config:
         return Config(**values)
     except ValidationError as err:
         raise BadInput("; ".join(_problem(e, path, typed) for e in err.errors(include_url=False))) from err
+
+
+def _region(name: str | None) -> dict[str, str]:
+    """boto3 heeds the second name alone; what is not said here it finds in the user's own profile, or the pod's."""
+    return dict.fromkeys(("AWS_REGION", "AWS_DEFAULT_REGION"), name) if name else {}
 
 
 def gpu_visible(devices: Path, environ: Mapping[str, str]) -> bool:

@@ -131,9 +131,10 @@ def test_the_more_special_endpoint_variable_wins_and_the_region_is_passed_on(mon
 
 
 def test_without_a_region_only_the_embedded_store_is_given_one(monkeypatch):
-    assert load(local=True).environment()["AWS_DEFAULT_REGION"] == "us-east-1"
+    assert load(local=True).local_environment()["AWS_DEFAULT_REGION"] == "us-east-1"
+    assert not {"AWS_REGION", "AWS_DEFAULT_REGION"} & load(local=False).cluster_environment().keys()
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://theirs")
-    assert not {"AWS_REGION", "AWS_DEFAULT_REGION"} & load(local=True).environment().keys()
+    assert not {"AWS_REGION", "AWS_DEFAULT_REGION"} & load(local=True).local_environment().keys()
 
 
 @pytest.mark.parametrize("text", ["1234567", "0.00001", "15"])
