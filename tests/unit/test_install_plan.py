@@ -136,8 +136,9 @@ def test_nothing_is_taken_away_under_a_run_that_is_at_work(api):
     removal.require_rest(api)
 
 
-def test_somebody_elses_run_does_not_matter_and_neither_does_an_argo_that_is_gone(api):
+def test_somebody_elses_run_does_not_matter_and_neither_does_an_argo_that_is_gone(api, config):
     api.create(WORKFLOW, {**WORKFLOW.header, "metadata": {"name": "theirs"}})
     removal.require_rest(api)
-    api.undefined.add(WORKFLOW.plural)
+    api.undefined |= {WORKFLOW.plural, "workflowtemplates", "cronworkflows"}
     removal.require_rest(api)
+    assert removal.plan(api, config)

@@ -1,12 +1,12 @@
 """What an installation would change in a cluster, asked of its API server; and carrying it out."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from steps.clients.kube.api import CLAIM, NAMESPACE, VOLUME, Api, Json, Kind
-from steps.clients.kube.errors import Forbidden
+from steps.clients.kube.errors import Forbidden, UnknownKind
 from steps.errors import BadInput, Conflict
 from workflows.cluster.difference import difference
 from workflows.cluster.kinds import CLUSTER_WIDE, REMOVABLE, kind_of
@@ -56,7 +56,8 @@ def carry_out(api: Api, plan: Iterable[Change], *, take_over: bool) -> None:
 def installed(api: Api, *, cluster_wide: bool) -> Iterator[tuple[Kind, Json]]:
     """What install made and may take away again, in the order in which it is taken away."""
     for kind in REMOVABLE:
-        yield from ((kind, body) for body in api.list(kind, labels=INSTALLED))
+        with suppress(UnknownKind):  # Argo has gone first
+            yield from ((kind, body) for body in api.list(kind, labels=INSTALLED))
     for kind in CLUSTER_WIDE if cluster_wide else ():
         with _asking(kind):
             body = api.get(kind, node_reader_name(api.namespace))
