@@ -18,7 +18,7 @@ from steps.clients.kube.errors import Call
 from steps.errors import Missing
 
 CONNECT_SECONDS = 5.0
-READ_SECONDS = 20.0
+READ_SECONDS = 9.0
 BAD_REQUEST, NOT_FOUND = 400, 404
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
