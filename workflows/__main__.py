@@ -7,7 +7,7 @@ from pathlib import Path
 from workflows.command import say
 
 VERBS = (
-    *("install", "promote", "status", "history", "rollback", "allow", "refresh", "reconcile", "uninstall"),
+    *("install", "promote", "watch", "status", "history", "rollback", "allow", "refresh", "reconcile", "uninstall"),
     *("stop", "demo", "tour"),
 )
 

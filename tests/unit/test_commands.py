@@ -19,6 +19,7 @@ from workflows.promote import promote
 from workflows.rollback import rollback
 from workflows.status import status
 from workflows.stop import stop
+from workflows.watch import watch
 
 VERBS: dict[str, Callable[..., int]] = {
     "promote": promote,
@@ -27,6 +28,7 @@ VERBS: dict[str, Callable[..., int]] = {
     "allow": allow,
     "rollback": rollback,
     "stop": stop,
+    "watch": watch,
 }
 CATALOG = """
 deployments:
@@ -84,6 +86,13 @@ def call(capsys, line):
         ("allow --local --deployment chat", "Missing option '--release'"),
         ("allow --local --deployment chat --release R", "release 'R' cannot be used"),
         ("rollback --local", "Missing option '--deployment'"),
+        ("watch --local", "Missing argument 'RUN'"),
+        ("watch --local run-1", "there is no run run-1 below"),
+        ("watch --local run-1 --timeout 5", "--timeout stops a run in the cluster"),
+        ("stop --local --run run-1", "run run-1 is not at work on this machine"),
+        ("stop --local --run run-1 --now", "--now ends a run in the cluster"),
+        ("stop --now", "--now ends a run in the cluster"),
+        ("stop --run run-1 --force", "--force is for all of this machine"),
         ("rollback --local --deployment chat --to latest", "release 'latest' cannot be used"),
     ],
 )
@@ -117,6 +126,8 @@ def test_a_setting_that_cannot_be_is_wrong_usage(capsys, monkeypatch):
         "promote --model org/chat",
         "promote --model org/chat --dry-run",
         "promote --retry run-1",
+        "watch run-1",
+        "stop --run run-1",
         "rollback --deployment chat",
         "status",
         "history",

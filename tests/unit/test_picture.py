@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -50,6 +51,12 @@ def test_a_failed_step_shows_its_sentence():
 def test_a_step_that_will_be_repeated_shows_why():
     waiting = Node(name="mirror", phase="Running", attempts=MIRROR.attempts[:1], message="Backoff for 15 s")
     assert "Transient: S3 answered 503" in drawn(draw(run(waiting), START + 9, {}))
+
+
+def test_a_pod_that_cannot_start_says_why():
+    pending = replace(attempt(0, None, "Unschedulable: 0/1 nodes are available"), phase="Pending")
+    node = Node(name="mirror", phase="Running", attempts=(pending,))
+    assert row(drawn(draw(run(node), START + 9, {})), "mirror").endswith("Unschedulable: 0/1 nodes are available")
 
 
 def test_a_run_that_waits_says_for_whom():

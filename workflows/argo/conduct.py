@@ -28,7 +28,7 @@ from workflows.follow import Follower, following
 
 
 def follow(run: Underway, timeout_seconds: float | None = None) -> int:
-    """To its end; returns the command's exit code. When its time is over the run is stopped."""
+    """To its end, or until a Ctrl-C; returns the command's exit code. When its time is over the run is stopped."""
     try:
         with _interruptible(), following(sys.stdout, run.known) as follower:
             last, timed_out = _to_its_end(run, follower, timeout_seconds)
