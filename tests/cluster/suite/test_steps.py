@@ -4,12 +4,12 @@ from dataclasses import fields
 
 import pytest
 
-from steps.clients.kube.api import WORKFLOW_TEMPLATE
+from steps.clients.kube.api import DEPLOYMENT, WORKFLOW_TEMPLATE
 from steps.contracts import ALL, ROLLBACK
 from steps.core.account import PROMOTE_TEMPLATE
 from tests.cluster.conductor.pod import Owner, pod
 from tests.cluster.suite import probe
-from tests.cluster.suite.estate import Estate, told
+from tests.cluster.suite.estate import ANSWER, Estate, told
 
 MAIN = ("resolve", "preflight", "mirror", "populate", "checksum", "deploy", "smoke", "promote")
 S3 = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
@@ -45,6 +45,15 @@ def seen(estate: Estate, promoted):
     owner = Owner(promoted.name, promoted.uid)
     pods = {s.name: pod(manifest, s.name, {f.name: "x" for f in fields(s.inputs)}, owner, s.name) for s in CALLED}
     return probe.look_around(estate.api, {name: made["spec"] for name, made in pods.items()})
+
+
+@pytest.fixture(scope="module")
+def server(estate: Estate, promoted):
+    """What a process in a model server's pod sees. Its GPU is left out, which the model server itself has."""
+    (deployment,) = estate.api.list(DEPLOYMENT)
+    spec = deployment["spec"]["template"]["spec"]
+    container = {k: v for k, v in spec["containers"][0].items() if k != "resources"}
+    return probe.look_around(estate.api, {"server": {**spec, "containers": [container]}})["server"]
 
 
 @pytest.mark.parametrize("step", [s for s in CALLED if s is not ROLLBACK], ids=lambda s: s.name)
@@ -84,6 +93,22 @@ class TestAStepsProcess:
 
     def test_reaches_nothing_outside(self, seen, step):
         assert (seen[step.name].reached, seen[step.name].names) == ([], [])
+
+
+class TestAModelServersProcess:
+    def test_is_nobody_in_particular_and_no_account_of_the_clusters(self, server):
+        assert (server.uid, server.gid, server.token) == (1000, 1000, False)
+
+    def test_writes_into_its_own_scratch_alone(self, server):
+        assert server.writable == ["/tmp", "/dev/shm"]
+
+    def test_knows_the_key_that_its_clients_show_and_no_other_secret(self, server):
+        assert server.secrets == ["VLLM_API_KEY"]
+
+    def test_reaches_nothing_outside(self, estate, server):
+        """And serves all the same: nothing was fetched for it at its start."""
+        assert (server.reached, server.names) == ([], [])
+        assert estate.says() == ANSWER
 
 
 def test_a_parameter_that_names_a_secrets_variable_stays_as_it_was_typed(estate):

@@ -1,0 +1,126 @@
+"""What the cluster does to a promotion: its API server restarts, its node restarts, somebody deletes the claim."""
+
+import os
+import time
+
+import pytest
+
+from steps.clients.kube.api import CLAIM, POD
+from steps.core.run import Run
+from tests.cluster.kubernetes import programs
+from tests.cluster.kubernetes.cluster import Cluster
+from tests.cluster.suite.clients import Clients
+from tests.cluster.suite.estate import ANSWER, Estate, told
+from tests.cluster.suite.node import until
+
+LOADING_SECONDS = 15
+"""How long the candidate's model takes: something is to happen meanwhile."""
+
+
+@pytest.fixture(scope="module")
+def served(estate: Estate):
+    """Its tests leave a good model serving."""
+    estate.publish(seed=1)
+    run = estate.promote()
+    assert run.phase == "Succeeded", told(run)
+    return estate
+
+
+@pytest.fixture
+def machine(served: Estate) -> Cluster:
+    return Cluster(served.around.node.layout, programs.built(os.environ))
+
+
+def attempts(run: Run) -> int:
+    return sum(len(node.attempts) for node in run.nodes)
+
+
+def loading(served: Estate) -> bool:
+    """The candidate's server runs, and is not ready."""
+    (pod,) = [p for p in served.pods() if "deletionTimestamp" not in p["metadata"]] or [{"status": {}}]
+    return any("running" in s["state"] for s in pod["status"].get("containerStatuses", ()))
+
+
+def under_way(served: Estate, seed: int) -> tuple[str, str]:
+    """A promotion whose candidate loads: the commit and the run's name."""
+    commit = served.publish(seed=seed, fault=f"slow-start:{LOADING_SECONDS}")
+    name = served.submit()
+    served.reached(name, "deploy", lambda: served.record().phase == "swapping" and loading(served), seconds=120)
+    return commit, name
+
+
+def test_an_api_server_that_restarts_in_the_middle_costs_time_and_nothing_else(served, machine, tell):
+    commit, name = under_way(served, seed=10)
+
+    machine.restart("kube-apiserver")
+
+    run = served.ended(name)
+    assert run.phase == "Succeeded", told(run)
+    assert served.root() == served.directory(commit)
+    assert (served.record().phase, served.record().refused) == ("idle", ())
+    tell(f"API server restarted while a candidate loaded: promoted, {attempts(run)} attempts of {len(run.nodes)} steps")
+
+
+def test_a_node_that_restarts_in_the_middle_leaves_a_good_model_serving(served, machine, tell):
+    """Step and candidate are killed at once: the step is tried again, the candidate is started again by Kubernetes."""
+    commit, name = under_way(served, seed=20)
+
+    machine.restart_node()
+
+    run = served.ended(name, seconds=400)
+    assert run.phase == "Succeeded", told(run)
+    assert served.root() == served.directory(commit)
+    assert attempts(run) > len([n for n in run.nodes if n.attempts])
+    assert (served.record().phase, served.record().refused) == ("idle", ())
+    tell(f"node restarted while a candidate loaded: promoted, {attempts(run)} attempts of {len(run.nodes)} steps")
+
+
+def test_a_node_that_restarts_brings_back_what_served(served, machine, tell):
+    root, record = served.root(), served.record()
+
+    with Clients(served.url) as clients:
+        began = time.monotonic()
+        machine.restart_node()
+        until(lambda: clients.answers and clients.answers[-1].root and time.monotonic() - began > 5, seconds=120)
+
+    assert clients.roots == [root]
+    assert served.record() == record
+    tell(f"node restarted while a model served: clients had no answer for {clients.outage_seconds:.1f} s")
+
+
+@pytest.mark.timeout(300)
+class TestTheClaim:
+    """Last: what is deleted here cannot be brought back."""
+
+    @pytest.fixture(scope="class")
+    def deleted(self, served):
+        served.api.delete(CLAIM, "models")
+        return served
+
+    def test_outlasts_its_deletion_as_long_as_a_model_serves_from_it(self, deleted):
+        with Clients(deleted.url) as clients:
+            time.sleep(3)
+
+        claim = deleted.api.get(CLAIM, "models")
+        assert claim["metadata"]["deletionTimestamp"]
+        assert claim["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
+        assert clients.failures == 0
+
+    def test_lets_no_promotion_begin_that_could_touch_what_serves(self, deleted):
+        root = deleted.root()
+        deleted.publish(seed=40)
+        name = deleted.submit()
+        until(lambda: "is being deleted" in unscheduled(deleted), seconds=60)
+
+        deleted.stop(name)
+
+        run = deleted.ended(name)
+        assert run.node("preflight").phase == "Failed", told(run)
+        assert run.output("rollback", "outcome") == "nothing"
+        assert (deleted.root(), deleted.says()) == (root, ANSWER)
+
+
+def unscheduled(served: Estate) -> str:
+    """Why no node takes a step's pod."""
+    conditions = [c for pod in served.api.list(POD) for c in pod["status"].get("conditions", ())]
+    return " ".join(c.get("message", "") for c in conditions if c["type"] == "PodScheduled" and c["status"] == "False")
