@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from steps.contracts import RECONCILE, ReconcileInputs, ReconcileOutputs
 from steps.core.names import check_deployment
 from steps.entry import run_step
+from steps.errors import BadInput
 from steps.parallel import in_order
 from steps.recovery import is_abandoned, recover
 from steps.settings import Settings
@@ -54,6 +55,15 @@ def settle(stage: Stage, owner: str) -> str:
     return outcome
 
 
+def chosen(known: Sequence[str], deployment: str) -> Sequence[str]:
+    """``deployment`` alone, or all where it is empty. Raises BadInput where nothing was ever promoted to it."""
+    if not deployment:
+        return known
+    if check_deployment(deployment) not in known:
+        raise BadInput(f"nothing was ever promoted to {deployment}; there is {', '.join(known) or 'nothing yet'}")
+    return (deployment,)
+
+
 def summary(done: dict[str, str]) -> str:
     """One line: names where something was done, else a number."""
     told = [f"{deployment}: {outcome}" for deployment, outcome in sorted(done.items()) if outcome != LEFT_ALONE]
@@ -64,8 +74,8 @@ def summary(done: dict[str, str]) -> str:
 def main(inputs: ReconcileInputs, settings: Settings) -> ReconcileOutputs:
     from steps.clients import serving
 
-    chosen = (check_deployment(inputs.deployment),) if inputs.deployment else serving.deployments(settings)
-    return reconcile(inputs.owner, chosen, lambda deployment: connect(settings, deployment))
+    known = serving.deployments(settings)
+    return reconcile(inputs.owner, chosen(known, inputs.deployment), lambda name: connect(settings, name))
 
 
 if __name__ == "__main__":

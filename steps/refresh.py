@@ -53,17 +53,16 @@ def decide(found: Sequence[Found], outside: Outside, failures: Failures) -> list
 
 def _decide(found: Found, outside: Outside, unfinished: Mapping[str, str], failures: Failures) -> Decision:
     deployment = found.deployment
-    serves = failures.keep(deployment, lambda: look(found, outside.serving, unfinished.get(deployment)))
+    if found.failure:  # to be told again, because a run counts as good when its last step does
+        failures.found[deployment] = Missing(found.failure)
+        return Decision(found=found, kind="failed", why=found.failure)
+    serves = failures.keep(deployment, lambda: look(outside.serving(deployment), unfinished.get(deployment)))
     if serves is None:
         return Decision(found=found, kind="failed", why=str(failures.found[deployment]))
     return core.decide(found, serves)
 
 
-def look(found: Found, connect: Callable[[str], Serving], unfinished: str | None) -> Serves:
-    """Raises Missing where the branch is not known."""
-    if found.failure:  # to be told again, because a run counts as good when its last step does
-        raise Missing(found.failure)
-    serving = connect(found.deployment)
+def look(serving: Serving, unfinished: str | None) -> Serves:
     record = serving.read().record
     live = serving.release(record.live) if record.live else None
     return Serves(record=record, commit=live.commit if live else None, unfinished=unfinished)

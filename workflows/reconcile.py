@@ -45,7 +45,8 @@ def _local(config: "Config", deployment: str | None) -> int:
 
     settings = session.settings(config)
     os.environ.update(direct(os.environ))
-    chosen = deployments(settings) if deployment is None else (deployment,)
+    with command.usage():
+        chosen = step.chosen(deployments(settings), deployment or "")
     with owning(config.home, "reconcile") as owner:
         end_on_sigterm("reconcile", Path(os.devnull))  # at once, though threads wait for a model to start
         done = step.reconcile(owner, chosen, lambda name: stage.connect(settings, name))

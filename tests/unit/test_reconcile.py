@@ -3,8 +3,8 @@ import threading
 import pytest
 
 from steps.core.record import Record
-from steps.errors import Missing, RollbackFailed, Transient
-from steps.reconcile import reconcile
+from steps.errors import BadInput, Missing, RollbackFailed, Transient
+from steps.reconcile import chosen, reconcile
 from tests.stubs.scene import Scene, make_release
 from tests.stubs.serving import Manner
 
@@ -88,6 +88,12 @@ def test_what_calls_a_person_is_told_before_what_may_pass():
 
     with pytest.raises(RollbackFailed, match=r"b: lost \(and a, c failed, as the log says\)"):
         reconcile("pod", "abc", stage)
+
+
+def test_a_name_that_nothing_was_ever_promoted_to_is_told():
+    assert chosen(("chat",), "chat") == chosen(("chat",), "") == ("chat",)
+    with pytest.raises(BadInput, match="nothing was ever promoted to cat; there is chat"):
+        chosen(("chat",), "cat")
 
 
 def test_one_that_takes_long_keeps_no_other_waiting():

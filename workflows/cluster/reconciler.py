@@ -10,6 +10,7 @@ from steps.core.account import RECONCILE_JOB
 from steps.core.outcome import FAILED_EXIT, ROLLBACK_FAILED_EXIT
 from steps.errors import Missing, RollbackFailed
 from steps.ports.clock import Clock
+from workflows.checkout import typed
 
 POLL_SECONDS = 1.0
 LINES = 1000
@@ -30,7 +31,7 @@ def start(api: Api, deployment: str | None) -> str:
     cron = api.get(CRON_JOB, RECONCILE_JOB)
     if cron is None:
         raise Missing(
-            f"there is no CronJob {RECONCILE_JOB} in namespace {api.namespace}; install: python -m workflows.install"
+            f"there is no CronJob {RECONCILE_JOB} in namespace {api.namespace}; run {typed('workflows.install')}"
         )
     created: str = api.create(JOB, job(cron, deployment, secrets.token_hex(3)))["metadata"]["name"]
     return created
