@@ -58,7 +58,7 @@ def test_one_deployment_may_be_named():
 
 
 def test_where_it_is_not_installed_the_way_to_install_it_is_told():
-    with pytest.raises(Missing, match=r"no CronJob vllm-promote-reconcile .* python.* -m workflows\.install"):
+    with pytest.raises(Missing, match=r"no CronJob vllm-promote-reconcile .* -m workflows\.install"):
         start(FakeApi(), None)
 
 
