@@ -21,8 +21,16 @@ KUBECONFIG = {
 }
 
 
+class Scripted(ThreadingHTTPServer):
+    """``answers`` are taken in turn, each a status and the pieces of a body; what was asked is kept."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Answers)
+        self.answers, self.asked = [], []
+
+
 class Answers(BaseHTTPRequestHandler):
-    """``server.answers`` are taken in turn, each a status and the pieces of a body; what was asked is kept."""
+    server: Scripted
 
     def do_GET(self):
         size = int(self.headers.get("Content-Length") or 0)
@@ -42,8 +50,7 @@ class Answers(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server():
-    made = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    made.answers, made.asked = [], []
+    made = Scripted()
     thread = threading.Thread(target=made.serve_forever, args=(0.01,))
     thread.start()
     yield made
