@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from steps.clients.kube.api import WORKFLOW, Api, Json
+from steps.clients.kube.owners import UNFINISHED
 from steps.core import argo
 from steps.core.account import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE
 from steps.errors import Conflict
-
-UNFINISHED = "workflows.argoproj.io/completed!=true"
-"""Selector; a Workflow that Argo has not looked at yet has no such label and is found too."""
 
 
 @dataclass(frozen=True)
