@@ -128,6 +128,17 @@ def test_a_layer_is_called_by_all_that_is_below_it():
     assert vllm.chains([below, above]) == [below, both]
 
 
+def test_an_image_is_loaded_once_and_again_when_it_is_another(tmp_path, monkeypatch):
+    log = tmp_path / "log"
+    program(tmp_path / "ctr", f'#!/bin/sh\necho "$@" >> {log}\n')
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.defpath}")
+    one, other = images.Archive("base:1", Path("/one/image.tar")), images.Archive("base:1", Path("/other/image.tar"))
+    for wanted in (one, one, other):
+        images.load(Containerd(tmp_path / "socket"), [wanted], tmp_path / "images.json")
+    asked = [line.partition("images ")[2] for line in log.read_text().splitlines()]
+    assert asked == ["import /one/image.tar", "import /other/image.tar"]
+
+
 def test_a_layer_is_filled_without_copying_its_files(tmp_path, monkeypatch):
     tree, upper, log = tmp_path / "tree", tmp_path / "upper", tmp_path / "log"
     (tree / "opt").mkdir(parents=True)

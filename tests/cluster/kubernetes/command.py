@@ -78,10 +78,11 @@ def _build(_layout: Layout, _asked: argparse.Namespace) -> None:
 
 
 def _images(layout: Layout, _asked: argparse.Namespace) -> None:
-    for image, archive in images.archives(os.environ).items():
-        say(f"{image.reference:40} {archive}")
+    archives = images.archives(os.environ)
+    for archive in archives:
+        say(f"{archive.reference:36} {archive.file}")
     if layout.socket.exists():
-        images.load(Containerd(layout.socket), os.environ, layout.images)
+        images.load(Containerd(layout.socket), archives, layout.images)
 
 
 def _up(layout: Layout, _asked: argparse.Namespace) -> None:

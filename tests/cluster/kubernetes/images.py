@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,31 +40,42 @@ class Image:
         return cache.root(environ) / f"image-{self.name}-{self.key()}"
 
 
-def archives(environ: Mapping[str, str]) -> dict[Image, Path]:
-    """All of them, made where need be. Raises Missing, BadInput, Transient."""
-    if not all(place.is_dir() for place in (vllm.place(environ), *(image.place(environ) for image in ALL))):
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """An image that was made. ``file`` is another one when the image is."""
+
+    reference: str
+    file: Path
+    layer: Path | None = None
+    """What the uppermost layer of the archive stands for."""
+
+
+def archives(environ: Mapping[str, str]) -> tuple[Archive, ...]:
+    """All of them, made where need be, the base first. Raises Missing, BadInput, Transient."""
+    places = {image: image.place(environ) for image in ALL}
+    if not all(place.is_dir() for place in (vllm.place(environ), *places.values())):
         with builder.opened(cache.root(environ)) as ours:
             ours.take(base.made(environ, ours) / "image.tar")
             vllm.layer(environ, ours)
-            for image in ALL:
-                cache.made(image.place(environ), partial(_make, image, ours))
-                _forget_others(image.place(environ), f"image-{image.name}-*")
-    return {image: image.place(environ) / "image.tar" for image in ALL}
+            for image, place in places.items():
+                cache.made(place, partial(_make, image, ours))
+                _forget_others(place, f"image-{image.name}-*")
+    layers = {VLLM: vllm.place(environ)}
+    made = [Archive(image.reference, place / "image.tar", layers.get(image)) for image, place in places.items()]
+    return (Archive(base.REFERENCE, base.place(environ) / "image.tar"), *made)
 
 
-def load(containerd: Containerd, environ: Mapping[str, str], loaded: Path) -> None:
-    """Have the cluster hold them; ``loaded`` is a file that remembers which it does."""
-    found = archives(environ)
-    before: dict[str, str] = json.loads(loaded.read_text()) if loaded.exists() else {}
-    if before.get(base.REFERENCE) != base.key():  # below all of them, and the first to be there
-        containerd.load(base.place(environ) / "image.tar")
-    for image, archive in found.items():
-        if before.get(image.reference) == image.key():
+def load(containerd: Containerd, wanted: Sequence[Archive], memory: Path) -> None:
+    """Have it hold them; ``memory`` is a file that tells which ones it was given before."""
+    given: dict[str, str] = json.loads(memory.read_text()) if memory.exists() else {}
+    for archive in wanted:
+        if given.get(archive.reference) == str(archive.file):
             continue
-        if image is VLLM:
-            vllm.put(containerd, archive, vllm.place(environ))
-        containerd.load(archive)
-    loaded.write_text(json.dumps({base.REFERENCE: base.key(), **{image.reference: image.key() for image in ALL}}))
+        if archive.layer:
+            vllm.put(containerd, archive.file, archive.layer)
+        containerd.load(archive.file)
+        given[archive.reference] = str(archive.file)
+        memory.write_text(json.dumps(given, indent=1))
 
 
 def _make(image: Image, ours: Builder, directory: Path) -> None:
