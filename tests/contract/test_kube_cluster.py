@@ -127,14 +127,34 @@ def test_a_log_is_asked_for_by_its_end_its_beginning_or_the_start_before(api, se
     assert asked[1] == {"container": "vllm", "limitBytes": "100"}
 
 
+def test_a_look_that_a_hiccup_lets_down_is_taken_again(api, server):
+    server.answers += [(503, "starting"), (429, "slowly"), (200, "{}")]
+    assert api.get(CONFIG_MAP, "x") == {}
+
+
+def test_a_change_is_asked_for_once_as_it_may_have_been_made(api, server):
+    server.answers += [(503, "starting"), (200, "{}")]
+    with pytest.raises(Transient, match="503"):
+        api.patch(CONFIG_MAP, "x", {})
+    assert len(server.asked) == 1
+
+
+def test_a_look_is_not_taken_for_ever(api, server):
+    server.answers += [(500, "no")] * 10
+    with pytest.raises(Transient, match="answered 500"):
+        api.list(CONFIG_MAP)
+    assert len(server.asked) == 4
+
+
 def test_an_answer_that_is_cut_off_is_a_trouble_of_the_outside(server):
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def cut():
-            connection, _ = listening.accept()
-            with connection:
-                connection.recv(4096)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+            for _ in range(4):
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
 
         thread = threading.Thread(target=cut)
         thread.start()

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
+import stamina
 import urllib3
 import yaml
 from kubernetes import client as kubernetes
@@ -15,15 +16,20 @@ from kubernetes import config as kubeconfig
 from steps.clients.kube import errors
 from steps.clients.kube.api import FIELD_MANAGER, POD, Json, Kind
 from steps.clients.kube.errors import Call
-from steps.errors import Missing
+from steps.errors import Missing, Transient
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 9.0
-BAD_REQUEST, NOT_FOUND = 400, 404
+BAD_REQUEST, NOT_FOUND, TOO_MANY_REQUESTS, SERVER_ERROR = 400, 404, 429, 500
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 PAGE = 500
 OURS = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+
+_LOOK = stamina.RetryingCaller(attempts=4, timeout=4.0, wait_initial=0.3, wait_max=1.5, wait_jitter=0.1)
+_LOOK_AGAIN = _LOOK.on(Transient)
+"""Within seconds, so that a server that is not there is soon known. What changes something is asked for once: it may
+have been done though nobody was told."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,16 @@ class Cluster:
         return Call(verb=verb, kind=kind, namespace=self.namespace, name=name)
 
     def _ask(self, request: "_Request") -> tuple[int, str]:
+        return _LOOK_AGAIN(self._look, request) if request.method == "GET" else self._ask_once(request)
+
+    def _look(self, request: "_Request") -> tuple[int, str]:
+        """Raises Transient for an answer that another moment may change."""
+        status, body = self._ask_once(request)
+        if status == TOO_MANY_REQUESTS or status >= SERVER_ERROR:
+            raise errors.failure(request.call, status, body)
+        return status, body
+
+    def _ask_once(self, request: "_Request") -> tuple[int, str]:
         with self._opened(request) as answer:
             return answer.status, answer.data.decode(errors="replace")
 
@@ -178,6 +194,7 @@ class _Request:
 
 def connect(namespace: str) -> Cluster:
     """From within a pod by its service account, elsewhere by the kubeconfig. Raises Missing where there is neither."""
+    stamina.instrumentation.set_on_retry_hooks([])  # its line says neither what nor why
     configuration = kubernetes.Configuration()
     try:
         if os.environ.get("KUBERNETES_SERVICE_HOST") and not os.environ.get("KUBECONFIG"):
