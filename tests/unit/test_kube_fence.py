@@ -167,6 +167,12 @@ class TestOfTheRecord:
         api.edit(SERVICE, "chat", {"spec": {"selector": {"app": "mine", labels.RELEASE: None}}})
         assert "app=mine" in str(serving(api).read().target)
 
+    def test_a_record_that_a_hand_has_removed_does_not_hide_whom_clients_are_sent_to(self, api):
+        mine = serving(api)
+        mine.point(mine.read(), Record(live=LIVE.release_id), LIVE.release_id)
+        api.edit(SERVICE, "chat", {"metadata": {"annotations": {labels.RECORD: None}}})
+        assert (mine.read().record, mine.read().target) == (Record(), LIVE.release_id)
+
     def test_whoever_touches_the_service_and_not_the_record_is_no_conflict(self, api):
         mine = serving(api)
         held = mine.read()

@@ -68,12 +68,12 @@ class ServiceRecord:
     def _held(self, service: Json | None) -> Held:
         if service is None:
             return Held(Record(), ABSENT, None)
-        metadata = service["metadata"]
+        metadata, target = service["metadata"], _target(self.deployment, service)
         text = metadata.get("annotations", {}).get(labels.RECORD)
-        if text is None:  # adopted: until the first promotion, where it leads is not our business
-            return Held(Record(), metadata["resourceVersion"], None)
+        if text is None:
+            return Held(Record(), metadata["resourceVersion"], target if _led_by_us(service) else None)
         record = records.parse(text, f"annotation {labels.RECORD} of Service {self.deployment}")
-        return Held(record, metadata["resourceVersion"], _target(self.deployment, service))
+        return Held(record, metadata["resourceVersion"], target)
 
 
 def _target(deployment: str, service: Json) -> str | None:
@@ -83,6 +83,11 @@ def _target(deployment: str, service: Json) -> str | None:
     if selector and selector != labels.pods(deployment, release_id):
         return labels.selector(selector)
     return None if release_id == labels.NO_RELEASE else str(release_id)
+
+
+def _led_by_us(service: Json) -> bool:
+    """Not where it was handed over: until the first promotion it is not our business where it leads."""
+    return labels.RELEASE in (service["spec"].get("selector") or {})
 
 
 def _selector(deployment: str, service: Json | None, now: str | None, target: str | None) -> Json:
