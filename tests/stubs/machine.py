@@ -133,13 +133,13 @@ class Machine:
 
 
 def ask(
-    url: str, path: str = "/v1/models", body: Mapping[str, Any] | None = None, seconds: float = 5
+    url: str, path: str = "/v1/models", body: Mapping[str, Any] | None = None, seconds: float = 5, *, key: str = ""
 ) -> dict[str, Any]:
-    """What a client gets from an endpoint, as JSON. Raises OSError when nobody answers."""
+    """What a client gets from an endpoint, as JSON. Raises OSError when nobody answers, or not without a key."""
     request = urllib.request.Request(
         url.rstrip("/") + path,
         data=None if body is None else json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
+        headers={"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})},
     )
     with _direct.open(request, timeout=seconds) as response:
         value = json.load(response)
@@ -147,9 +147,9 @@ def ask(
     return value
 
 
-def served_root(url: str) -> str:
+def served_root(url: str, *, key: str = "") -> str:
     """The directory of the weights that answer."""
-    return str(ask(url)["data"][0]["root"])
+    return str(ask(url, key=key)["data"][0]["root"])
 
 
 def answers(url: str) -> bool:

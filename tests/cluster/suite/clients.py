@@ -26,6 +26,7 @@ class Clients:
     """Used with ``with``. ``url`` may give None before the deployment is there."""
 
     url: Callable[[], str | None]
+    key: str
     answers: list[Answer] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -50,7 +51,7 @@ class Clients:
     def _root(self) -> str | None:
         url = self.url()
         try:
-            return str(ask(url, seconds=PATIENCE_SECONDS)["data"][0]["root"]) if url else None
+            return str(ask(url, seconds=PATIENCE_SECONDS, key=self.key)["data"][0]["root"]) if url else None
         except (OSError, ValueError, KeyError):
             return None
 

@@ -44,7 +44,10 @@ def node() -> Node:
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory, node: Node) -> Iterator[S3]:
-    with server(tmp_path_factory.mktemp("seaweedfs") / "home") as s3:
+    """The environment's AWS variables lead to it, for what tests look up there."""
+    with server(tmp_path_factory.mktemp("seaweedfs") / "home") as s3, pytest.MonkeyPatch.context() as patch:
+        for name, value in s3.environ().items():
+            patch.setenv(name, value)
         yield s3
 
 

@@ -34,6 +34,7 @@ from steps.core.record import Record, parse
 from steps.core.run import Run
 from steps.settings import Settings
 from tests.cluster.conductor.controller import Conductor
+from tests.cluster.suite.clients import Clients
 from tests.cluster.suite.node import Node, until
 from tests.stubs.hub import LocalHub
 from tests.stubs.machine import ask, served_root
@@ -51,8 +52,9 @@ DEPLOYMENT = "chat"
 SERVED_NAME = "tiny"
 MODEL_SERVER = "vllm-promote-test/model-server:1"
 ANSWER = "The capital of France is Paris."
-SECRETS = {"hf-token": {"HF_TOKEN": "hf_CANARYcanaryCANARYcanaryCANARY"}, "vllm-api-key": {"VLLM_API_KEY": "sk-CANARY"}}
-"""The stub model server asks for no key."""
+KEY = "sk-CANARYcanaryCANARYcanary"
+"""Of the model servers; the stub asks for none."""
+SECRETS = {"hf-token": {"HF_TOKEN": "hf_CANARYcanaryCANARYcanaryCANARY"}, "vllm-api-key": {"VLLM_API_KEY": KEY}}
 UID = 1000
 PATIENCE_SECONDS = 180.0
 SIZE = {"storage": "100Gi"}
@@ -157,14 +159,18 @@ class Estate:
         """The directory of the weights that answer clients."""
         url = self.url()
         assert url
-        return served_root(url)
+        return served_root(url, key=KEY)
 
     def says(self, question: str = "What is the capital of France?") -> str:
         """What clients are answered."""
         url, message = self.url(), {"role": "user", "content": question}
         assert url
         body = {"model": SERVED_NAME, "messages": [message], "temperature": 0, "max_tokens": 32}
-        return str(ask(url, "/v1/chat/completions", body, seconds=60)["choices"][0]["message"]["content"])
+        return str(ask(url, "/v1/chat/completions", body, seconds=60, key=KEY)["choices"][0]["message"]["content"])
+
+    def clients(self) -> Clients:
+        """They come as soon as they are entered."""
+        return Clients(self.url, KEY)
 
     def directory(self, commit: str) -> str:
         """As pods see it."""

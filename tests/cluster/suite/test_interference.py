@@ -9,7 +9,6 @@ from steps.clients.kube.api import CLAIM, POD
 from steps.core.run import Run
 from tests.cluster.kubernetes import programs
 from tests.cluster.kubernetes.cluster import Cluster
-from tests.cluster.suite.clients import Clients
 from tests.cluster.suite.estate import ANSWER, Estate, told
 from tests.cluster.suite.node import until
 
@@ -78,7 +77,7 @@ def test_a_node_that_restarts_in_the_middle_leaves_a_good_model_serving(served, 
 def test_a_node_that_restarts_brings_back_what_served(served, machine, tell):
     root, record = served.root(), served.record()
 
-    with Clients(served.url) as clients:
+    with served.clients() as clients:
         began = time.monotonic()
         machine.restart_node()
         until(lambda: clients.answers and clients.answers[-1].root and time.monotonic() - began > 5, seconds=120)
@@ -98,7 +97,7 @@ class TestTheClaim:
         return served
 
     def test_outlasts_its_deletion_as_long_as_a_model_serves_from_it(self, deleted):
-        with Clients(deleted.url) as clients:
+        with deleted.clients() as clients:
             time.sleep(3)
 
         claim = deleted.api.get(CLAIM, "models")

@@ -42,7 +42,7 @@ def bring(chat: Estate, tmp_path_factory: pytest.TempPathFactory):
     def bring(version: str) -> tuple[str, Run, Clients]:
         root = chat.around.hub.root
         commit = publish(root, chat.model, versions / version, branch=version, message=version, link=True)
-        with Clients(chat.url) as clients:
+        with chat.clients() as clients:
             run = chat.promote(version, PATIENCE_SECONDS)
         return commit, run, clients
 
