@@ -1,0 +1,28 @@
+"""How the cluster suite measures what clients missed."""
+
+import pytest
+
+from tests.cluster.suite.clients import Answer, Clients
+
+
+def clients(*answers: tuple[float, str | None]) -> Clients:
+    return Clients(lambda: None, "", [Answer(at, root) for at, root in answers])
+
+
+@pytest.mark.parametrize(
+    ("seen", "seconds"),
+    [
+        (clients((0, "a"), (1, "a")), 0),
+        (clients((0, "a"), (1, None), (2, None), (3, "b"), (4, "b")), 2),
+        (clients((0, None), (1, "a"), (2, None), (5, "a")), 3),
+        (clients((0, "a"), (1, None), (9, None)), 8),
+        (clients(), 0),
+    ],
+    ids=["none", "one", "the longest", "to the end", "nobody asked"],
+)
+def test_an_outage_is_the_longest_time_in_which_every_request_failed(seen, seconds):
+    assert seen.outage_seconds == seconds
+
+
+def test_weights_are_told_in_the_order_in_which_they_answered():
+    assert clients((0, "a"), (1, None), (2, "b"), (3, "a")).roots == ["a", "b"]
