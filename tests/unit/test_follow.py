@@ -76,7 +76,9 @@ def test_a_node_that_never_ran_says_so_and_why_when_that_is_an_error():
 
 def test_what_keeps_a_pod_from_starting_is_told_once_for_each_reason():
     def waiting(message):
-        return run(Node(name="mirror", phase="Running", attempts=(replace(attempt(0, None, message), phase="Pending"),)))
+        return run(
+            Node(name="mirror", phase="Running", attempts=(replace(attempt(0, None, message), phase="Pending"),))
+        )
 
     stream = io.StringIO()
     with following(stream, run()) as follower:
