@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from steps.clients.kube.api import POD, SECRET, WORKFLOW, Api, Json
 from steps.core import argo
 from tests.cluster.scripted import staged
-from tests.cluster.scripted.played import parameters as usual
+from tests.cluster.scripted.played import parameters
 from tests.cluster.scripted.scenario import Interruption, Scenario, Script
 from tests.stubs.rendered import BUILDERS
 from workflows.argo.access import Access
@@ -17,6 +17,8 @@ from workflows.pods import HUB_SECRET, TemplateConfig
 
 DEADLINE_SECONDS = 420.0
 POLL_SECONDS = 0.5
+OF_RUN = "workflows.argoproj.io/workflow"
+"""Label of a pod."""
 CANARY = "hf_CANARYcanaryCANARYcanary"
 """The token that a step has in its environment and nobody shall see."""
 OLD_ENOUGH_SECONDS = 11.0
@@ -61,13 +63,16 @@ class House:
 
     def begin(self, scenario: Scenario, **given: str) -> str:
         """Its run's name; ``given`` are parameters."""
-        manifest = BUILDERS[scenario.template](TemplateConfig(retry_base_seconds=staged.RETRY_BASE_SECONDS)).to_dict()
-        self.tell(scenario, scenario.script)
-        self._apply(staged.staged(manifest, scenario, self.image))
-        parameters = {**usual(scenario, manifest), **given}
-        run = argo.workflow(staged.template_name(scenario), parameters, generate_name=f"{scenario.name}-")
+        self.prepare(scenario)
+        told = {**parameters(scenario, _manifest(scenario)), **given}
+        run = argo.workflow(staged.template_name(scenario), told, generate_name=f"{scenario.name}-")
         name: str = self.access.submit(run)["metadata"]["name"]
         return name
+
+    def prepare(self, scenario: Scenario) -> None:
+        """What a run of it needs."""
+        self.tell(scenario, scenario.script)
+        self._apply(staged.staged(_manifest(scenario), scenario, self.image))
 
     def tell(self, scenario: Scenario, life: Script) -> None:
         """What its steps shall do from now on."""
@@ -84,9 +89,14 @@ class House:
                 time.sleep(OLD_ENOUGH_SECONDS)
                 self.api.delete(POD, pod["metadata"]["name"])
 
+    def began(self, name: str) -> set[str]:
+        """The steps that there are pods of."""
+        pods = self.api.list(POD, labels=f"{OF_RUN}={name}")
+        return {pod["metadata"]["labels"]["app.kubernetes.io/component"] for pod in pods}
+
     def at_work(self, name: str, step: str) -> Json | None:
         """The pod in which the step runs now."""
-        labels = f"workflows.argoproj.io/workflow={name},app.kubernetes.io/component={step}"
+        labels = f"{OF_RUN}={name},app.kubernetes.io/component={step}"
         return next((pod for pod in self.api.list(POD, labels=labels) if _runs(pod)), None)
 
     def waits(self, name: str) -> Json | None:
@@ -116,6 +126,12 @@ class House:
 
     def _apply(self, body: Json) -> None:
         self.api.apply(kind_of(body), body, force=True)
+
+
+def _manifest(scenario: Scenario) -> Json:
+    patient = TemplateConfig(retry_base_seconds=staged.RETRY_BASE_SECONDS)
+    built: Json = BUILDERS[scenario.template](patient).to_dict()
+    return built
 
 
 def _runs(pod: Json) -> bool:

@@ -58,8 +58,8 @@ def _forgetful(node: Node, before: Node | None) -> Node:
 
 
 def cut_short(scenario: Scenario, node: Node) -> bool:
-    """By Stop or Terminate. Argo writes that down before the step has ended: which exit code and sentence it then learns
-    of is left to chance. A step that takes no notice runs on there, and is killed here.
+    """By Stop or Terminate. Argo writes that down before the step has ended: whether it then learns of exit code and
+    sentence is left to chance. A step that takes no notice runs on there, and is killed here.
     """
     deed = scenario.interruption
     return deed is not None and deed.deed != "delete pod" and deed.step == node.name and node.phase == "Failed"
