@@ -10,14 +10,15 @@ DEFINITION = Kind(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
 )
 TASK_RESULT = Kind("argoproj.io", "v1alpha1", "workflowtaskresults", "WorkflowTaskResult")
+ALL = (WORKFLOW, WORKFLOW_TEMPLATE, CRON_WORKFLOW, TASK_RESULT)
 ANYTHING = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
 def create(node: Node) -> None:
     api = node.api("default")
-    for kind in (WORKFLOW, WORKFLOW_TEMPLATE, CRON_WORKFLOW, TASK_RESULT):
+    for kind in ALL:
         api.apply(DEFINITION, _definition(kind))
-    until(lambda: all(_established(api.get(DEFINITION, _name(k))) for k in (WORKFLOW, WORKFLOW_TEMPLATE, TASK_RESULT)))
+    until(lambda: all(_established(api.get(DEFINITION, _name(k))) for k in ALL))
 
 
 def _definition(kind: Kind) -> Json:
