@@ -101,3 +101,13 @@ def test_the_local_engine_takes_it(name):
     assert workflow.name == name
     assert workflow.on_exit is not None
     assert list(workflow.on_exit.tasks) == ["rollback", "report"]
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_companys_own_authorities_reach_every_step_and_need_not_be_there(name):
+    (volume,) = (v for v in manifest(name)["spec"]["volumes"] if v["name"] == "ca")
+
+    assert volume["configMap"] == {"name": "vllm-promote-ca", "optional": True}
+    for template in containers(name).values():
+        (mount,) = (m for m in template["container"]["volumeMounts"] if m["name"] == "ca")
+        assert mount == {"name": "ca", "mountPath": "/etc/vllm-promote-ca", "readOnly": True}

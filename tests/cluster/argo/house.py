@@ -129,8 +129,8 @@ class House:
 
 
 def _manifest(scenario: Scenario) -> Json:
-    patient = TemplateConfig(retry_base_seconds=staged.RETRY_BASE_SECONDS)
-    built: Json = BUILDERS[scenario.template](patient).to_dict()
+    told = TemplateConfig(retry_base_seconds=scenario.retry_base_seconds)
+    built: Json = BUILDERS[scenario.template](told).to_dict()
     return built
 
 

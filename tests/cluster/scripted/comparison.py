@@ -1,6 +1,9 @@
 """Whether both engines did the same, as far as anybody can tell who reads a run.
 
-They differ on purpose in what is named here, and in nothing else.
+They differ on purpose in what is named here, in nothing else that a run tells, and in three things beside it:
+- A step that fails for good is at its end in Argo after the wait that would have come; here at once.
+- A run that is stopped while it waits for its mutex runs its exit handler in Argo when its turn has come; here it ends.
+- A step that takes no notice of Stop runs on in Argo beside the exit handler; here it is killed before that begins.
 """
 
 from collections.abc import Iterable, Mapping

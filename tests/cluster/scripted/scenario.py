@@ -85,6 +85,8 @@ class Scenario:
     template: str = PROMOTE_TEMPLATE
     deadlines: Mapping[str, int] = field(default_factory=dict)
     """In seconds, of steps whose own are too long for this."""
+    retry_base_seconds: float = 0.05
+    """So short that five attempts more are made in 39 s."""
 
     def lives(self) -> tuple[Script, ...]:
         return (self.script,) if self.again is None else (self.script, self.again)

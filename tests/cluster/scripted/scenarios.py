@@ -20,6 +20,7 @@ CODES = {
     "promote": 14,
 }
 """How each step likes to fail."""
+WAITS_IN_VAIN = Scenario(name="fails-at-leisure", script={"resolve": (fails(10),)}, retry_base_seconds=8.0)
 LIVE = Part(outputs={"state": "live"})
 
 
@@ -39,6 +40,7 @@ def scenarios() -> Iterator[Scenario]:
 def _failures() -> Iterator[Scenario]:
     for step, code in CODES.items():
         yield Scenario(name=f"{step}-fails", script={step: (fails(code),)})
+    yield WAITS_IN_VAIN
     yield Scenario(name="bug", script={"mirror": (fails(1),)})
     yield Scenario(name="unknown-flag", script={"populate": (fails(2),)})
     yield Scenario(name="without-a-word", script={"checksum": (Part(code=12),)})

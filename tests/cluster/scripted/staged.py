@@ -13,14 +13,13 @@ from tests.cluster.scripted.scenario import STEPS, Scenario, Script, dump
 
 PROGRAM = "scripted-steps"
 PLACE = "/app"
-RETRY_BASE_SECONDS = 0.05
-"""Five attempts more are then made in 39 s."""
 LITTLE = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "64Mi"}}
 
 
 def template_name(scenario: Scenario) -> str:
     """Of the WorkflowTemplate that plays it."""
-    return f"{scenario.template}-scripted{'-in-a-hurry' if scenario.deadlines else ''}"
+    kind = "".join(f"-{step}-{seconds}s" for step, seconds in scenario.deadlines.items())
+    return f"{scenario.template}-scripted{kind}-{scenario.retry_base_seconds:g}s"
 
 
 def staged(manifest: Mapping[str, object], scenario: Scenario, image: str) -> Json:
