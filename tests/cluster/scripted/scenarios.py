@@ -27,7 +27,6 @@ LIVE = Part(outputs={"state": "live"})
 def scenarios() -> Iterator[Scenario]:
     yield Scenario(name="good")
     yield Scenario(name="live-already", script={"preflight": (LIVE,)})
-    yield Scenario(name="progress", script={"mirror": (Part(progress="3/5"),)})
     yield from _failures()
     yield from _attempts()
     yield from _exit_handlers()
