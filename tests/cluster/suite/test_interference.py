@@ -14,6 +14,8 @@ from tests.cluster.suite.node import until
 
 LOADING_SECONDS = 15
 """How long the candidate's model takes: something is to happen meanwhile."""
+SOON_SECONDS = 8
+"""For a step to end when it is told to, and for its pod to be gone."""
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,21 @@ def under_way(served: Estate, seed: int) -> tuple[str, str]:
     name = served.submit()
     served.reached(name, "deploy", lambda: served.record().phase == "swapping" and loading(served), seconds=120)
     return commit, name
+
+
+def test_a_run_that_is_stopped_in_the_middle_ends_its_step_at_once_and_goes_back(served):
+    root = served.root()
+    _, name = under_way(served, seed=5)
+
+    asked = time.time()
+    served.stop(name)
+
+    run = served.ended(name)
+    stopped, rollback = run.node("deploy"), run.node("rollback")
+    assert (stopped.phase, rollback.outputs["outcome"]) == ("Failed", "rolled-back"), told(run)
+    assert stopped.attempts[-1].finished - asked < SOON_SECONDS
+    assert served.root() == root
+    assert (served.record().phase, served.record().refused) == ("idle", ())
 
 
 def test_an_api_server_that_restarts_in_the_middle_costs_time_and_nothing_else(served, machine, tell):
