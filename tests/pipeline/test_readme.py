@@ -1,16 +1,27 @@
-"""What README and CONTRIBUTING tell people to type, and where they send them, exists."""
+"""What README, OPERATIONS and CONTRIBUTING tell people to type, and where they send them, exists.
+
+What they tell people to type on a cluster is typed by `tests/cluster/suite/test_readme.py`.
+"""
 
 import re
 import subprocess
 import sys
 
 import pytest
+import yaml
 
 from steps.contracts import ALL
+from steps.core.catalog import Entry
+from steps.core.pod import Pod
+from steps.settings import from_environment
 from tests.stubs.machine import REPOSITORY
+from tests.stubs.readme import lines
 from workflows.__main__ import VERBS
+from workflows.config import Config, load
+from workflows.pods import TemplateConfig
 
-TEXTS = {name: (REPOSITORY / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md")}
+NAMES = ("README.md", "OPERATIONS.md", "CONTRIBUTING.md")
+TEXTS = {name: (REPOSITORY / name).read_text(encoding="utf-8") for name in NAMES}
 TEXT = "\n".join(TEXTS.values())
 COMMANDS = sorted(set(re.findall(r"python -m (workflows\.\w+|steps\.\w+)((?: +[\w./=-]+)*)", TEXT)))
 STEPS = {step.module for step in ALL}
@@ -56,3 +67,51 @@ def test_exit_codes_are_those_of_the_errors():
     assert codes <= set(re.findall(r"^\| (\d+) \|", table, re.MULTILINE))
     retried = re.findall(r"^\| (\d+) \|.*\| yes \|$", table, re.MULTILINE)
     assert retried == ["75"]
+
+
+LOCAL = {"local_dir", "serve_command"}
+"""Settings that a cluster does not heed."""
+SAID = {"none": "", "all": "", "AWS itself": "", "each from where it is": "", "the images' own": ""}
+"""Words of the table that stand for nothing being given."""
+
+
+def settings_rows():
+    """By key: what the table says of its default."""
+    table = TEXTS["README.md"].partition("### Settings of a cluster")[2].partition("\n## ")[0]
+    rows = [row.split(" | ") for row in re.findall(r"^\| (`.+) \|$", table, re.MULTILINE)]
+    for keys, _, default in rows:
+        names = re.findall(r"`(\w+)`", keys)
+        defaults = default.split(", ") if len(names) > 1 else [default]
+        yield from zip(names, (defaults * len(names))[: len(names)], strict=True)
+
+
+def test_every_setting_of_a_cluster_is_in_the_table_with_its_default():
+    told = {name: text.strip("`") for name, text in settings_rows()}
+    assert told.keys() == Config.model_fields.keys() - LOCAL
+    steps, usual = from_environment({}), TemplateConfig()
+    known = {name: getattr(source, name) for source in (usual, steps) for name in told if hasattr(source, name)}
+    own = {name: value for name in told if (value := Config.model_fields[name].default) is not None}
+    for name, value in {**known, **own}.items():
+        plain = {True: "true", False: "false", None: "", (): ""}.get(value, value)
+        said = SAID.get(told[name], told[name])
+        if name not in ("transfer_image", "cluster_image", "startup_budget_seconds"):  # told in words
+            assert said == (f"{plain:g}" if isinstance(plain, float) else str(plain)), name
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "examples").glob("*.toml")), ids=lambda p: p.name)
+def test_the_examples_of_settings_are_settings(path, monkeypatch):
+    monkeypatch.setenv("VLLM_PROMOTE_CONFIG", str(path))
+    assert load(local=False).namespace == "vllm-promote"
+
+
+def test_every_key_of_an_entry_is_shown_in_the_catalog():
+    text = (REPOSITORY / "catalog.yaml").read_text(encoding="utf-8")
+    _, key, entry_text = text.partition("  # assistant:\n")
+    shown = "\n".join(line.removeprefix("  # ") for line in (key + entry_text).splitlines())
+    entry = yaml.safe_load(shown)["assistant"]
+    assert entry.keys() == Entry.model_fields.keys()
+    assert entry["pod"].keys() == {field.alias or name for name, field in Pod.model_fields.items()}
+
+
+def test_whoever_types_on_a_cluster_is_told_what_every_word_in_capitals_stands_for():
+    assert {w for line in lines() for w in re.findall(r" ([A-Z]{3,})\b", line.typed)} <= {"RUN", "RELEASE"}
