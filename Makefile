@@ -91,7 +91,7 @@ cluster: $(VENV)/.dev ## build and start a Kubernetes of one node, with our imag
 .PHONY: cluster-test
 cluster-test: cluster-down ## the suite on that Kubernetes, from nothing; then it is gone (its logs stay if that failed)
 	@trap '$(ON_CLUSTER) down' EXIT; $(START); \
-		$(ON_CLUSTER) exec -- $(RUN) -m pytest tests/cluster/suite && $(ON_CLUSTER) down --wipe
+		$(ON_CLUSTER) exec -- $(RUN) -m pytest tests/cluster/suite --timeout=600 --durations=25 && $(ON_CLUSTER) down --wipe
 
 .PHONY: cluster-down
 cluster-down: $(VENV)/.dev ## end that Kubernetes and remove its data

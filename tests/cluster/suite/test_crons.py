@@ -3,6 +3,8 @@
 The reconciler runs every minute here, beside all the rest.
 """
 
+import re
+
 import pytest
 
 from steps.clients.clock import SystemClock
@@ -21,7 +23,7 @@ CPU = {"device": "cpu"}
 
 @pytest.fixture(scope="module")
 def served(estate: Estate) -> Estate:
-    estate.api.patch(CRON_JOB, RECONCILE_JOB, {"spec": {"schedule": EVERY_MINUTE}})
+    estate.api.patch(CRON_JOB, RECONCILE_JOB, {"spec": {"suspend": False, "schedule": EVERY_MINUTE}})
     estate.catalog(**CPU)
     estate.publish(seed=1, **CPU)
     run = estate.promote()
@@ -97,6 +99,7 @@ def test_a_run_that_is_ended_without_its_exit_handler_is_put_right_by_the_clock(
     until(lambda: served.record().phase == "idle", seconds=240)
     assert served.root() == good
     assert any("back at the previous release" in log for log in logs(served))
+    assert by_the_clock(served)
 
 
 def test_out_of_its_turn_it_finds_nothing_left_to_do(served):
@@ -114,6 +117,12 @@ def test_no_reconciler_has_failed_meanwhile(served):
 
     assert jobs
     assert not [j["metadata"]["name"] for j in jobs if j.get("status", {}).get("failed")]
+
+
+def by_the_clock(estate: Estate) -> list[str]:
+    """Reconcilers that no person started: named for the CronJob and the minute."""
+    jobs = estate.api.list(JOB, labels=f"{labels.COMPONENT}=reconcile")
+    return [j["metadata"]["name"] for j in jobs if re.fullmatch(rf"{RECONCILE_JOB}-\d+", j["metadata"]["name"])]
 
 
 def logs(estate: Estate) -> list[str]:
