@@ -27,4 +27,9 @@ def house() -> House:
         image=render.template_config(told).transfer_image,
     )
     furnished.furnish()
+    if not furnished.is_looked_after():
+        pytest.fail(
+            f"no controller of Argo looks after namespace {told.namespace}: start one, or name another namespace with "
+            "VLLM_PROMOTE_NAMESPACE"
+        )
     return furnished

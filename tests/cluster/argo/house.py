@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from steps.clients.kube.api import POD, SECRET, WORKFLOW, Api, Json
 from steps.core import argo
@@ -13,9 +14,11 @@ from tests.stubs.rendered import BUILDERS
 from workflows.argo.access import Access
 from workflows.cluster import rights
 from workflows.cluster.kinds import kind_of
+from workflows.cluster.parts import DATA
 from workflows.pods import HUB_SECRET, TemplateConfig
 
 DEADLINE_SECONDS = 420.0
+CONTROLLER_SECONDS = 60.0
 POLL_SECONDS = 0.5
 OF_RUN = "workflows.argoproj.io/workflow"
 """Label of a pod."""
@@ -23,6 +26,9 @@ CANARY = "hf_CANARYcanaryCANARYcanary"
 """The token that a step has in its environment and nobody shall see."""
 OLD_ENOUGH_SECONDS = 11.0
 """A pod that is deleted in its first ten seconds is made again as the same attempt."""
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +51,21 @@ class House:
             "stringData": {"HF_TOKEN": CANARY},
         }
         self.api.apply(SECRET, secret, force=True)
+
+    def is_looked_after(self) -> bool:
+        """Whether a controller takes up what is submitted here, within a minute; no pod is needed for that."""
+        nothing = {"name": "nothing", "suspend": {"duration": "1"}}
+        spec = {"entrypoint": "nothing", "serviceAccountName": DATA, "templates": [nothing]}
+        metadata = {"generateName": "is-anybody-there-"}
+        body = {"apiVersion": argo.API_VERSION, "kind": WORKFLOW.name, "metadata": metadata, "spec": spec}
+        name = self.api.create(WORKFLOW, body)["metadata"]["name"]
+        try:
+            self.until(lambda: self.run(name).get("status", {}).get("phase"), CONTROLLER_SECONDS)
+        except AssertionError:
+            return False
+        finally:
+            self.remove(name)
+        return True
 
     def play(self, scenario: Scenario) -> list[Json]:
         """The Workflow as it was at the end of each of its lives; it is gone then."""
@@ -117,8 +138,9 @@ class House:
         """With its pods."""
         self.api.delete(WORKFLOW, name)
 
-    def until(self, look: Callable[[], Json | None]) -> Json:
-        deadline = time.monotonic() + DEADLINE_SECONDS
+    def until(self, look: Callable[[], T | None], seconds: float = DEADLINE_SECONDS) -> T:
+        """What it sees at last."""
+        deadline = time.monotonic() + seconds
         while (seen := look()) is None:
             assert time.monotonic() < deadline, "waited in vain"
             time.sleep(POLL_SECONDS)

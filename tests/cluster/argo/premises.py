@@ -24,7 +24,7 @@ from steps.clients.kube.api import CLAIM, SECRET, SERVICE, VOLUME, WORKFLOW, Jso
 from steps.clients.kube.api import DEPLOYMENT as KUBE_DEPLOYMENT
 from steps.clients.kube.cluster import Cluster
 from steps.core import argo, labels
-from steps.core.account import PROMOTE_TEMPLATE
+from steps.core.installed import PROMOTE_TEMPLATE
 from steps.core.record import Record, parse
 from steps.core.run import Run
 from tests.cluster.argo.house import House

@@ -3,7 +3,7 @@
 import pytest
 
 from steps.clients.kube.api import CRON_WORKFLOW, WORKFLOW
-from steps.core.account import REFRESH_TEMPLATE
+from steps.core.installed import REFRESH_TEMPLATE
 from tests.cluster.argo.premises import MODEL, Premises, premises
 from tests.cluster.scripted.scenario import Interruption
 from workflows.template import LABELLED
