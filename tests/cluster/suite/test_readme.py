@@ -290,20 +290,8 @@ def status(desk: Desk) -> Json:
     return dict(found)
 
 
-@pytest.mark.timeout(PATIENCE_SECONDS)
-def test_an_installation_with_an_nfs_share_and_the_plan_of_a_promotion(desk: Desk, one_node: str):
-    desk.namespace = ANOTHER
-
-    said = [desk.type(line) for line in below("First promotion: GPUs and an NFS share")]
-
-    assert any("This was a dry run: nothing was changed." in text for text in said)
-    assert any("Done." in text for text in said)
-    assert f"model            {MODELS[1]}" in said[-1]
-
-
 @pytest.mark.timeout(2 * PATIENCE_SECONDS)
 def test_what_is_typed_when_something_is_wrong_to_upgrade_and_to_take_it_out(one_node: str, desk: Desk):
-    desk.namespace = OURS
     desk.known["RELEASE"] = status(desk)["previous"]["release_id"]
 
     for line in below("A person is needed"):
@@ -312,6 +300,18 @@ def test_what_is_typed_when_something_is_wrong_to_upgrade_and_to_take_it_out(one
         assert "Nothing to change" in desk.type(line)
     for line in below("Taking it out"):
         assert "This stays, as does everything in the store." in desk.type(line)
+
+
+@pytest.mark.timeout(PATIENCE_SECONDS)
+def test_an_installation_with_an_nfs_share_and_the_plan_of_a_promotion(desk: Desk, one_node: str):
+    """Last, because from then on these are the settings of whoever types."""
+    desk.namespace = ANOTHER
+
+    said = [desk.type(line) for line in below("First promotion: GPUs and an NFS share")]
+
+    assert any("This was a dry run: nothing was changed." in text for text in said)
+    assert any("Done." in text for text in said)
+    assert f"model            {MODELS[1]}" in said[-1]
 
 
 def test_each_exception_is_still_in_the_texts():
