@@ -12,6 +12,8 @@ from tests.cluster.kubernetes.cluster import Cluster
 from tests.cluster.suite.estate import ANSWER, Estate, told
 from tests.cluster.suite.node import until
 
+pytestmark = pytest.mark.timeout(600)
+
 LOADING_SECONDS = 15
 """How long the candidate's model takes: something is to happen meanwhile."""
 SOON_SECONDS = 8
@@ -104,7 +106,6 @@ def test_a_node_that_restarts_brings_back_what_served(served, machine, tell):
     tell(f"node restarted while a model served: clients had no answer for {clients.outage_seconds:.1f} s")
 
 
-@pytest.mark.timeout(300)
 class TestTheClaim:
     """Last: what is deleted here cannot be brought back."""
 

@@ -4,9 +4,11 @@ import pytest
 
 from steps.clients.kube.api import DEPLOYMENT, WORKFLOW_TEMPLATE
 from steps.core import labels
-from steps.core.account import PROMOTE_TEMPLATE
+from steps.core.installed import PROMOTE_TEMPLATE
 from tests.cluster.suite.estate import ANSWER, Estate, told
 from tests.cluster.suite.node import GPU, until
+
+pytestmark = pytest.mark.timeout(300)
 
 FREE = "without-a-mutex"
 

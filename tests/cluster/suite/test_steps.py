@@ -6,10 +6,12 @@ import pytest
 
 from steps.clients.kube.api import DEPLOYMENT, WORKFLOW_TEMPLATE
 from steps.contracts import ALL, ROLLBACK
-from steps.core.account import PROMOTE_TEMPLATE
+from steps.core.installed import PROMOTE_TEMPLATE
 from tests.cluster.conductor.pod import Owner, pod
 from tests.cluster.suite import probe
 from tests.cluster.suite.estate import ANSWER, Estate, told
+
+pytestmark = pytest.mark.timeout(300)
 
 MAIN = ("resolve", "preflight", "mirror", "populate", "checksum", "deploy", "smoke", "promote")
 S3 = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
