@@ -1,5 +1,6 @@
 """What happened, what serves now and what to do next: sentences for a person who was woken by them."""
 
+from steps.contracts import ROLLBACK
 from steps.core.account import Account
 from steps.core.amounts import seconds
 from steps.core.outcome import GOOD, Outcome
@@ -25,6 +26,8 @@ def headline(account: Account) -> str:
     """The outcome in words."""
     if account.outcome == "promoted" and account.by_hand:
         return "rolled back by hand"
+    if account.outcome == "rollback-failed" and not _tried_to_go_back(account):
+        return "ended before it was rolled back"
     return HEADLINES[account.outcome]
 
 
@@ -44,6 +47,8 @@ def serves(account: Account) -> str:
 
 def advice(account: Account) -> tuple[str, ...]:
     """What to do next, the first thing first; each a command or a sentence."""
+    if account.outcome == "rollback-failed" and not _tried_to_go_back(account):
+        return (f"bring back what served: {_command(account, 'reconcile')}",)
     if account.outcome == "rollback-failed":
         return (
             f"see what serves: {_command(account, 'status')}",
@@ -57,6 +62,11 @@ def advice(account: Account) -> tuple[str, ...]:
     if account.outcome == "refused" or _wants_mending(account):
         return ("mend what the sentence names, and run the same command again",)
     return (f"go on where it ended: {_again(account)}",)
+
+
+def _tried_to_go_back(account: Account) -> bool:
+    """Not where the run was terminated, or killed: then nothing has failed yet, and anybody may put it right."""
+    return any(line.step == ROLLBACK.name for line in account.lines)
 
 
 def _wants_mending(account: Account) -> bool:

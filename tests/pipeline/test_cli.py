@@ -189,7 +189,8 @@ def test_a_second_ctrl_c_ends_at_once_and_the_next_run_puts_right_what_was_left(
 
     assert ended.code == 4, ended.text
     assert "ending at once" in ended.text
-    assert "interrupted: rollback failed" in ended.text
+    # which of the two depends on whether the way back had begun
+    assert re.search("interrupted: (rollback failed|ended before it was rolled back)", ended.text), ended.text
     assert f"what serves at {served.url()} is not certain" in ended.text
     assert served.machine.record(DEPLOYMENT)["phase"] != "idle"
     assert "which is DEAD" in served.machine.run("status", "--local").text

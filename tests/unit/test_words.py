@@ -76,6 +76,14 @@ def test_a_failed_rollback_calls_for_a_person():
     assert "workflows.status --deployment chat --local" in advice(account)[0]
 
 
+def test_a_run_that_was_ended_before_its_rollback_calls_for_the_reconciler_and_nobody_else():
+    nodes = (resolved(), failed("deploy", 143, ""))
+    own = Record(phase="swapping", live=OLD.release_id, candidate=NEW.release_id, owner=run(*nodes).uid)
+    account = draw_up(run(*nodes, phase="Failed"), replace(OLD_LIVE, record=own))
+    assert summary(account).startswith("ended before it was rolled back")
+    assert advice(account) == ("bring back what served: python -m workflows.reconcile --deployment chat --local",)
+
+
 def test_a_record_that_cannot_be_read_is_not_guessed_at():
     assert summary(draw_up(CORRUPT, Surroundings())).endswith("what serves now could not be read")
 
