@@ -7,7 +7,7 @@ from hera.workflows.models import Mutex, PodGC, Synchronization, TTLStrategy, Wo
 
 from steps.contracts import DISCOVER, RECONCILE, REFRESH, DiscoverInputs, RefreshInputs, Step
 from steps.core import labels
-from steps.core.account import RECONCILE_JOB, REFRESH_TEMPLATE
+from steps.core.installed import RECONCILE_JOB, REFRESH_TEMPLATE
 from workflows import pods
 from workflows.bridge import Flow
 from workflows.pods import HOUR, TemplateConfig

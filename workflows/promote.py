@@ -122,7 +122,7 @@ def _on_this_machine(config: "Config", asked: "Asked", name: str | None, timeout
 
 
 def _in_the_cluster(config: "Config", asked: "Asked", name: str | None, timeout: float | None, *, wait: bool) -> int:
-    from steps.core.account import PROMOTE_TEMPLATE
+    from steps.core.installed import PROMOTE_TEMPLATE
     from workflows.argo import conduct, submit
 
     run = submit.submit(config, PROMOTE_TEMPLATE, asked.parameters, name)

@@ -7,8 +7,8 @@ from typing import Any
 from hera.workflows import Parameter, Workflow
 from hera.workflows.models import WorkflowTemplateRef
 
-from steps.core.account import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE
 from steps.core.images import rewritten
+from steps.core.installed import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE
 from workflows import template
 from workflows.config import Config
 from workflows.pods import TemplateConfig

@@ -81,7 +81,7 @@ def _on_this_machine(config: "Config", deployment: str, to: str | None) -> int:
 
 def _in_the_cluster(config: "Config", deployment: str, to: str | None) -> int:
     from steps.clients import serving
-    from steps.core.account import ROLLBACK_TEMPLATE
+    from steps.core.installed import ROLLBACK_TEMPLATE
     from workflows.argo import conduct, session, submit
 
     settings = session.settings(config)

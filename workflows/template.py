@@ -31,7 +31,7 @@ from steps.contracts import (
     RollbackInputs,
     SmokeInputs,
 )
-from steps.core.account import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE
+from steps.core.installed import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE
 from workflows import pods
 from workflows.bridge import Flow
 from workflows.pods import TemplateConfig

@@ -7,16 +7,10 @@ from typing import Any
 
 from steps.contracts import REPORT, decode
 from steps.core.history import Entry
+from steps.core.installed import ROLLBACK_TEMPLATE
 from steps.core.outcome import GOOD, Outcome, decide, release_id
 from steps.core.record import Record
 from steps.core.run import Run
-
-PROMOTE_TEMPLATE = "vllm-promote"
-ROLLBACK_TEMPLATE = "vllm-promote-rollback"
-REFRESH_TEMPLATE = "vllm-promote-refresh"
-"""Also the CronWorkflow's name."""
-RECONCILE_JOB = "vllm-promote-reconcile"
-"""The workflow of a rollback by hand."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

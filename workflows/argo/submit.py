@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from steps.core import argo, labels
-from steps.core.account import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE
 from steps.core.argo import Json, is_over
+from steps.core.installed import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE
 from steps.core.names import check_run
 from steps.core.run import Run
 from workflows.argo import access, session

@@ -5,7 +5,7 @@ What the account that submits has no right to see is left to the steps, which sa
 
 from steps.clients.kube.api import CONFIG_MAP, WORKFLOW_TEMPLATE, Api, Json
 from steps.clients.kube.errors import Forbidden
-from steps.core.account import PROMOTE_TEMPLATE
+from steps.core.installed import PROMOTE_TEMPLATE
 from steps.errors import Conflict, Missing
 from workflows.checkout import typed
 from workflows.cluster import argo, claim, secrets

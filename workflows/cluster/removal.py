@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from steps.clients.kube.api import CLAIM, DEPLOYMENT, SECRET, SERVICE, SERVICE_ACCOUNT, WORKFLOW, Api, Json
 from steps.clients.kube.errors import Forbidden, UnknownKind
 from steps.core import labels
-from steps.core.account import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE
+from steps.core.installed import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE
 from steps.errors import Conflict
 from workflows.cluster import claim, secrets
 from workflows.cluster.parts import MODEL

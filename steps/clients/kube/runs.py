@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from steps.clients.kube.api import WORKFLOW, Api, Json
 from steps.clients.kube.owners import UNFINISHED
 from steps.core import argo
-from steps.core.account import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE
+from steps.core.installed import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE
 from steps.errors import Conflict
 
 

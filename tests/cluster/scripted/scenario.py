@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from steps.contracts import ALL, Step
-from steps.core.account import PROMOTE_TEMPLATE
+from steps.core.installed import PROMOTE_TEMPLATE
 
 FOR_EVER = 3600.0
 STEPS: Mapping[str, Step[Any, Any]] = {step.name: step for step in ALL}

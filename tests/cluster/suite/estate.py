@@ -28,7 +28,7 @@ from steps.clients.kube.api import (
 )
 from steps.clients.kube.cluster import Cluster
 from steps.core import argo, labels
-from steps.core.account import PROMOTE_TEMPLATE, RECONCILE_JOB
+from steps.core.installed import PROMOTE_TEMPLATE, RECONCILE_JOB
 from steps.core.names import slug
 from steps.core.record import Record, parse
 from steps.core.run import Run

@@ -10,7 +10,7 @@ import pytest
 from steps.clients.clock import SystemClock
 from steps.clients.kube.api import CRON_JOB, JOB, POD, WORKFLOW
 from steps.core import argo, labels
-from steps.core.account import PROMOTE_TEMPLATE, RECONCILE_JOB, REFRESH_TEMPLATE
+from steps.core.installed import PROMOTE_TEMPLATE, RECONCILE_JOB, REFRESH_TEMPLATE
 from steps.core.run import Run
 from tests.cluster.suite.estate import Estate, told
 from tests.cluster.suite.node import until

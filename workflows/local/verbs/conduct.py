@@ -16,7 +16,8 @@ from typing import Any
 from steps.clients.local import daemon
 from steps.clients.local.daemon import Daemon
 from steps.clients.local.journal import LocalJournal
-from steps.core.account import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE, draw_up
+from steps.core.account import draw_up
+from steps.core.installed import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE
 from steps.core.names import check_run
 from steps.core.outcome import exit_code
 from steps.core.run import FINISHED, Run
