@@ -16,10 +16,17 @@ from tests.stubs.scene import FakeClock
 
 ZOMBIE, OWNER = "run-1", "run-2"
 CANDIDATE, LIVE = a_release(1), a_release(2)
+OUR_PORT = {"name": "http", "port": 80, "targetPort": 8000, "protocol": "TCP"}
 
 
 def serving(api):
     return KubeServing(api, "chat", Where(claim="models", volume="/models"), FakeClock())
+
+
+def hand_over(api, ports):
+    """What somebody else made, labelled as our sentence tells."""
+    metadata = {"name": "chat", "labels": {labels.PART_OF: labels.PROJECT}}
+    api.create(SERVICE, {"metadata": metadata, "spec": {"selector": {"app": "old"}, "ports": ports}})
 
 
 def name(release):
@@ -152,16 +159,33 @@ class TestOfTheRecord:
 
     def test_one_that_is_handed_over_leads_where_it_did_until_the_pointer_moves(self):
         api = FakeApi()
-        handed_over = {"name": "chat", "labels": {labels.PART_OF: labels.PROJECT}}
-        api.create(SERVICE, {"metadata": handed_over, "spec": {"selector": {"app": "old"}}})
+        hand_over(api, [{"port": 80, "targetPort": 8080}])
         mine = serving(api)
         assert (mine.read().record, mine.read().target) == (Record(), None)
         held = mine.swap(mine.read(), Record(owner=OWNER))
         (service,) = api.list(SERVICE)
-        assert service["spec"]["selector"] == {"app": "old"}
+        assert service["spec"] == {"selector": {"app": "old"}, "ports": [{"port": 80, "targetPort": 8080}]}
         mine.point(held, Record(owner=OWNER, live=LIVE.release_id), LIVE.release_id)
         (service,) = api.list(SERVICE)
         assert service["spec"]["selector"] == labels.pods("chat", LIVE.release_id)
+        assert service["spec"]["ports"] == [OUR_PORT]
+
+    def test_whatever_port_clients_of_one_that_is_handed_over_know_leads_to_the_model_server(self):
+        api = FakeApi()
+        hand_over(api, [{"name": "http", "port": 8080, "targetPort": "web"}, {"port": 53, "protocol": "UDP"}])
+        mine = serving(api)
+        mine.point(mine.read(), Record(live=LIVE.release_id), LIVE.release_id)
+        (service,) = api.list(SERVICE)
+        theirs = {"name": "http", "port": 8080, "targetPort": 8000}
+        assert service["spec"]["ports"] == [{**OUR_PORT, "name": "vllm"}, theirs]
+
+    def test_what_else_is_said_of_our_port_stays_and_so_do_the_ports_beside_it(self, api):
+        beside = {"port": 9000, "targetPort": 9001}
+        api.edit(SERVICE, "chat", {"spec": {"ports": [{**OUR_PORT, "nodePort": 30080}, beside]}})
+        mine = serving(api)
+        mine.swap(mine.read(), Record())
+        ports = api.get(SERVICE, "chat")["spec"]["ports"]
+        assert ports == [{**OUR_PORT, "nodePort": 30080}, {**beside, "name": "port-9000"}]
 
     def test_a_selector_that_a_hand_has_changed_is_told_as_it_is(self, api):
         api.edit(SERVICE, "chat", {"spec": {"selector": {"app": "mine", labels.RELEASE: None}}})
@@ -191,4 +215,4 @@ class TestOfTheRecord:
     def test_the_service_leads_nowhere_at_first_and_to_the_model_servers_port(self, api):
         made = api.get(SERVICE, "chat")["spec"]
         assert made["selector"] == labels.pods("chat", labels.NO_RELEASE)
-        assert made["ports"] == [{"name": "http", "port": 80, "targetPort": 8000, "protocol": "TCP"}]
+        assert made["ports"] == [OUR_PORT]

@@ -40,24 +40,34 @@ class ServiceRecord:
             if (now.record, now.target) != (held.record, held.target):
                 raise Conflict(_changed(self.deployment, now))
             try:
-                return self._held(self._write(service, record, _selector(self.deployment, service, now.target, target)))
+                return self._held(self._write(service, record, self._spec(service, now.target, target)))
             except Conflict:
                 continue
         raise Conflict(_changed(self.deployment, self.read()))
 
-    def _write(self, service: Json | None, record: Record, selector: Json) -> Json:
+    def _write(self, service: Json | None, record: Record, spec: Json) -> Json:
         metadata = {
             "name": self.deployment,
             "labels": labels.endpoint(self.deployment),
             "annotations": {labels.RECORD: json.dumps(record.to_json())},
         }
-        ports = [{"name": "http", "port": CLIENT_PORT, "targetPort": PORT, "protocol": "TCP"}]
-        body = {**SERVICE.header, "metadata": metadata, "spec": {"selector": selector, "ports": ports}}
+        body = {**SERVICE.header, "metadata": metadata, "spec": spec}
         if service is None:
             return self.api.create(SERVICE, body)
         seen = service["metadata"]
         metadata |= {"resourceVersion": seen["resourceVersion"], "uid": seen["uid"]}  # apply would make a gone one anew
         return self.api.apply(SERVICE, body, force=True)
+
+    def _spec(self, service: Json | None, now: str | None, target: str | None) -> Json:
+        """Selector and ports move together: whom a selector of somebody else's reaches may listen on other ports."""
+        if service is None:
+            return {"selector": _led_to(self.deployment, target), "ports": _ports([])}
+        spec = service["spec"]
+        before, ports = spec.get("selector") or {}, spec.get("ports") or []
+        selector = before if target == now else _led_to(self.deployment, target)
+        if not _is_ours(self.deployment, selector):
+            return {"selector": selector, "ports": ports}
+        return {"selector": selector, "ports": _ports(ports if _is_ours(self.deployment, before) else _moved(ports))}
 
     def _service(self) -> Json | None:
         service = self.api.get(SERVICE, self.deployment)
@@ -79,10 +89,14 @@ class ServiceRecord:
 def _target(deployment: str, service: Json) -> str | None:
     """The release that clients reach; a selector that we did not write is given as it is."""
     selector = service["spec"].get("selector") or {}
-    release_id = selector.get(labels.RELEASE, labels.NO_RELEASE)
-    if selector and selector != labels.pods(deployment, release_id):
-        return labels.selector(selector)
+    if not _is_ours(deployment, selector):
+        return labels.selector(selector) or None
+    release_id = selector[labels.RELEASE]
     return None if release_id == labels.NO_RELEASE else str(release_id)
+
+
+def _is_ours(deployment: str, selector: Json) -> bool:
+    return selector == labels.pods(deployment, str(selector.get(labels.RELEASE, labels.NO_RELEASE)))
 
 
 def _led_by_us(service: Json) -> bool:
@@ -90,11 +104,22 @@ def _led_by_us(service: Json) -> bool:
     return labels.RELEASE in (service["spec"].get("selector") or {})
 
 
-def _selector(deployment: str, service: Json | None, now: str | None, target: str | None) -> Json:
-    if service is not None and target == now:
-        kept: Json = service["spec"].get("selector") or {}
-        return kept
+def _led_to(deployment: str, target: str | None) -> Json:
     return labels.pods(deployment, target or labels.NO_RELEASE)
+
+
+def _moved(ports: list[Json]) -> list[Json]:
+    """Of a Service that was handed over: whatever port its clients know, they reach the model server there."""
+    return [{**port, "targetPort": PORT} for port in ports if port.get("protocol", "TCP") == "TCP"]
+
+
+def _ports(there: list[Json]) -> list[Json]:
+    """Ours, which keeps what else is said of it, and those that somebody has put beside it."""
+    kept = [port for port in there if port["port"] != CLIENT_PORT]
+    name = "vllm" if any(port.get("name") == "http" for port in kept) else "http"
+    said = next((port for port in there if port["port"] == CLIENT_PORT), {})
+    ours = {"name": name, **said, "port": CLIENT_PORT, "targetPort": PORT, "protocol": "TCP"}
+    return [ours, *({"name": f"port-{port['port']}", **port} for port in kept)]  # of several each needs a name
 
 
 def _changed(deployment: str, now: Held) -> str:
