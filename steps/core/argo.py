@@ -15,11 +15,18 @@ from itertools import count
 from typing import Any
 
 from steps.core import argo_words
+from steps.core.installed import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE
 from steps.core.run import FINISHED, Attempt, Node, Phase, Run
 from steps.errors import Corrupt, Missing
 
 Json = dict[str, Any]
 API_VERSION = "argoproj.io/v1alpha1"
+UNFINISHED = "workflows.argoproj.io/completed!=true"
+"""Selector: the controller labels a Workflow when it has ended, by itself or stopped."""
+RUN = "workflows.argoproj.io/workflow"
+"""Label of a pod: the name of its run."""
+OURS = (PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE)
+"""Templates whose runs change what serves."""
 
 
 def workflow(
@@ -43,6 +50,15 @@ def workflow(
     }
 
 
+def template_of(workflow: Json) -> str:
+    """By what its author wrote: the controller's labels come later. Empty where it refers to none."""
+    return str(workflow["spec"].get("workflowTemplateRef", {}).get("name", ""))
+
+
+def is_run_of_ours(workflow: Json) -> bool:
+    return template_of(workflow) in OURS
+
+
 def run(workflow: Json) -> Run:
     """As the local engine would record it. Raises Missing where its nodes are kept elsewhere, Corrupt."""
     metadata, spec, status = workflow["metadata"], workflow["spec"], workflow.get("status") or {}
@@ -51,7 +67,7 @@ def run(workflow: Json) -> Run:
     return Run(
         name=metadata["name"],
         uid=metadata["uid"],
-        template=spec.get("workflowTemplateRef", {}).get("name", ""),
+        template=template_of(workflow),
         parameters={**_arguments(stored), **_arguments(spec)},
         phase=phase,
         started=_time(status.get("startedAt")) or _time(metadata["creationTimestamp"]) or 0.0,
@@ -64,6 +80,12 @@ def run(workflow: Json) -> Run:
 def is_over(run: Run) -> bool:
     """Its exit handler included."""
     return run.phase in FINISHED and run.finished is not None
+
+
+def has_ended(workflow: Json) -> bool:
+    """As ``is_over``, of one whose nodes need not be readable."""
+    status = workflow.get("status") or {}
+    return status.get("phase") in FINISHED and bool(status.get("finishedAt"))
 
 
 def nodes(status: Json, run: str) -> dict[str, Json]:

@@ -2,9 +2,8 @@
 
 from steps.clients.kube.api import POD, WORKFLOW, Api, Json
 from steps.clients.kube.errors import UnknownKind
+from steps.core.argo import UNFINISHED
 
-UNFINISHED = "workflows.argoproj.io/completed!=true"
-"""Selector: Argo labels a Workflow when it has ended, by itself or stopped."""
 RUNNING = "status.phase!=Succeeded,status.phase!=Failed"
 """Selector: pods that have not ended, those that have not begun among them."""
 

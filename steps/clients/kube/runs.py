@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from steps.clients.kube.api import WORKFLOW, Api, Json
-from steps.clients.kube.owners import UNFINISHED
 from steps.core import argo
-from steps.core.installed import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE
+from steps.core.installed import PROMOTE_TEMPLATE
 from steps.errors import Conflict
 
 
@@ -17,24 +16,18 @@ class KubeRuns:
     api: Api
 
     def unfinished(self) -> Mapping[str, str]:
-        found = (w for w in self.api.list(WORKFLOW, labels=UNFINISHED) if _template(w) in _OURS)
+        found = (w for w in self.api.list(WORKFLOW, labels=argo.UNFINISHED) if argo.is_run_of_ours(w))
         return {deployment: w["metadata"]["name"] for w in found if (deployment := _deployment(w))}
 
-    def promote(self, name: str, parameters: Mapping[str, str], labels: Mapping[str, str]) -> None:
+    def promote(self, name: str, parameters: Mapping[str, str], labels: Mapping[str, str]) -> bool:
         body = argo.workflow(PROMOTE_TEMPLATE, parameters, name=name, labels=labels)
         try:
             self.api.create(WORKFLOW, body)
         except Conflict:
             if self.api.get(WORKFLOW, name) is None:  # it says so of other things than of a name that is taken, too
                 raise
-
-
-_OURS = (PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE)
-
-
-def _template(workflow: Json) -> str | None:
-    name: str | None = workflow["spec"].get("workflowTemplateRef", {}).get("name")
-    return name
+            return any(w["metadata"]["name"] == name for w in self.api.list(WORKFLOW, labels=UNFINISHED))
+        return True
 
 
 def _deployment(workflow: Json) -> str | None:
