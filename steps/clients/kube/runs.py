@@ -26,7 +26,7 @@ class KubeRuns:
         except Conflict:
             if self.api.get(WORKFLOW, name) is None:  # it says so of other things than of a name that is taken, too
                 raise
-            return any(w["metadata"]["name"] == name for w in self.api.list(WORKFLOW, labels=UNFINISHED))
+            return any(w["metadata"]["name"] == name for w in self.api.list(WORKFLOW, labels=argo.UNFINISHED))
         return True
 
 
