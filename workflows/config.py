@@ -23,7 +23,7 @@ from steps.core.release import Device
 from steps.errors import BadInput
 from steps.settings import PREFIX, Checksums
 from workflows.checkout import CHECKOUT
-from workflows.cluster.keys import ClusterKeys
+from workflows.cluster_keys import ClusterKeys
 
 FILE = PREFIX + "CONFIG"
 """Variable that names the TOML file."""

@@ -30,7 +30,7 @@ from hera.workflows.models import (
 from steps.contracts import Step
 from steps.settings import RETRY_BASE_SECONDS
 from workflows import bridge
-from workflows.cluster.keys import CA_DIRECTORY
+from workflows.cluster_keys import CA_DIRECTORY
 from workflows.config import CATALOG_DIRECTORY, MODELS_DIRECTORY
 
 S3_SECRET = "s3-credentials"  # noqa: S105  # a name; keys AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN

@@ -6,8 +6,8 @@ from steps.clients.kube.api import CONFIG_MAP, Json
 from steps.core import catalog
 from steps.core.catalog import Catalog
 from steps.errors import BadInput
-from workflows.cluster.keys import CA_FILE
 from workflows.cluster.parts import head
+from workflows.cluster_keys import CA_FILE
 from workflows.config import Config
 from workflows.pods import CA, CATALOG, SETTINGS
 

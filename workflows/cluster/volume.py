@@ -1,8 +1,8 @@
 """The volume of the models: an NFS share, what a StorageClass makes, or a claim that is there already."""
 
 from steps.clients.kube.api import CLAIM, VOLUME, Json
-from workflows.cluster.keys import ClusterKeys
 from workflows.cluster.parts import head
+from workflows.cluster_keys import ClusterKeys
 
 SHARED = "ReadWriteMany"
 MOUNT_OPTIONS = ("nfsvers=4.1", "hard", "noatime")
