@@ -8,6 +8,7 @@ from steps.clients.kube.api import DEPLOYMENT, SERVICE
 from steps.clients.kube.serving import KubeServing, Where
 from steps.core import labels
 from steps.core.record import Record
+from steps.core.rollout import check_pointer
 from steps.errors import Conflict, Transient
 from tests.stubs.kube import FakeApi
 from tests.stubs.kube_cluster import FakeCluster
@@ -169,6 +170,17 @@ class TestOfTheRecord:
         (service,) = api.list(SERVICE)
         assert service["spec"]["selector"] == labels.pods("chat", LIVE.release_id)
         assert service["spec"]["ports"] == [OUR_PORT]
+
+    def test_one_that_is_handed_over_can_be_promoted_to_after_a_first_promotion_failed(self):
+        api = FakeApi()
+        hand_over(api, [{"port": 80, "targetPort": 8080}])
+        mine = serving(api)
+        began = mine.swap(mine.read(), Record(phase="swapping", owner=OWNER, candidate=CANDIDATE.release_id))
+        held = mine.swap(began, Record(refused=(CANDIDATE.release_id,)))
+        assert held == mine.read()
+        check_pointer("chat", held.record, held.target)
+        mine.point(held, Record(owner=OWNER, live=LIVE.release_id), LIVE.release_id)
+        assert mine.read().target == LIVE.release_id
 
     def test_whatever_port_clients_of_one_that_is_handed_over_know_leads_to_the_model_server(self):
         api = FakeApi()

@@ -78,12 +78,18 @@ class ServiceRecord:
     def _held(self, service: Json | None) -> Held:
         if service is None:
             return Held(Record(), ABSENT, None)
-        metadata, target = service["metadata"], _target(self.deployment, service)
-        text = metadata.get("annotations", {}).get(labels.RECORD)
-        if text is None:
-            return Held(Record(), metadata["resourceVersion"], target if _led_by_us(service) else None)
-        record = records.parse(text, f"annotation {labels.RECORD} of Service {self.deployment}")
+        metadata, record = service["metadata"], self._told(service)
+        served = record.live is not None or record.previous is not None
+        target = _target(self.deployment, service) if served or _led_by_us(service) else None
         return Held(record, metadata["resourceVersion"], target)
+
+    def _told(self, service: Json) -> Record:
+        text = service["metadata"].get("annotations", {}).get(labels.RECORD)
+        return (
+            records.parse(text, f"annotation {labels.RECORD} of Service {self.deployment}")
+            if text is not None
+            else Record()
+        )
 
 
 def _target(deployment: str, service: Json) -> str | None:
@@ -100,7 +106,7 @@ def _is_ours(deployment: str, selector: Json) -> bool:
 
 
 def _led_by_us(service: Json) -> bool:
-    """Not where it was handed over: until the first promotion it is not our business where it leads."""
+    """Not where it was handed over: until a first promotion succeeds it is not our business where it leads."""
     return labels.RELEASE in (service["spec"].get("selector") or {})
 
 
