@@ -26,6 +26,8 @@ class Scripted:
     stops: list[Any] = field(default_factory=list)
     asked: list[tuple[str, float]] = field(default_factory=list)
     """Version and seconds of each watch."""
+    stopped: int = 0
+    """How often that was asked for."""
     namespace: str = "models"
 
     def get(self, name: str) -> Any:
@@ -40,6 +42,7 @@ class Scripted:
             yield _raised(answer)
 
     def stop(self, name: str) -> None:
+        self.stopped += 1
         _next(self.stops)
 
     def terminate(self, name: str) -> None: ...
@@ -130,11 +133,20 @@ def test_a_run_that_was_never_there_is_missing(watching):
         phases(watching(None)[0])
 
 
-def test_a_refusal_is_not_waited_for(watching):
-    watch, *_ = watching(Missing("no right to get"))
-    with pytest.raises(Missing, match="no right"):
+def test_a_login_that_ends_puts_the_run_out_of_sight_at_once(watching):
+    watch, *_ = watching(at(RUNNING, 7), Missing("renew the login"))
+    seen = watch.states()
+    assert next(seen).phase == "Running"
+    with pytest.raises(OutOfSight, match="renew the login"):
+        list(seen)
+    assert watch.clock.slept == [1.0]
+
+
+@pytest.mark.parametrize("status", [{"offloadNodeStatusVersion": "1"}, {"compressedNodes": "rubbish"}])
+def test_a_run_whose_nodes_cannot_be_read_is_out_of_sight(watching, status):
+    watch, *_ = watching({**at(RUNNING, 7), "status": {"phase": "Running", **status}})
+    with pytest.raises(OutOfSight):
         phases(watch)
-    assert watch.clock.slept == []
 
 
 def test_stopping_waits_for_a_server_that_is_away(watching):
@@ -144,3 +156,17 @@ def test_stopping_waits_for_a_server_that_is_away(watching):
     refused, *_ = watching(at(RUNNING, 7), stops=[BadInput("no")])
     with pytest.raises(BadInput):
         refused.stop()
+
+
+@pytest.mark.parametrize("gone_by", [at(OVER, 9), None])
+def test_a_run_that_ends_while_it_is_being_stopped_needs_no_stopping(watching, gone_by):
+    completed = Transient("argo-server answered 500 (cannot shutdown a completed workflow)")
+    watch, access, _ = watching(at(RUNNING, 7), gone_by, stops=[completed])
+    watch.stop()
+    assert (access.stopped, watch.clock.slept) == (1, [1.0])
+
+
+def test_a_run_that_was_seen_and_is_deleted_while_it_is_being_stopped_ended_without_its_exit_handler(watching):
+    watch, *_ = watching(at(RUNNING, 7), None)
+    [last] = watch.states(last=next(watch.states()))
+    assert (last.phase, "was deleted" in last.message) == ("Error", True)

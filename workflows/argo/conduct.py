@@ -64,7 +64,7 @@ def _to_its_end(run: Underway, follower: Follower, timeout_seconds: float | None
         return last, False
     follower.note("its time is over: stopping it; what was begun is put right first")
     watch.stop()
-    return _told(watch.states(), follower), True
+    return _told(watch.states(last=last), follower), True
 
 
 def _told(states: Iterator[Run], follower: Follower) -> Run:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from steps.core import argo
 from steps.core.argo import Json, is_over
 from steps.core.run import Run
-from steps.errors import Missing, Transient
+from steps.errors import Corrupt, Missing, Transient
 from steps.ports.clock import Clock
 from workflows.argo.access import Access
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class OutOfSight(Exception):
-    """Nobody who was asked for so long could tell how the run goes; it may well go on."""
+    """Nobody can be asked any more how the run goes: no answer for so long, a login that ended; it may well go on."""
 
 
 @dataclass(frozen=True)
@@ -39,19 +39,18 @@ class Watch:
     note: Callable[[str], None]
     patience_seconds: float = PATIENCE_SECONDS
 
-    def states(self, deadline: float | None = None) -> Iterator[Run]:
+    def states(self, deadline: float | None = None, last: Run | None = None) -> Iterator[Run]:
         """Until it is over; the last is the one at ``deadline``, in seconds since the epoch, where that is earlier.
 
-        Raises Missing where there is no such run, or no right to see it, OutOfSight.
+        ``last`` is what was seen of it before. Raises Missing where there is no such run, OutOfSight.
         """
-        last: Run | None = None
         while True:
             workflow = self._present()
             if workflow is None:
                 yield self._deleted(last)
                 return
             for state in chain([workflow], self._changes(workflow, deadline)):
-                last = argo.run(state)
+                last = _read(state)
                 yield last
                 if is_over(last):
                     return
@@ -68,8 +67,14 @@ class Watch:
         self.clock.sleep(PAUSE_SECONDS)  # also after one that was ended at once: the cluster is not asked for ever
 
     def stop(self) -> None:
-        """As ``Access.stop``, once somebody answers. Raises OutOfSight."""
-        self._patiently(lambda: self.access.stop(self.name))
+        """As ``Access.stop``, once somebody answers; nothing where it is over. Raises OutOfSight."""
+        self._patiently(self._stop)
+
+    def _stop(self) -> None:
+        """It may have ended since it was last seen, and argo-server answers that as it answers trouble of its own."""
+        workflow = self.access.get(self.name)
+        if workflow is not None and not argo.has_ended(workflow):
+            self.access.stop(self.name)
 
     def _present(self) -> Json | None:
         """None where it is no longer there."""
@@ -81,6 +86,8 @@ class Watch:
         while True:
             try:
                 answer = ask()
+            except Missing as err:  # a login that has ended, a right that was taken away
+                raise OutOfSight(str(err)) from err
             except Transient as err:
                 if self.clock.now() - began > self.patience_seconds:
                     raise OutOfSight(str(err)) from err
@@ -99,3 +106,11 @@ class Watch:
             raise Missing(f"there is no run {self.name} in namespace {self.access.namespace}")
         said = "its Workflow was deleted while it ran, so its exit handler did not run"
         return replace(last, phase="Error", finished=self.clock.now(), message=said)
+
+
+def _read(workflow: Json) -> Run:
+    """Raises OutOfSight where its nodes have grown too many to be kept in it, or cannot be read."""
+    try:
+        return argo.run(workflow)
+    except (Missing, Corrupt) as err:
+        raise OutOfSight(str(err)) from err
