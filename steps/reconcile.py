@@ -46,10 +46,10 @@ def settle(stage: Stage, owner: str) -> str:
     """What was done, in words. Raises RollbackFailed, or why its record could not be read."""
     record = stage.serving.read().record
     if not is_abandoned(stage, record):
-        at_work = "" if record.phase == "idle" else f": run {record.owner} is {record.phase}"
+        at_work = "" if record.phase == "idle" else f": owner {record.owner} is at it ({record.phase})"
         log.info("%s is left alone%s", stage.deployment, at_work)
         return LEFT_ALONE
-    log.warning("run %s left %s %s: that is put right now", record.owner, stage.deployment, record.phase)
+    log.warning("owner %s left %s %s: that is put right now", record.owner, stage.deployment, record.phase)
     outcome = WORDS[recover(stage, owner, take_over=True).outcome]
     log.warning("%s: %s", stage.deployment, outcome)
     return outcome

@@ -85,8 +85,8 @@ def _reasons(found: Found, serves: Serves) -> Iterator[tuple[Kind, str]]:
     if found.release_id in record.refused:
         again = how_to_allow(found.deployment, found.release_id)
         yield "refused", f"{what} failed before or was rolled back by hand; {again}"
-    if run := serves.unfinished or _at_work(record):
-        yield "in flight", f"run {run} is at it; {what} is looked at again next time"
+    if at_it := _at_it(serves):
+        yield "in flight", f"{at_it}; {what} is looked at again next time"
     if reason := _for_a_person(found, serves):
         yield "proposed", f"{what}: {reason}"
     yield "promoted", f"{what}; {serves.commit} serves"
@@ -160,5 +160,11 @@ def _what(found: Found) -> str:
     return f"{found.model} at {at}"
 
 
-def _at_work(record: Record) -> str:
-    return (record.owner or "unknown") if record.phase != "idle" else ""
+def _at_it(serves: Serves) -> str:
+    """Who, in a sentence; empty where nobody is. An owner is a uid, which no command takes."""
+    if serves.unfinished:
+        return f"run {serves.unfinished} is at it"
+    record = serves.record
+    if record.phase == "idle":
+        return ""
+    return f"somebody (owner {record.owner or 'unknown'}) is at it ({record.phase}), see `python -m workflows.status`"
