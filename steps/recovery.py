@@ -198,7 +198,7 @@ def _bring_back(stage: Stage, held: Held, live: Release, owner: str, *, afresh: 
     untouched = held.record.since is None
     log.info("going back to release %s (%s at %s)", live.release_id, live.model, live.commit)
     if afresh and not untouched:
-        stage.serving.stop(live.release_id, owner)
+        stage.serving.stop(live.release_id, owner, anew=True)
     stage.serving.ensure(live, live.replicas, owner)
     until = stage.clock.now() + budget(live, live.replicas, stage.patience).startup
     wait_ready(stage, held, live.release_id, live.replicas, until)

@@ -97,10 +97,20 @@ def check_allowed(deployment: str, record: Record, release_id: str) -> None:
         )
 
 
-def check_start(record: Record, release_id: str) -> None:
-    """Raises Conflict for a candidate that is on its way back, which a step of the same run may not have heard of."""
-    if record.phase == "rolling-back" and release_id == record.candidate:
+def check_change(record: Record, release_id: str, replicas: int, *, anew: bool = False) -> None:
+    """Raises Conflict for what a step of the same run would do that has not heard of its rollback.
+
+    A candidate on its way back is not started; the live release is stopped only to make room or to be repaired.
+    ``anew``: it is started again right after, which is how one that does not come back is helped.
+    """
+    if replicas and record.phase == "rolling-back" and release_id == record.candidate:
         raise Conflict(f"release {release_id} is being rolled back, so it is not started; run again when that is over")
+    may_stop = record.phase in ("swapping", "testing", "repairing") or anew
+    if not replicas and release_id == record.live and not may_stop:
+        raise Conflict(
+            f"release {release_id} is live and the record {record.phase}, so it is not stopped; "
+            "look at `python -m workflows.status` and run again"
+        )
 
 
 def check_pointer(deployment: str, record: Record, target: str | None) -> None:

@@ -65,8 +65,12 @@ class Serving(Protocol):
         """
         ...
 
-    def stop(self, release_id: str, owner: str) -> None:
-        """Scale to zero and wait until its pods are gone; what it logged is kept. Raises Conflict like ``ensure``."""
+    def stop(self, release_id: str, owner: str, *, anew: bool = False) -> None:
+        """Scale to zero and wait until its pods are gone; what it logged is kept. Raises Conflict like ``ensure``.
+
+        Also for the live release, unless the record shows that room is made or that it is repaired. ``anew``: it is
+        started again right after.
+        """
         ...
 
     def remove(self, release_id: str, owner: str) -> None:

@@ -362,6 +362,21 @@ def test_what_is_being_rolled_back_is_started_by_no_step_of_the_same_run(bench, 
     bench.ready(live)
 
 
+def test_what_clients_are_brought_back_to_is_stopped_by_no_step_of_the_same_run(bench, serving):
+    bench.own()
+    live = bench.release(1)
+    serving.ensure(live, 1, OWNER)
+    before = bench.ready(live)
+    record = Record(phase="rolling-back", owner=OWNER, candidate="a" * 12, live=live.release_id, since=1.0)
+    serving.swap(serving.read(), record)
+    for change in (serving.stop, serving.remove):
+        with pytest.raises(Conflict, match="is live and the record rolling-back, so it is not stopped"):
+            change(live.release_id, OWNER)
+    assert bench.ready(live) == before
+    serving.stop(live.release_id, OWNER, anew=True)
+    assert serving.pods(live.release_id) == ()
+
+
 def test_an_owner_is_alive_while_its_run_is(bench, serving):
     owner = bench.live()
     assert serving.owner_alive(owner)

@@ -75,7 +75,7 @@ class FakeServing:
         self.disturb("before:ensure")
         with self._lock:
             self._fence(owner)
-            rollout.check_start(self.held.record, release.release_id)
+            rollout.check_change(self.held.record, release.release_id, replicas)
             self.calls.append(("ensure", release.release_id))
             self._specs[release.release_id] = release
             self._wanted[release.release_id] = replicas
@@ -84,8 +84,8 @@ class FakeServing:
             self._pods[release.release_id] = kept + new
         self.disturb("after:ensure")
 
-    def stop(self, release_id: str, owner: str) -> None:
-        self._end("stop", release_id, owner)
+    def stop(self, release_id: str, owner: str, *, anew: bool = False) -> None:
+        self._end("stop", release_id, owner, anew=anew)
 
     def remove(self, release_id: str, owner: str) -> None:
         self._end("remove", release_id, owner)
@@ -121,10 +121,11 @@ class FakeServing:
         """For tests: the running pods of a release end by themselves."""
         self._pods[release_id] = [replace(p, ready=False, failure=failure) for p in self._pods.get(release_id, [])]
 
-    def _end(self, verb: str, release_id: str, owner: str) -> None:
+    def _end(self, verb: str, release_id: str, owner: str, *, anew: bool = False) -> None:
         self.disturb(f"before:{verb}")
         with self._lock:
             self._fence(owner)
+            rollout.check_change(self.held.record, release_id, 0, anew=anew)
             self.calls.append((verb, release_id))
             self._pods.pop(release_id, None)
             self._wanted.pop(release_id, None)

@@ -61,12 +61,15 @@ def interrupted(api, at, action, overtake):
     return bool(done)
 
 
-def roll_back(api):
+def roll_back(api, owner):
+    """By another run, or by the exit handler of the very one whose step is late."""
+
     def overtake():
         mine = serving(api)
-        mine.swap(mine.read(), Record(phase="rolling-back", owner=OWNER, live=LIVE.release_id))
-        mine.stop(CANDIDATE.release_id, OWNER)
-        mine.ensure(LIVE, 1, OWNER)
+        back = Record(phase="rolling-back", owner=owner, live=LIVE.release_id, candidate=CANDIDATE.release_id)
+        mine.swap(mine.read(), back)
+        mine.stop(CANDIDATE.release_id, owner)
+        mine.ensure(LIVE, 1, owner)
 
     return overtake
 
@@ -79,10 +82,11 @@ ACTIONS = {
 }
 
 
+@pytest.mark.parametrize("owner", [OWNER, ZOMBIE])
 @pytest.mark.parametrize("what", ACTIONS)
-def test_a_run_that_is_overtaken_at_any_moment_leaves_things_as_the_new_owner_made_them(api, what):
+def test_a_run_that_is_overtaken_at_any_moment_leaves_things_as_its_rollback_made_them(api, what, owner):
     mine, at = serving(api), 0
-    while interrupted(api, at, lambda: ACTIONS[what](mine), roll_back(api)):
+    while interrupted(api, at, lambda: ACTIONS[what](mine), roll_back(api, owner)):
         assert mine.replicas(CANDIDATE.release_id) == 0, f"overtaken at request {at}"
         assert mine.replicas(LIVE.release_id) == 1, f"overtaken at request {at}"
         assert len(mine.pods(LIVE.release_id)) == 1

@@ -79,8 +79,8 @@ class KubeServing:
         self.workloads.ensure(workload.deployment(release, around), replicas, owner)
         self.pods_of.clear(release.release_id)
 
-    def stop(self, release_id: str, owner: str) -> None:
-        if self.workloads.scale(release_id, 0, owner) is not None:
+    def stop(self, release_id: str, owner: str, *, anew: bool = False) -> None:
+        if self.workloads.stop(release_id, owner, anew=anew) is not None:
             self._wait_until_gone(release_id)
             self.pods_of.clear(release_id)
 

@@ -11,7 +11,7 @@ stays so.
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from steps.clients.kube.api import DEPLOYMENT, FIELD_MANAGER, Api, Json
 from steps.clients.kube.record import ServiceRecord
@@ -19,7 +19,6 @@ from steps.core import labels, rollout, workload
 from steps.errors import Conflict, Transient
 from steps.ports.serving import Held
 
-NOTHING: Mapping[str, str] = {}
 TRIES = 20
 """Its controllers write its status into the same object, quite often while pods come and go."""
 
@@ -45,25 +44,26 @@ class Workloads:
         """``made`` is what is there from now on; of one that is there, the annotations alone. Raises Conflict."""
         release_id, said = made["metadata"]["labels"][labels.RELEASE], made["metadata"]["annotations"]
         for _ in range(TRIES):
-            if self.scale(release_id, replicas, owner, said) is not None:
+            if self._scale(_Scale(release_id, replicas, annotations=said), owner) is not None:
                 return
             with suppress(Conflict):  # somebody made it just now
                 self.api.create(DEPLOYMENT, made)
         raise self._restless(release_id)
 
-    def scale(
-        self, release_id: str, replicas: int, owner: str, annotations: Mapping[str, str] = NOTHING
-    ) -> Json | None:
-        """As it is then; None where there is none. Raises Conflict unless the record shows this owner."""
+    def stop(self, release_id: str, owner: str, *, anew: bool) -> Json | None:
+        """As it is then; None where there is none. Raises Conflict unless the record shows this owner and allows it."""
+        return self._scale(_Scale(release_id, 0, anew=anew), owner)
+
+    def _scale(self, wanted: "_Scale", owner: str) -> Json | None:
+        release_id = wanted.release_id
         for _ in range(TRIES):
             found, held = self.find(release_id), self._owned_by(owner)
             if found is None:
                 return None
-            if replicas:
-                rollout.check_start(held.record, release_id)
+            rollout.check_change(held.record, release_id, wanted.replicas, anew=wanted.anew)
             _tell_of_changes(found)
             version = found["metadata"]["resourceVersion"]
-            change = workload.change(replicas, annotations, owner, held.version, version)
+            change = workload.change(wanted.replicas, wanted.annotations, owner, held.version, version)
             with suppress(Conflict):
                 return self.api.patch(DEPLOYMENT, self._name(release_id), change)
         raise self._restless(release_id)
@@ -71,9 +71,10 @@ class Workloads:
     def delete(self, release_id: str, owner: str) -> None:
         """Its pods go with it. Raises Conflict unless the record shows this owner."""
         for _ in range(TRIES):
-            found, _held = self.find(release_id), self._owned_by(owner)
+            found, held = self.find(release_id), self._owned_by(owner)
             if found is None:
                 return
+            rollout.check_change(held.record, release_id, 0)
             seen = found["metadata"]
             with suppress(Conflict):
                 self.api.delete(DEPLOYMENT, seen["name"], version=seen["resourceVersion"], uid=seen["uid"])
@@ -95,6 +96,16 @@ class Workloads:
 
     def _restless(self, release_id: str) -> Transient:
         return Transient(f"Deployment {self._name(release_id)} changed under every one of {TRIES} writes; try again")
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """What a release's Deployment is to be from now on."""
+
+    release_id: str
+    replicas: int
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    anew: bool = False
 
 
 def _tell_of_changes(found: Json) -> None:

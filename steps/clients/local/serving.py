@@ -78,16 +78,16 @@ class LocalServing:
         with self._alone():
             # The record stays locked until the servers run: whoever takes it over afterwards finds them.
             with self._owned_by(owner) as held:
-                rollout.check_start(held.record, release.release_id)
+                rollout.check_change(held.record, release.release_id, replicas)
                 self.servers.want(wanted)
                 self.servers.start_missing(wanted)
             self.servers.end(release.release_id, beyond=replicas)
         self._bring_back_endpoint(held)
 
     @translated()
-    def stop(self, release_id: str, owner: str) -> None:
+    def stop(self, release_id: str, owner: str, *, anew: bool = False) -> None:
         with self._alone():
-            self._stop(release_id, owner)
+            self._stop(release_id, owner, anew=anew)
 
     @translated()
     def remove(self, release_id: str, owner: str) -> None:
@@ -134,8 +134,9 @@ class LocalServing:
             except StepError as err:  # no reason to keep anybody from reading the record, or from rolling back
                 log.warning("%s", err)
 
-    def _stop(self, release_id: str, owner: str) -> None:
-        with self._owned_by(owner):
+    def _stop(self, release_id: str, owner: str, *, anew: bool = False) -> None:
+        with self._owned_by(owner) as held:
+            rollout.check_change(held.record, release_id, 0, anew=anew)
             if wanted := self.servers.wanted(release_id):
                 self.servers.want(Wanted(wanted.release, 0))
         # The record is free while requests drain; a new owner's ``ensure`` waits for us, so it starts what we end here.
