@@ -3,15 +3,16 @@
 import logging
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from steps.contracts import DISCOVER, DiscoverInputs, DiscoverOutputs, ResolveInputs, ResolveOutputs
 from steps.core import refresh
 from steps.core.names import Layout
-from steps.core.refresh import Found
+from steps.core.refresh import Findings, Found
 from steps.entry import run_step
 from steps.errors import Refused
+from steps.ports.clock import Clock
 from steps.ports.store import Store
 from steps.resolve import resolve
 from steps.settings import Settings
@@ -26,12 +27,19 @@ Resolve = Callable[[ResolveInputs], ResolveOutputs]
 log = logging.getLogger(__name__)
 
 
-def discover(
-    inputs: DiscoverInputs, catalog: "Catalog", resolve: Resolve, store: Store, layout: Layout
-) -> DiscoverOutputs:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outside:
+    resolve: Resolve
+    store: Store
+    layout: Layout
+    clock: Clock
+
+
+def discover(inputs: DiscoverInputs, catalog: "Catalog", outside: Outside) -> DiscoverOutputs:
     """Raises what kept an entry from being looked at, when all others are written down: a retry looks at all again."""
-    found, failures = look(catalog, resolve)
-    store.put(layout.report(inputs.run, refresh.FILE), refresh.dump(found))
+    found, failures = look(catalog, outside.resolve)
+    findings = Findings(at=int(outside.clock.now()), found=found)
+    outside.store.put(outside.layout.report(inputs.run, refresh.FILE), refresh.dump(findings))
     failures.tell()
     return DiscoverOutputs(looked_at=len(found), refused=sum(bool(f.refusal) for f in found))
 
@@ -66,13 +74,15 @@ def _resolved(found: Found, resolve: Resolve) -> Found:
 
 def main(inputs: DiscoverInputs, settings: Settings) -> DiscoverOutputs:
     from steps.clients import catalog, hub, store
+    from steps.clients.clock import SystemClock
 
     entries, models, documents = catalog.read(settings), hub.connect(settings), store.connect(settings)
 
     def resolved(asked: ResolveInputs) -> ResolveOutputs:
         return resolve(asked, models, documents, entries, settings)
 
-    return discover(inputs, entries, resolved, documents, Layout(settings.prefix))
+    outside = Outside(resolve=resolved, store=documents, layout=Layout(settings.prefix), clock=SystemClock())
+    return discover(inputs, entries, outside)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from steps.core.names import Layout
 from steps.core.refresh import Decision, Found, Serves
 from steps.entry import run_step
 from steps.errors import Missing
+from steps.ports.clock import Clock
 from steps.ports.runs import Runs
 from steps.ports.serving import Serving
 from steps.ports.store import Store
@@ -73,25 +74,28 @@ def _begin(decision: Decision, run: str, outside: Outside, failures: Failures) -
         return replace(decision, kind="proposed")
     runs, found, name = outside.runs, decision.found, core.run_name(decision.found, run)
     marks = {labels.PART_OF: labels.PROJECT, labels.INSTANCE: found.deployment, labels.RELEASE: found.release_id}
-    failures.keep(found.deployment, lambda: runs.promote(name, found.parameters, marks))
-    if failure := failures.found.get(found.deployment):
-        return replace(decision, kind="failed", why=str(failure))
-    return replace(decision, run=name)
+    under_way = failures.keep(found.deployment, lambda: runs.promote(name, found.parameters, marks))
+    if under_way is None:
+        return replace(decision, kind="failed", why=str(failures.found[found.deployment]))
+    return replace(decision, run=name) if under_way else core.had_its_turn(decision, name)
 
 
-def read(store: Store, layout: Layout, run: str) -> tuple[Found, ...]:
-    """What ``discover`` of this run has written. Raises Missing, Corrupt."""
+def read(store: Store, layout: Layout, run: str, clock: Clock) -> tuple[Found, ...]:
+    """What ``discover`` of this run has written. Raises Missing, Corrupt; BadInput where that was too long ago."""
     key = layout.report(run, core.FILE)
     body = store.get(key)
     if body is None:
         raise Missing(f"discover has left nothing at {key}; see how it ended, then start the refresh anew")
-    return core.parse(body, key)
+    findings = core.parse(body, key)
+    core.check_fresh(findings, clock.now())
+    return findings.found
 
 
 def main(inputs: RefreshInputs, settings: Settings) -> RefreshOutputs:
     from steps.clients import runs, serving, store
+    from steps.clients.clock import SystemClock
 
-    found = read(store.connect(settings), Layout(settings.prefix), inputs.run)
+    found = read(store.connect(settings), Layout(settings.prefix), inputs.run, SystemClock())
     outside = Outside(
         serving=partial(serving.connect, settings),
         runs=runs.connect(settings),

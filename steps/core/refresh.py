@@ -8,13 +8,14 @@ left for another release are proposed, whatever the catalog says.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from steps.core import canonical
+from steps.core.account import iso
 from steps.core.record import Record
 from steps.core.rollout import how_to_allow
-from steps.errors import Corrupt
+from steps.errors import BadInput, Corrupt
 
 Refresh = Literal["propose", "promote", "never"]
 """What a catalog's entry may ask for. There is no ``off``: YAML reads that as false."""
@@ -22,6 +23,8 @@ Kind = Literal["live", "refused", "in flight", "proposed", "promoted", "failed"]
 FILE = "found.json"
 """Of the run's reports in the store: what ``discover`` hands to ``refresh``."""
 VERSION = 1
+FRESH_SECONDS = 3600
+"""A branch is followed as it was that long ago at most: a refresh that somebody retries after days knows nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +48,14 @@ class Found:
     def parameters(self) -> dict[str, str]:
         """Of the promotion. The commit, not the branch: what was looked at is what is promoted."""
         return {"model": self.model, "revision": self.commit, "deployment": self.deployment}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Findings:
+    """``at`` is when the last entry had been looked at, in seconds since the epoch."""
+
+    at: int
+    found: tuple[Found, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,6 +117,16 @@ def _for_a_person(found: Found, serves: Serves) -> str:
     return f"{serves.commit} serves" if found.refresh == "propose" else ""
 
 
+def had_its_turn(decision: Decision, run: str) -> Decision:
+    """Of a promotion that was not begun, because ``run``, which an earlier attempt of this refresh began, has ended."""
+    deployment = decision.found.deployment
+    why = (
+        f"{_what(decision.found)}: run {run} was begun for it before and has ended; "
+        f"see how: `python -m workflows.history --deployment {deployment}`"
+    )
+    return replace(decision, kind="proposed", why=why)
+
+
 def command(found: Found, flag: str) -> str:
     """What a person types to promote it; ``flag`` as of the other commands."""
     given = (f"--{key} {value}" for key, value in found.parameters.items())
@@ -139,19 +160,28 @@ def run_name(found: Found, refresh_run: str) -> str:
     return f"refresh-{found.deployment}-{mark}"
 
 
-def dump(found: Iterable[Found]) -> bytes:
-    return canonical.dump({"version": VERSION, "found": [asdict(f) for f in found]})
+def dump(findings: Findings) -> bytes:
+    return canonical.dump({"version": VERSION, **asdict(findings)})
 
 
-def parse(body: bytes, where: str) -> tuple[Found, ...]:
+def parse(body: bytes, where: str) -> Findings:
     """Raises Corrupt, naming ``where``."""
     try:
         value = json.loads(body)
         if value["version"] != VERSION:
             raise ValueError(f"version {value['version']!r}")  # noqa: TRY301  # told with the others
-        return tuple(Found(**each) for each in value["found"])
+        return Findings(at=int(value["at"]), found=tuple(Found(**each) for each in value["found"]))
     except (ValueError, KeyError, TypeError) as err:
         raise Corrupt(f"{where} is not what discover writes: {err!r}; start the refresh anew") from err
+
+
+def check_fresh(findings: Findings, now: float) -> None:
+    """Raises BadInput for what is too old to act on."""
+    if now - findings.at > FRESH_SECONDS:
+        raise BadInput(
+            f"the branches were looked at on {iso(findings.at)}, and may be elsewhere by now; "
+            "start a refresh anew instead of trying this one again"
+        )
 
 
 def _what(found: Found) -> str:

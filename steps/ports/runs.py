@@ -11,6 +11,9 @@ class Runs(Protocol):
         """Run by deployment: promotions and rollbacks that have not ended, and those that wait for their turn."""
         ...
 
-    def promote(self, name: str, parameters: Mapping[str, str], labels: Mapping[str, str]) -> None:
-        """Begin a promotion; nothing where there is a run of this name already. Raises BadInput."""
+    def promote(self, name: str, parameters: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+        """Whether it is under way now: begun, or by a run of this name before; False where that one has ended.
+
+        Raises BadInput.
+        """
         ...

@@ -22,7 +22,7 @@ def runs(api):
 
 
 def test_a_promotion_is_a_thin_workflow_with_every_parameter_given(api, runs):
-    runs.promote("night-chat", CHAT, {"vllm-promote/release": "r"})
+    assert runs.promote("night-chat", CHAT, {"vllm-promote/release": "r"})
 
     made = api.get(WORKFLOW, "night-chat")
     assert made["spec"]["workflowTemplateRef"] == {"name": "vllm-promote"}
@@ -34,9 +34,17 @@ def test_the_same_name_again_begins_nothing(api, runs):
     runs.promote("night-chat", CHAT, {})
     before = api.get(WORKFLOW, "night-chat")
 
-    runs.promote("night-chat", {**CHAT, "revision": "d" * 40}, {})
+    assert runs.promote("night-chat", {**CHAT, "revision": "d" * 40}, {})
 
     assert api.get(WORKFLOW, "night-chat") == before
+
+
+def test_one_of_that_name_that_has_ended_is_not_said_to_be_under_way(api, runs):
+    over = argo.workflow("vllm-promote", CHAT, name="night-chat")
+    over["metadata"]["labels"] = {"workflows.argoproj.io/completed": "true"}
+    api.create(WORKFLOW, over)
+
+    assert not runs.promote("night-chat", CHAT, {})
 
 
 def test_a_conflict_about_something_else_is_told(api, runs):

@@ -6,11 +6,11 @@ from steps.contracts import RefreshInputs
 from steps.core import refresh as core
 from steps.core.names import Layout
 from steps.core.record import Record
-from steps.core.refresh import Found, Serves, command, decide, line, run_name, summary
-from steps.errors import Conflict, Corrupt, Missing
+from steps.core.refresh import FRESH_SECONDS, Findings, Found, Serves, command, decide, line, run_name, summary
+from steps.errors import BadInput, Conflict, Corrupt, Missing
 from steps.ports.serving import Held
 from steps.refresh import Outside, read, refresh
-from tests.stubs.scene import make_release
+from tests.stubs.scene import FakeClock, make_release
 from tests.stubs.serving import FakeServing
 from tests.stubs.store import FakeStore
 
@@ -92,10 +92,19 @@ def test_another_attempt_of_the_same_refresh_gives_the_same_name_another_night_a
 def test_what_discover_hands_over_is_read_as_it_was_written():
     found = (FOUND, replace(FOUND, deployment="b", commit="", release_id="", refusal="nö"))
 
-    assert core.parse(core.dump(found), "k") == found
+    assert core.parse(core.dump(Findings(at=7, found=found)), "k") == Findings(at=7, found=found)
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"version":2,"found":[]}', b'{"version":1,"found":[{"a":1}]}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b'{"at":1,"version":2,"found":[]}',
+        b'{"version":1,"found":[]}',
+        b'{"at":1,"version":1,"found":[{"a":1}]}',
+    ],
+)
 def test_what_is_something_else_is_told_from_it(body):
     with pytest.raises(Corrupt, match="k is not what discover writes"):
         core.parse(body, "k")
@@ -107,6 +116,7 @@ class FakeRuns:
 
     running: dict[str, str] = field(default_factory=dict)
     begun: dict[str, dict[str, str]] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
     failure: Exception | None = None
 
     def unfinished(self):
@@ -115,7 +125,10 @@ class FakeRuns:
     def promote(self, name, parameters, labels):
         if self.failure:
             raise self.failure
+        if name in self.ended:
+            return False
         self.begun[name] = dict(parameters)
+        return True
 
 
 @pytest.fixture
@@ -190,7 +203,26 @@ def test_a_promotion_that_cannot_be_begun_is_told(runs, caplog):
     assert "failed: chat" in caplog.text or "chat: no right" in caplog.text
 
 
+def test_a_promotion_that_was_begun_before_and_has_ended_is_told_and_not_said_to_be_under_way(runs, caplog):
+    runs.ended.add(run_name(FOUND, "night-1"))
+    with caplog.at_level("INFO"):
+        assert refreshed([FOUND], runs, chat=serving()) == "proposed: chat"
+    assert f"run {run_name(FOUND, 'night-1')} was begun for it before and has ended" in caplog.text
+    assert command(FOUND, "") in caplog.text
+
+
+def test_a_refresh_that_is_tried_again_days_later_does_not_act_on_what_was_true_then():
+    store, clock = FakeStore(), FakeClock()
+    store.put(LAYOUT.report("night-1", core.FILE), core.dump(Findings(at=int(clock.now()), found=(FOUND,))))
+
+    clock.sleep(FRESH_SECONDS)
+    assert read(store, LAYOUT, "night-1", clock) == (FOUND,)
+    clock.sleep(1)
+    with pytest.raises(BadInput, match=r"looked at on 1970-01-01T02:46:40Z.*start a refresh anew"):
+        read(store, LAYOUT, "night-1", clock)
+
+
 def test_without_what_discover_leaves_there_is_nothing_to_go_by():
     store = FakeStore()
     with pytest.raises(Missing, match=r"p/reports/night-1/found\.json"):
-        read(store, LAYOUT, "night-1")
+        read(store, LAYOUT, "night-1", FakeClock())
