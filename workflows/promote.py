@@ -112,8 +112,9 @@ def _plan(config: "Config", asked: "Asked", *, local: bool) -> int:
 
 def _on_this_machine(config: "Config", asked: "Asked", name: str | None, timeout: float | None, *, wait: bool) -> int:
     from workflows.local.verbs import conduct
+    from workflows.naming import run_name
 
-    name = name or conduct.run_name("promote")
+    name = name or run_name("promote")
     if wait:
         return conduct.promotion(config, asked.parameters, name, timeout)
     log = conduct.detach(config, asked.parameters, name, timeout)

@@ -65,6 +65,7 @@ def parameters(release: Release) -> dict[str, str]:
 def _on_this_machine(config: "Config", deployment: str, to: str | None) -> int:
     from steps.clients import serving
     from workflows.local.verbs import conduct, session
+    from workflows.naming import run_name
 
     place = serving.connect(session.settings(config), deployment)
     wanted = target(place.read(), deployment, to, conduct.FLAG)
@@ -76,7 +77,7 @@ def _on_this_machine(config: "Config", deployment: str, to: str | None) -> int:
             begun = session.begin(config, os.environ)
         session.become(begun)
         release = from_store(begun.settings, deployment, wanted)
-    return conduct.rollback(config, parameters(release), conduct.run_name("rollback"))
+    return conduct.rollback(config, parameters(release), run_name("rollback"))
 
 
 def _in_the_cluster(config: "Config", deployment: str, to: str | None) -> int:

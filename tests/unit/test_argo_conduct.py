@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from typing import Any
 
 import httpx2
@@ -31,9 +32,12 @@ class House:
     api: FakeApi = field(default_factory=lambda: FakeApi(namespace="models"))
     becomes: str = "promoted"
     stopped: str = "stop"
+    answer: Callable[[httpx2.Request], httpx2.Response | None] = field(init=False)
+    """None leaves whoever asks without one."""
 
     def __post_init__(self) -> None:
         self.api.after = self._control
+        self.answer = ArgoServer(self.api)
 
     def _control(self, kind: Kind) -> None:
         for run in self.api.list(kind) if kind is WORKFLOW else ():
@@ -60,13 +64,14 @@ def _status(name: str, run: str) -> dict[str, Any]:
 @pytest.fixture
 def house(monkeypatch, tmp_path) -> Iterator[House]:
     made = House()
-    answer = ArgoServer(made.api)
 
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             asked = httpx2.Request(self.command, f"http://argo{self.path}", headers=dict(self.headers), content=body)
-            given = answer(asked)
+            given = made.answer(asked)
+            if given is None:
+                return
             self.send_response(given.status_code)
             self.send_header("Content-Length", str(len(given.content)))
             self.end_headers()
@@ -215,6 +220,42 @@ def test_a_run_that_is_no_longer_followed_goes_on_and_can_be_picked_up(house, ca
     assert "shutdown" not in house.run["spec"]
     assert f"workflows.watch {name}" in text
     assert f"workflows.stop --run {name}" in text
+
+
+def test_a_login_that_ends_while_a_run_is_followed_does_not_pass_for_its_failure(house, capsys):
+    house.becomes = "stop-stopping"
+    taken, looks = house.answer, count()
+
+    def ends(asked: httpx2.Request) -> httpx2.Response | None:
+        known = asked.method == "POST" or next(looks) == 0
+        return taken(asked) if known else httpx2.Response(401, json={"message": "token expired"})
+
+    house.answer = ends
+    code, text = call(capsys, "promote", *ASKED)
+    name = house.run["metadata"]["name"]
+    assert code == 3
+    assert f"lost sight of run {name}, which may well go on: " in text
+    assert "set ARGO_TOKEN to a new login; follow it with" in text
+
+
+def test_a_run_whose_beginning_was_not_answered_is_followed(house, capsys):
+    taken = house.answer
+
+    def silent(asked: httpx2.Request) -> httpx2.Response | None:
+        given = taken(asked)
+        return None if asked.method == "POST" else given
+
+    house.answer = silent
+    code, text = call(capsys, "promote", *ASKED)
+    assert (code, "promoted\n" in text) == (0, True), text
+    assert house.run["metadata"]["name"].startswith("promote-2")
+
+
+def test_whether_a_run_was_begun_is_left_open_where_nobody_can_tell(house, capsys):
+    house.answer = lambda _asked: None
+    code, text = call(capsys, "promote", *ASKED)
+    assert (code, text.startswith("Error: could not submit: cannot create a workflow: argo-server at")) == (3, True)
+    assert "have begun all the same, `" in text
 
 
 def test_a_server_that_is_away_keeps_a_run_from_being_submitted(house, capsys, monkeypatch):

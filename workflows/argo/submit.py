@@ -9,6 +9,7 @@ from steps.core.argo import Json, is_over
 from steps.core.installed import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE
 from steps.core.names import check_run
 from steps.core.run import Run
+from steps.errors import Transient
 from workflows.argo import access, session
 from workflows.argo.access import Access
 from workflows.argo.direct import Direct
@@ -16,11 +17,13 @@ from workflows.checkout import typed
 from workflows.cluster import checks
 from workflows.command import Usage, submitting, usage
 from workflows.config import Config
+from workflows.naming import run_name
 
 DEPLOYMENT_LABEL = "vllm-promote/deployment"
 INSTANCE_LABEL = "workflows.argoproj.io/controller-instanceid"
 """A controller with an instance id looks at no run without it: ``ARGO_INSTANCEID``, as the argo command reads it."""
-PREFIXES = {PROMOTE_TEMPLATE: "promote-", ROLLBACK_TEMPLATE: "rollback-"}
+VERBS = {PROMOTE_TEMPLATE: "promote", ROLLBACK_TEMPLATE: "rollback"}
+"""What a run of each template begins its name with."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +37,17 @@ class Underway:
 
 
 def submit(config: Config, template: str, parameters: Mapping[str, str], name: str | None = None) -> Underway:
-    """A new run, named by the cluster unless a name is given. Raises NotSubmitted."""
+    """A new run, of a name of its own unless one is given. Raises NotSubmitted."""
     instance = {INSTANCE_LABEL: told} if (told := os.environ.get("ARGO_INSTANCEID")) else {}
     labelled = {labels.PART_OF: labels.PROJECT, DEPLOYMENT_LABEL: parameters["deployment"], **instance}
-    body = argo.workflow(template, parameters, name=name, generate_name=PREFIXES[template], labels=labelled)
+    name = name or run_name(VERBS[template])
+    body = argo.workflow(template, parameters, name=name, labels=labelled)
     reached = reach(config, "submit")
     with submitting():
         if isinstance(reached, Direct):  # argo-server shows nothing else of the namespace
             checks.before_submitting(reached.api, config)
-        taken = reached.submit(body)
-    return Underway(config, reached, taken["metadata"]["name"])
+        _begin(reached, body)
+    return Underway(config, reached, name)
 
 
 def again(config: Config, name: str) -> Underway:
@@ -82,6 +86,25 @@ def reach(config: Config, what: str) -> Access:
         return access.connect(config, os.environ)
 
 
+def _begin(reached: Access, body: Json) -> None:
+    """A run whose beginning was not answered may have begun. Raises what ``Access.submit`` does."""
+    name = body["metadata"]["name"]
+    try:
+        reached.submit(body)
+    except Transient as err:
+        if not _is_there(reached, name):
+            look = typed("workflows.watch", name)
+            raise Transient(f"{err}; should run {name} have begun all the same, `{look}` finds it") from err
+
+
+def _is_there(reached: Access, name: str) -> bool:
+    """As far as anybody answers."""
+    try:
+        return reached.get(name) is not None
+    except Transient:
+        return False
+
+
 def _ours(reached: Access, name: str) -> Json:
     with usage():
         check_run(name)
@@ -90,6 +113,6 @@ def _ours(reached: Access, name: str) -> Json:
     if workflow is None:
         raise Usage(f"there is no run {name} in namespace {reached.namespace}")
     template = workflow["spec"].get("workflowTemplateRef", {}).get("name", "none")
-    if template not in PREFIXES:
-        raise Usage(f"run {name} is of template {template}, not of {' or '.join(PREFIXES)}; see it in Argo's UI")
+    if template not in VERBS:
+        raise Usage(f"run {name} is of template {template}, not of {' or '.join(VERBS)}; see it in Argo's UI")
     return workflow

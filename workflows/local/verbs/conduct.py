@@ -1,14 +1,12 @@
 """Carry out a run on this machine while a person watches, and say at the end what they should know."""
 
 import os
-import secrets
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -123,11 +121,6 @@ def detach(config: Config, parameters: Mapping[str, str], name: str, timeout_sec
     with submitting():
         daemon.start(process, argv, os.environ, CHECKOUT)
     return process.file("log")
-
-
-def run_name(verb: str) -> str:
-    """A new one: ``promote-20261122-030405-ab12``, UTC."""
-    return f"{verb}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def _new(
