@@ -7,7 +7,7 @@ from pathlib import Path
 
 from steps.clients.local.journal import LocalJournal
 from workflows.local.locks import Lock
-from workflows.local.verbs.conduct import run_name
+from workflows.naming import run_name
 
 
 @contextmanager
@@ -15,7 +15,8 @@ def owning(home: Path, verb: str) -> Iterator[str]:
     """A new owner's name, alive until the context is left."""
     journal, name = LocalJournal(home), run_name(verb)
     lock = Lock(journal.alive_lock(name))
-    assert lock.take(name), "the name is new"
+    taken = lock.take(name)
+    assert taken, "the name is new"
     try:
         yield name
     finally:
