@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -18,7 +19,8 @@ from tests.stubs.s3 import S3, server
 from workflows.config import load
 from workflows.render import template_config
 
-MEASURED = pytest.StashKey[list[str]]()
+MEASURED = "measured"
+LONGEST = ("test_promotion", "test_real_vllm", "test_crons", "test_commands")
 REMEDY = "run `make cluster-test`, which starts the cluster and runs these tests within its network"
 
 
@@ -77,14 +79,20 @@ def estate(tmp_path_factory: pytest.TempPathFactory, around: Surroundings) -> It
 
 
 @pytest.fixture
-def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
+def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """What was measured is printed at the end, whatever pytest does with the output."""
-    said = request.config.stash.setdefault(MEASURED, [])
-    return said.append
+    return partial(record_property, MEASURED)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if said := config.stash.get(MEASURED, []):
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [r for found in terminalreporter.stats.values() for r in found if isinstance(r, pytest.TestReport)]
+    said = [line for r in reports if r.when == "call" for name, line in r.user_properties if name == MEASURED]
+    if said:
         terminalreporter.section("measured")
-        for line in said:
-            terminalreporter.line(line)
+    for line in said:
+        terminalreporter.line(str(line))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that none of them ends alone."""
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))

@@ -31,6 +31,7 @@ from steps.core import argo, labels
 from steps.core.installed import PROMOTE_TEMPLATE, RECONCILE_JOB
 from steps.core.names import slug
 from steps.core.record import Record, parse
+from steps.core.release import Device
 from steps.core.run import Run
 from steps.settings import Settings
 from tests.cluster.conductor.controller import Conductor
@@ -73,7 +74,7 @@ class Surroundings:
 
 @dataclass
 class Estate:
-    """``home`` is its directory on this machine."""
+    """``home`` is its directory on this machine. With device ``cuda`` each replica asks for the node's GPU."""
 
     around: Surroundings
     api: Cluster
@@ -82,6 +83,7 @@ class Estate:
     prefix: str
     model: str = MODEL
     deployment: str = DEPLOYMENT
+    device: Device = "cpu"
 
     @property
     def namespace(self) -> str:
@@ -94,15 +96,15 @@ class Estate:
     def publish(self, branch: str = "main", *, seed: int, **stub: Any) -> str:
         """A commit with its own weights (``seed``), which the stub model server serves as ``stub`` says."""
         source = self.home / "sources" / uuid.uuid4().hex
-        write_model(source, seed=seed, **{"answer": ANSWER, "device": "cuda", **stub})
+        write_model(source, seed=seed, **{"answer": ANSWER, "device": self.device, **stub})
         content = {str(p.relative_to(source)): p.read_bytes() for p in source.rglob("*") if p.is_file()}
         shutil.rmtree(source)
         return self.around.hub.publish(self.model, content, branch)
 
     def catalog(self, **entry: Any) -> None:
         """As an operator who installs a changed catalog; pods that start from now on see it."""
-        entry = {"model": self.model, "served_name": SERVED_NAME, "image": MODEL_SERVER, **entry}
-        text = json.dumps({"deployments": {self.deployment: entry}})  # JSON is YAML
+        usual = {"model": self.model, "served_name": SERVED_NAME, "image": MODEL_SERVER, "device": self.device}
+        text = json.dumps({"deployments": {self.deployment: {**usual, **entry}}})  # JSON is YAML
         self.api.patch(CONFIG_MAP, CATALOG, {"data": {CATALOG_KEY: text}})
 
     def submit(self, revision: str = "main", template: str = PROMOTE_TEMPLATE, **parameters: str) -> str:

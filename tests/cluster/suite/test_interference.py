@@ -12,7 +12,7 @@ from tests.cluster.kubernetes.cluster import Cluster
 from tests.cluster.suite.estate import ANSWER, Estate, told
 from tests.cluster.suite.node import until
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]
 
 LOADING_SECONDS = 15
 """How long the candidate's model takes: something is to happen meanwhile."""
@@ -22,7 +22,9 @@ SOON_SECONDS = 8
 
 @pytest.fixture(scope="module")
 def served(estate: Estate):
-    """Its tests leave a good model serving."""
+    """On the node's one GPU. Its tests leave a good model serving."""
+    estate.device = "cuda"
+    estate.catalog()
     estate.publish(seed=1)
     run = estate.promote()
     assert run.phase == "Succeeded", told(run)
@@ -106,14 +108,14 @@ def test_a_node_that_restarts_brings_back_what_served(served, machine, tell):
     tell(f"node restarted while a model served: clients had no answer for {clients.outage_seconds:.1f} s")
 
 
+@pytest.fixture(scope="module")
+def deleted(served):
+    """For the last tests: it cannot be brought back."""
+    served.api.delete(CLAIM, "models")
+    return served
+
+
 class TestTheClaim:
-    """Last: what is deleted here cannot be brought back."""
-
-    @pytest.fixture(scope="class")
-    def deleted(self, served):
-        served.api.delete(CLAIM, "models")
-        return served
-
     def test_outlasts_its_deletion_as_long_as_a_model_serves_from_it(self, deleted):
         with deleted.clients() as clients:
             time.sleep(3)

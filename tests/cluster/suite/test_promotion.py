@@ -15,7 +15,9 @@ FREE = "without-a-mutex"
 
 @pytest.fixture(scope="module")
 def served(estate: Estate):
-    """Its tests leave a good model serving."""
+    """On the node's one GPU. Its tests leave a good model serving."""
+    estate.device = "cuda"
+    estate.catalog()
     estate.publish(seed=1)
     run = estate.promote()
     assert run.phase == "Succeeded", told(run)
