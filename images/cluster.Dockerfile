@@ -1,4 +1,4 @@
-# Where the steps run that change what serves: preflight, deploy, smoke, promote, rollback, report.
+# Where the steps run that see to what serves: preflight, deploy, smoke, promote, rollback, report, refresh, reconcile.
 # `make images` builds it.
 # Any base with Python 3.11 to 3.14 and pip will do; name it by digest where builds must be repeatable.
 ARG BASE=docker.io/library/python:3.13-slim

@@ -1,4 +1,4 @@
-# Where the steps run that move a model's bytes: resolve, mirror, populate, checksum.
+# Where the steps run that read the Hub or move bytes: discover, resolve, mirror, populate, checksum.
 # `make images` builds it.
 # Any base with Python 3.11 to 3.14 and pip will do; name it by digest where builds must be repeatable.
 ARG BASE=docker.io/library/python:3.13-slim

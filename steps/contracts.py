@@ -3,35 +3,15 @@
 A field is a scalar, because an Argo parameter is a string. What has structure (the release with its manifest, the
 evidence of a test) travels through the store and is named here by its identity. An input with a default may be left
 out; an output with a default stands for the step having been skipped.
+
+These are a promotion's steps; those that a clock starts are in ``steps.scheduled``.
 """
 
-from dataclasses import Field, dataclass
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
-
-class Fields(Protocol):
-    """Any dataclass."""
-
-    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
-
-
-I = TypeVar("I", bound=Fields)  # noqa: E741  # I and O are what inputs and outputs are called here
-O = TypeVar("O", bound=Fields)  # noqa: E741
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step(Generic[I, O]):
-    """A step's name, the two dataclasses it maps between, and the image that holds what it needs."""
-
-    name: str
-    inputs: type[I]
-    outputs: type[O]
-    image: Literal["transfer", "cluster"]
-
-    @property
-    def module(self) -> str:
-        """What ``python -m`` runs."""
-        return f"steps.{self.name}"
+from steps.scheduled import DISCOVER, RECONCILE, REFRESH
+from steps.step import Step
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -210,47 +190,6 @@ class ReportOutputs:
     summary: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DiscoverInputs:
-    run: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DiscoverOutputs:
-    """How many of the catalog's entries were looked at, and how many of them policy refuses as they are now.
-
-    What was found is in the store, among the run's reports.
-    """
-
-    looked_at: int
-    refused: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RefreshInputs:
-    run: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RefreshOutputs:
-    """``summary`` is one line for people: what was promoted, what waits for them."""
-
-    summary: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReconcileInputs:
-    """``owner`` is the uid of the pod that does it; ``deployment`` is empty for all."""
-
-    owner: str
-    deployment: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReconcileOutputs:
-    summary: str
-
-
 RESOLVE = Step(name="resolve", inputs=ResolveInputs, outputs=ResolveOutputs, image="transfer")
 PREFLIGHT = Step(name="preflight", inputs=PreflightInputs, outputs=PreflightOutputs, image="cluster")
 MIRROR = Step(name="mirror", inputs=MirrorInputs, outputs=MirrorOutputs, image="transfer")
@@ -261,9 +200,6 @@ SMOKE = Step(name="smoke", inputs=SmokeInputs, outputs=SmokeOutputs, image="clus
 PROMOTE = Step(name="promote", inputs=PromoteInputs, outputs=PromoteOutputs, image="cluster")
 ROLLBACK = Step(name="rollback", inputs=RollbackInputs, outputs=RollbackOutputs, image="cluster")
 REPORT = Step(name="report", inputs=ReportInputs, outputs=ReportOutputs, image="cluster")
-DISCOVER = Step(name="discover", inputs=DiscoverInputs, outputs=DiscoverOutputs, image="transfer")
-REFRESH = Step(name="refresh", inputs=RefreshInputs, outputs=RefreshOutputs, image="cluster")
-RECONCILE = Step(name="reconcile", inputs=ReconcileInputs, outputs=ReconcileOutputs, image="cluster")
 
 ALL: tuple[Step[Any, Any], ...] = (
     RESOLVE,
@@ -281,22 +217,3 @@ ALL: tuple[Step[Any, Any], ...] = (
     RECONCILE,
 )
 """First those of a promotion, then those that a clock starts."""
-
-
-def encode(value: object) -> str:
-    """A field's value as the text that Argo carries; ``decode`` is its inverse."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def decode(kind: type, text: str) -> Any:
-    """The text that Argo carries as a field's value.
-
-    Raises ValueError for text that is no such value, TypeError for a kind that cannot travel as a parameter.
-    """
-    if kind is bool:
-        if text not in ("true", "false"):
-            raise ValueError(f"{text!r} is neither true nor false")
-        return text == "true"
-    if kind in (str, int, float):
-        return kind(text)
-    raise TypeError(f"{kind!r} cannot travel as an Argo parameter: put it into the store and pass its name")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from steps.contracts import DISCOVER, DiscoverInputs, DiscoverOutputs, ResolveInputs, ResolveOutputs
+from steps.contracts import ResolveInputs, ResolveOutputs
 from steps.core import refresh
 from steps.core.names import Layout
 from steps.core.refresh import Findings, Found
@@ -15,6 +15,7 @@ from steps.errors import Refused
 from steps.ports.clock import Clock
 from steps.ports.store import Store
 from steps.resolve import resolve
+from steps.scheduled import DISCOVER, DiscoverInputs, DiscoverOutputs
 from steps.settings import Settings
 from steps.several import Failures
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
-from steps.contracts import Fields, I, O, Step, decode, encode
 from steps.core.names import check_release_id, check_run
 from steps.errors import BadInput, StepError
 from steps.redaction import Redact, redact
 from steps.settings import PREFIX, Settings, from_environment, output_dir
+from steps.step import Fields, I, O, Step, decode, encode
 
 MESSAGE_LIMIT = 4000
 """Bytes; the kubelet cuts a termination message at 4096."""

@@ -4,12 +4,12 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 
-from steps.contracts import RECONCILE, ReconcileInputs, ReconcileOutputs
 from steps.core.names import check_deployment
 from steps.entry import run_step
 from steps.errors import BadInput
 from steps.parallel import in_order
 from steps.recovery import is_abandoned, recover
+from steps.scheduled import RECONCILE, ReconcileInputs, ReconcileOutputs
 from steps.settings import Settings
 from steps.several import Failures
 from steps.stage import Stage, connect

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from steps.contracts import REFRESH, RefreshInputs, RefreshOutputs
 from steps.core import labels
 from steps.core import refresh as core
 from steps.core.names import Layout
@@ -17,6 +16,7 @@ from steps.ports.clock import Clock
 from steps.ports.runs import Runs
 from steps.ports.serving import Serving
 from steps.ports.store import Store
+from steps.scheduled import REFRESH, RefreshInputs, RefreshOutputs
 from steps.settings import Settings
 from steps.several import Failures
 

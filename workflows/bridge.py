@@ -13,10 +13,10 @@ from typing import Any
 from hera.workflows import DAG, Container, Parameter, RetryStrategy, Task
 from hera.workflows.models import Backoff, IntOrString, ValueFrom
 
-from steps.contracts import Fields, I, O, Step, encode
 from steps.core.amounts import plain
 from steps.entry import flag
 from steps.errors import Transient
+from steps.step import Fields, I, O, Step, encode
 from workflows import argument
 
 OUTPUT_DIR = "/tmp/outputs"  # noqa: S108  # inside the pod, on its emptyDir; what steps.settings has as its default

@@ -5,9 +5,10 @@ from typing import Any
 from hera.workflows import CronWorkflow, WorkflowTemplate
 from hera.workflows.models import Mutex, PodGC, Synchronization, TTLStrategy, WorkflowMetadata, WorkflowTemplateRef
 
-from steps.contracts import DISCOVER, RECONCILE, REFRESH, DiscoverInputs, RefreshInputs, Step
 from steps.core import labels
 from steps.core.installed import RECONCILE_JOB, REFRESH_TEMPLATE
+from steps.scheduled import DISCOVER, RECONCILE, REFRESH, DiscoverInputs, RefreshInputs
+from steps.step import Step
 from workflows import pods
 from workflows.bridge import Flow
 from workflows.pods import HOUR, TemplateConfig

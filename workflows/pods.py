@@ -27,8 +27,8 @@ from hera.workflows.models import (
     VolumeMount,
 )
 
-from steps.contracts import Step
 from steps.settings import RETRY_BASE_SECONDS
+from steps.step import Step
 from workflows import bridge
 from workflows.cluster_keys import CA_DIRECTORY
 from workflows.config import CATALOG_DIRECTORY, MODELS_DIRECTORY

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from steps.contracts import CHECKSUM, DEPLOY, POPULATE, PREFLIGHT, SMOKE, Step
+from steps.contracts import CHECKSUM, DEPLOY, POPULATE, PREFLIGHT, SMOKE
 from steps.core.names import slug
 from steps.errors import Corrupt, Failed, Refused, StepError
+from steps.step import Step
 from workflows import command, config
 from workflows.command import say
 from workflows.demo import ANSWER, DEPLOYMENT, QUESTION

@@ -5,12 +5,13 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from steps.contracts import REPORT, decode
+from steps.contracts import REPORT
 from steps.core.history import Entry
 from steps.core.installed import ROLLBACK_TEMPLATE
 from steps.core.outcome import GOOD, Outcome, decide, release_id
 from steps.core.record import Record
 from steps.core.run import Run
+from steps.step import decode
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

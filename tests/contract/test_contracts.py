@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from steps import contracts, entry
-from steps.contracts import encode
+from steps.step import encode
 from workflows import argument, bridge
 from workflows.local import substitute
 

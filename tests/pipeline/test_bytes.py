@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from steps.clients import store as stores
-from steps.contracts import CHECKSUM, MIRROR, POPULATE, Step
+from steps.contracts import CHECKSUM, MIRROR, POPULATE
 from steps.settings import PREFIX
+from steps.step import Step
 from tests.stubs import process
 from tests.stubs.hub import LocalHub, flipped
 from tests.stubs.process import Ended, StepProcess

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steps.contracts import Fields, Step, encode
 from steps.entry import flag
 from steps.settings import PREFIX
+from steps.step import Fields, Step, encode
 
 ROOT = Path(__file__).parents[2]
 MEASURE = """

@@ -19,8 +19,8 @@ from steps.contracts import (
     ResolveInputs,
     ResolveOutputs,
     RollbackInputs,
-    Step,
 )
+from steps.step import Step
 from workflows import bridge
 from workflows.bridge import Flow
 from workflows.local import retry as engine_retry

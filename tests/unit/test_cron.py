@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 import yaml
 
-from steps.contracts import RECONCILE
 from steps.core.refresh import Found
 from steps.entry import parse
+from steps.scheduled import RECONCILE
 from tests.stubs.rendered import manifest
 from workflows import cron
 from workflows.local import spec

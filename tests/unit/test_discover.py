@@ -1,12 +1,12 @@
 import pytest
 
-from steps.contracts import DiscoverInputs, DiscoverOutputs
 from steps.core.catalog import parse as parse_catalog
 from steps.core.names import Layout
 from steps.discover import Outside, discover
 from steps.errors import BadInput, Missing, Transient
 from steps.refresh import read
 from steps.resolve import resolve
+from steps.scheduled import DiscoverInputs, DiscoverOutputs
 from steps.settings import from_environment
 from tests.stubs.hub import FakeHub
 from tests.stubs.scene import FakeClock

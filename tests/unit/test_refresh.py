@@ -2,7 +2,6 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from steps.contracts import RefreshInputs
 from steps.core import refresh as core
 from steps.core.names import Layout
 from steps.core.record import Record
@@ -10,6 +9,7 @@ from steps.core.refresh import FRESH_SECONDS, Findings, Found, Serves, command, 
 from steps.errors import BadInput, Conflict, Corrupt, Missing
 from steps.ports.serving import Held
 from steps.refresh import Outside, read, refresh
+from steps.scheduled import RefreshInputs
 from tests.stubs.scene import FakeClock, make_release
 from tests.stubs.serving import FakeServing
 from tests.stubs.store import FakeStore

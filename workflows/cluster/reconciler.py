@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from steps.clients.kube.api import CRON_JOB, JOB, POD, Api, Json
-from steps.contracts import RECONCILE
 from steps.core.installed import RECONCILE_JOB
 from steps.core.outcome import FAILED_EXIT, ROLLBACK_FAILED_EXIT
 from steps.errors import Missing, RollbackFailed
 from steps.ports.clock import Clock
+from steps.scheduled import RECONCILE
 from workflows.checkout import typed
 
 POLL_SECONDS = 1.0

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
-from steps.contracts import ALL, Step
+from steps.contracts import ALL
 from steps.core.installed import PROMOTE_TEMPLATE
+from steps.step import Step
 
 FOR_EVER = 3600.0
 STEPS: Mapping[str, Step[Any, Any]] = {step.name: step for step in ALL}

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from typing import Any
 
-from steps.contracts import CHECKSUM, DEPLOY, MIRROR, POPULATE, PREFLIGHT, PROMOTE, RESOLVE, SMOKE, Step
+from steps.contracts import CHECKSUM, DEPLOY, MIRROR, POPULATE, PREFLIGHT, PROMOTE, RESOLVE, SMOKE
 from steps.core.installed import ROLLBACK_TEMPLATE
+from steps.step import Step
 from tests.cluster.scripted.scenario import GOOD, KILLED, WAITS, Interruption, Part, Scenario, fails
 
 FLOW: tuple[Step[Any, Any], ...] = (RESOLVE, PREFLIGHT, MIRROR, POPULATE, CHECKSUM, DEPLOY, SMOKE, PROMOTE)

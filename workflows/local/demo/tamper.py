@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steps.contracts import MIRROR, RESOLVE, Step
+from steps.contracts import MIRROR, RESOLVE
 from steps.core.names import Layout
 from steps.entry import flag
 from steps.errors import Failed
 from steps.settings import PREFIX
+from steps.step import Step
 from workflows.checkout import CHECKOUT, typed
 from workflows.command import say
 from workflows.config import Config

@@ -1,0 +1,55 @@
+"""Inputs and outputs of the steps that a clock starts, in the manner of ``steps.contracts``.
+
+Each night ``discover`` looks at the catalog's branches and ``refresh`` acts on what it found; every few minutes
+``reconcile`` puts right what a dead run left.
+"""
+
+from dataclasses import dataclass
+
+from steps.step import Step
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DiscoverInputs:
+    run: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DiscoverOutputs:
+    """How many of the catalog's entries were looked at, and how many of them policy refuses as they are now.
+
+    What was found is in the store, among the run's reports.
+    """
+
+    looked_at: int
+    refused: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RefreshInputs:
+    run: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RefreshOutputs:
+    """``summary`` is one line for people: what was promoted, what waits for them."""
+
+    summary: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReconcileInputs:
+    """``owner`` is the uid of the pod that does it; ``deployment`` is empty for all."""
+
+    owner: str
+    deployment: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReconcileOutputs:
+    summary: str
+
+
+DISCOVER = Step(name="discover", inputs=DiscoverInputs, outputs=DiscoverOutputs, image="transfer")
+REFRESH = Step(name="refresh", inputs=RefreshInputs, outputs=RefreshOutputs, image="cluster")
+RECONCILE = Step(name="reconcile", inputs=ReconcileInputs, outputs=ReconcileOutputs, image="cluster")
