@@ -5,7 +5,6 @@ emptyDir, asks no Hub, holds no token of the cluster; an API key comes from the 
 """
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +31,9 @@ GRACE_SECONDS = 75
 """From the wish that it ends to the kill: longer than both."""
 PROBE_SECONDS = 2
 """Between two looks: an outage is longer by as much."""
+START_SECONDS = 24 * 3600
+"""When the node starts a server anew that only loads. How long a start may take is for the step to say, which can
+change: the pod template cannot."""
 SHM_SIZE = "2Gi"
 """Unless the catalog says otherwise; workers of one model talk through it."""
 TEMPORARY = "/tmp"  # noqa: S108  # the pod's own
@@ -50,12 +52,11 @@ _FROM_THE_CATALOG = ("nodeSelector", "affinity", "runtimeClassName", "priorityCl
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Surroundings:
-    """``claim`` is mounted at ``volume``; ``startup_seconds`` is when a start that has not ended is started anew."""
+class Where:
+    """``claim`` is mounted at ``volume``."""
 
     claim: str
     volume: str
-    startup_seconds: float
 
 
 def name(deployment: str, release_id: str) -> str:
@@ -63,7 +64,7 @@ def name(deployment: str, release_id: str) -> str:
     return f"{deployment}-{release_id}"
 
 
-def deployment(release: Release, around: Surroundings) -> Json:
+def deployment(release: Release, around: Where) -> Json:
     """As it is created: with no replicas, so that its first start is a change like every other."""
     return {
         "apiVersion": "apps/v1",
@@ -126,7 +127,7 @@ def requests(release: Release) -> dict[str, str]:
     return wanted
 
 
-def _pod(release: Release, around: Surroundings) -> Json:
+def _pod(release: Release, around: Where) -> Json:
     patch = _patch(release)
     tolerations = [{"key": GPU, "operator": "Exists"}] if release.serving.gpus else []
     return {
@@ -151,7 +152,7 @@ def _pod(release: Release, around: Surroundings) -> Json:
     }
 
 
-def _container(release: Release, around: Surroundings, patch: Json) -> Json:
+def _container(release: Release, around: Where, patch: Json) -> Json:
     return {
         "name": CONTAINER,
         "image": release.serving.image,
@@ -174,7 +175,7 @@ def _container(release: Release, around: Surroundings, patch: Json) -> Json:
         ],
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
-        **_probes(around.startup_seconds),
+        **_probes(),
     }
 
 
@@ -212,12 +213,11 @@ def _resources(release: Release, patch: Json) -> Json:
     return {"limits": limits, "requests": {**limits, **said.get("requests", {}), **gpus}}
 
 
-def _probes(startup_seconds: float) -> Json:
+def _probes() -> Json:
     """A busy server is silent for long; a dead one is found by its process."""
     health: Json = {"httpGet": {"path": "/health", "port": PORT}, "timeoutSeconds": 5}
-    failures = math.ceil(startup_seconds / PROBE_SECONDS)
     return {
-        "startupProbe": {**health, "periodSeconds": PROBE_SECONDS, "failureThreshold": failures},
+        "startupProbe": {**health, "periodSeconds": PROBE_SECONDS, "failureThreshold": START_SECONDS // PROBE_SECONDS},
         "readinessProbe": {**health, "periodSeconds": PROBE_SECONDS, "failureThreshold": 3},
         "livenessProbe": {**health, "periodSeconds": 10, "timeoutSeconds": 10, "failureThreshold": 30},
     }

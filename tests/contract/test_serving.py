@@ -15,9 +15,10 @@ import psutil
 import pytest
 
 from steps.clients.kube.api import CLAIM, NODE, WORKFLOW
-from steps.clients.kube.serving import KubeServing, Where
+from steps.clients.kube.serving import KubeServing
 from steps.core.record import Record
 from steps.core.release import Release, Smoke
+from steps.core.workload import Where
 from steps.errors import BadInput, Conflict, Missing, NoSpace
 from steps.ports.serving import Held, Pod, Serving
 from tests.stubs.kube import FakeApi

@@ -6,9 +6,10 @@ import pytest
 
 from steps.clients.kube import serving as kube
 from steps.clients.kube.api import CLAIM, DEPLOYMENT, EVENT, NODE, POD, SERVICE, WORKFLOW
-from steps.clients.kube.serving import KubeServing, Where
+from steps.clients.kube.serving import KubeServing
 from steps.core import labels
 from steps.core.record import Record
+from steps.core.workload import Where
 from steps.errors import BadInput, Conflict, Missing, NoSpace, Transient
 from steps.settings import from_environment
 from tests.stubs.kube import FakeApi
@@ -243,15 +244,14 @@ def test_a_setting_that_is_no_cluster_is_refused():
         kube.connect(from_environment({"VLLM_PROMOTE_SERVING": "local:///x"}), "chat")
 
 
-@pytest.mark.parametrize(
-    ("where", "release", "seconds"),
-    [
-        (Where(claim="m", volume="/m", startup_seconds=60), RELEASE, 60),
-        (Where(claim="m", volume="/m"), replace(RELEASE, startup_budget_seconds=120.0), 120),
-        (Where(claim="m", volume="/m"), RELEASE, 900),
-    ],
-)
-def test_a_start_has_the_time_of_the_settings_or_the_catalog_or_its_bytes(api, serving, where, release, seconds):
-    replace(serving, where=where).ensure(release, 1, OWNER)
-    (container,) = api.get(DEPLOYMENT, f"chat-{ID}")["spec"]["template"]["spec"]["containers"]
-    assert container["startupProbe"]["failureThreshold"] * container["startupProbe"]["periodSeconds"] == seconds
+def test_a_release_is_brought_back_with_more_replicas_and_more_time_by_the_same_template(api, serving, pod):
+    before = api.get(DEPLOYMENT, f"chat-{ID}")["spec"]["template"]
+    serving.ensure(replace(RELEASE, replicas=3, startup_budget_seconds=7200.0), 3, OWNER)
+    now = api.get(DEPLOYMENT, f"chat-{ID}")["spec"]
+    assert (now["template"], now["replicas"]) == (before, 3)
+    assert len(serving.pods(ID)) == 3
+
+
+def test_how_long_a_start_may_take_is_for_the_step_to_say_and_not_for_the_node(api, serving, pod):
+    probe = api.get(POD, pod)["spec"]["containers"][0]["startupProbe"]
+    assert probe["failureThreshold"] * probe["periodSeconds"] == 24 * 3600

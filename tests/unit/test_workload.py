@@ -5,10 +5,10 @@ import json
 import pytest
 
 from steps.core import labels, release, workload
-from steps.core.workload import Surroundings
+from steps.core.workload import Where
 from tests.stubs.local import a_release
 
-AROUND = Surroundings(claim="models", volume="/models", startup_seconds=901)
+AROUND = Where(claim="models", volume="/models")
 
 
 def patched(**pod):
@@ -99,11 +99,11 @@ def test_requests_in_flight_have_time_to_end():
     assert pod["terminationGracePeriodSeconds"] == 75
 
 
-def test_it_has_as_long_to_start_as_its_budget_says_and_five_minutes_of_silence_afterwards():
+def test_its_node_leaves_a_start_to_the_step_and_a_server_five_minutes_of_silence_afterwards():
     server = container(a_release(1))
     startup, liveness = server["startupProbe"], server["livenessProbe"]
 
-    assert startup["periodSeconds"] * startup["failureThreshold"] == 902
+    assert startup["periodSeconds"] * startup["failureThreshold"] == 24 * 3600
     assert liveness["periodSeconds"] * liveness["failureThreshold"] == 300
     assert server["readinessProbe"]["httpGet"] == {"path": "/health", "port": 8000}
 

@@ -17,11 +17,10 @@ from steps.clients.kube.record import ServiceRecord
 from steps.clients.kube.workloads import Workloads
 from steps.core import labels, pod_state, workload
 from steps.core import release as releases
-from steps.core.budget import computed_startup
 from steps.core.names import check_deployment
 from steps.core.record import Record
 from steps.core.release import Release
-from steps.core.workload import GRACE_SECONDS, Surroundings
+from steps.core.workload import GRACE_SECONDS, Where
 from steps.errors import BadInput, Conflict, Transient
 from steps.ports.clock import Clock
 from steps.ports.serving import Held, Pod
@@ -32,15 +31,6 @@ GONE_SECONDS = GRACE_SECONDS + 45.0
 POLL_SECONDS = 0.5
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Where:
-    """``claim`` is mounted at ``volume``; ``startup_seconds`` of the settings, None: by the release."""
-
-    claim: str
-    volume: str
-    startup_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -70,13 +60,7 @@ class KubeServing:
         return _release(found) if found else None
 
     def ensure(self, release: Release, replicas: int, owner: str) -> None:
-        startup = self.where.startup_seconds or release.startup_budget_seconds
-        around = Surroundings(
-            claim=self.where.claim,
-            volume=self.where.volume,
-            startup_seconds=startup or computed_startup(release.total_bytes, max(replicas, release.replicas)),
-        )
-        self.workloads.ensure(workload.deployment(release, around), replicas, owner)
+        self.workloads.ensure(workload.deployment(release, self.where), replicas, owner)
         self.pods_of.clear(release.release_id)
 
     def stop(self, release_id: str, owner: str, *, anew: bool = False) -> None:
@@ -144,11 +128,7 @@ def connect(settings: Settings, deployment: str) -> KubeServing:
     """Raises BadInput, Missing: no cluster is known here."""
     if settings.kube_namespace is None:
         raise BadInput(f"{settings.serving} is no cluster; set VLLM_PROMOTE_SERVING=kube://NAMESPACE")
-    where = Where(
-        claim=settings.claim,
-        volume=str(settings.volume.absolute()),
-        startup_seconds=settings.startup_budget_seconds,
-    )
+    where = Where(claim=settings.claim, volume=str(settings.volume.absolute()))
     api = cluster.connect(settings.kube_namespace)
     return KubeServing(api, check_deployment(deployment), where, SystemClock())
 

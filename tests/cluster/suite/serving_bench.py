@@ -12,9 +12,10 @@ from kubernetes import client as kubernetes
 from steps.clients.clock import SystemClock
 from steps.clients.kube.api import WORKFLOW
 from steps.clients.kube.cluster import Cluster
-from steps.clients.kube.serving import KubeServing, Where
+from steps.clients.kube.serving import KubeServing
 from steps.core.names import slug
 from steps.core.release import Release
+from steps.core.workload import Where
 from steps.ports.serving import Pod
 from tests.cluster.suite.estate import MODEL_SERVER, Estate
 from tests.cluster.suite.node import until

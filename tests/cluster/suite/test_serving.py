@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from steps.clients.kube.api import Kind
-from steps.clients.kube.serving import Where
+from steps.core.workload import Where
 from tests.cluster.suite.serving_bench import ClusterBench
 from tests.contract.test_serving import *  # noqa: F403  # the same tests, over another bench
 from tests.contract.test_serving import OWNER
