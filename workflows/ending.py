@@ -18,11 +18,11 @@ from workflows.command import say
 
 def surroundings(run: Run, settings: Settings, flag: str) -> Surroundings:
     """What is true once it is over; a record that cannot be read is said to be so."""
-    deployment = run.output("resolve", "deployment") or run.parameters["deployment"]
+    deployment = run.output("resolve", "deployment") or run.parameters.get("deployment", "")
     try:
         return report.look(run, serving.connect(settings, check_deployment(deployment)), flag)
     except StepError as err:
-        say(f"the record of {deployment} could not be read: {err}")
+        say(f"the record of {deployment or 'its deployment'} could not be read: {err}")
         return Surroundings(flag=flag)
 
 

@@ -22,6 +22,7 @@ from workflows.stop import stop
 from workflows.watch import watch
 
 VERBS: dict[str, Callable[..., int]] = {"promote": promote, "watch": watch, "stop": stop}
+TEMPLATE = "vllm-promote"
 ASKED = ("--model", "org/chat", "--deployment", "chat")
 
 
@@ -181,6 +182,18 @@ def test_what_has_not_failed_is_not_gone_on_with(house, capsys, becomes, words):
     call(capsys, "promote", *ASKED, "--no-wait")
     code, text = call(capsys, "promote", "--retry", house.run["metadata"]["name"])
     assert (code, words in text) == (2, True)
+
+
+def test_a_run_that_was_submitted_by_other_means_and_without_a_deployment_is_followed_too(house, capsys):
+    house.api.after = lambda _kind: None  # the controller has looked at it already
+    house.api.create(WORKFLOW, {"metadata": {"name": "by-hand"}, "spec": {"workflowTemplateRef": {"name": TEMPLATE}}})
+    then, said = (
+        "2026-11-22T03:04:05Z",
+        "spec.arguments.deployment.value or spec.arguments.deployment.valueFrom is required",
+    )
+    house.api.tell(WORKFLOW, "by-hand", {"phase": "Error", "startedAt": then, "finishedAt": then, "message": said})
+    code, text = call(capsys, "watch", "by-hand")
+    assert (code, "the record of its deployment could not be read" in text, said in text) == (1, True, True), text
 
 
 @pytest.mark.parametrize(("flags", "strategy"), [((), "Stop"), (("--now",), "Terminate")])
