@@ -42,6 +42,10 @@ class Missing(StepError):
     exit_code = 12
 
 
+class Denied(Missing):
+    """Whoever asks is not known, or has no right to it: for good, or until its rights are set up again."""
+
+
 class Corrupt(StepError):
     """Bytes differ from what their digest promises."""
 

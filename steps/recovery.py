@@ -10,7 +10,7 @@ from steps.core.budget import ROLLBACK_PATIENCE, backoff, budget
 from steps.core.record import Record
 from steps.core.release import Release
 from steps.core.rollout import Course
-from steps.errors import Conflict, Failed, RollbackFailed, StepError, Transient
+from steps.errors import Conflict, Denied, Failed, RollbackFailed, StepError, Transient
 from steps.health import healthy, look
 from steps.pods import keep_log, wait_ready
 from steps.ports.serving import Held
@@ -67,7 +67,7 @@ def recover(stage: Stage, owner: str, *, take_over: bool) -> RollbackOutputs:
             if not _ours(stage, held.record, owner, take_over=take_over):
                 return NOTHING
             return _recover(stage, held, owner, afresh=tries.failures > 0)
-        except (Transient, Conflict) as err:  # after a conflict the next look tells whether it is still ours
+        except (Transient, Conflict, Denied) as err:  # whether it is still ours, or allowed by now, the next look tells
             tries.let_down(err)
         except Failed as err:
             tries.failed(err)

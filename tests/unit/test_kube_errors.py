@@ -5,7 +5,7 @@ import json
 import pytest
 
 from steps.clients.kube.api import DEPLOYMENT, NODE, SERVICE
-from steps.clients.kube.errors import Call, Forbidden, UnknownKind, failure
+from steps.clients.kube.errors import Call, Forbidden, Unknown, UnknownKind, failure
 from steps.errors import BadInput, Conflict, Missing, Transient
 
 
@@ -20,7 +20,7 @@ def status(message="because", **fields):
 @pytest.mark.parametrize(
     ("code", "asked", "kind"),
     [
-        (401, call(), Missing),
+        (401, call(), Unknown),
         (403, call("create"), Forbidden),
         (404, call("list", name=""), UnknownKind),
         (404, call("create"), Missing),
@@ -41,10 +41,13 @@ def test_each_refusal_is_one_of_ours(code, asked, kind):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (call("get", name="chat"), "no right to get services chat in namespace models: because; give"),
-        (call("list", DEPLOYMENT, ""), "no right to list deployments in namespace models: because; give"),
-        (call("get", name="x", subresource="log"), "no right to get services/log x in namespace models: because; give"),
-        (call("list", NODE, ""), "no right to list nodes: because; give"),
+        (call("get", name="chat"), "no right to get services chat in namespace models: because; see whether"),
+        (call("list", DEPLOYMENT, ""), "no right to list deployments in namespace models: because; see whether"),
+        (
+            call("get", name="x", subresource="log"),
+            "no right to get services/log x in namespace models: because; see whether",
+        ),
+        (call("list", NODE, ""), "no right to list nodes: because; see whether"),
     ],
 )
 def test_what_may_not_be_done_is_told_as_a_role_would_say_it(asked, said):

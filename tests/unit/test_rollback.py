@@ -5,7 +5,7 @@ import pytest
 from steps.contracts import RollbackOutputs
 from steps.core.record import Record
 from steps.core.release import Smoke
-from steps.errors import Conflict, Failed, Refused, RollbackFailed, Transient
+from steps.errors import Conflict, Denied, Failed, Refused, RollbackFailed, Transient
 from steps.recovery import recover, settle
 from tests.stubs.scene import Killed, Scene, make_release
 from tests.stubs.serving import Manner
@@ -231,6 +231,14 @@ def test_what_lets_it_down_for_a_while_is_waited_for_ever_longer(scene):
     scene.clock.slept.clear()
     assert scene.rollback().outcome == "rolled-back"
     assert scene.clock.slept[:4] == [1.0, 2.0, 4.0, 8.0]
+    assert scene.serves(OLD)
+
+
+@pytest.mark.parametrize("at", ["before:swap", "before:stop", "before:ensure"])
+def test_rights_that_are_away_for_a_while_are_waited_for(scene, at):
+    scene.deploy(NEW)
+    scene.serving.disturb = failing(3, Denied("no right to patch deployments; install again"), at)
+    assert scene.rollback().outcome == "rolled-back"
     assert scene.serves(OLD)
 
 

@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from steps.clients.kube.api import Kind
-from steps.errors import BadInput, Conflict, Missing, StepError, Transient
+from steps.errors import BadInput, Conflict, Denied, Missing, StepError, Transient
 
 SHOWN = 400
 
 
-class Forbidden(Missing):
-    """The account has no right to do it."""
+class Unknown(Denied):
+    """The cluster does not know who asks."""
+
+
+class Forbidden(Denied):
+    """The cluster does not let the account do it: by its rights, by a quota or by a policy."""
 
 
 class UnknownKind(Missing):
@@ -40,9 +44,12 @@ def failure(call: Call, status: int, body: str) -> StepError:
     said = _message(body)
     match status:
         case 401:
-            return Missing(f"cannot {call}: the cluster does not know who asks ({said}); renew the kubeconfig's login")
+            return Unknown(f"cannot {call}: the cluster does not know who asks ({said}); renew the kubeconfig's login")
         case 403:
-            return Forbidden(f"no right to {call}: {said}; give the account that right, or install again")
+            return Forbidden(
+                f"no right to {call}: {said}; see whether it is the account's rights, which an install gives, "
+                "or a quota or a policy of the namespace"
+            )
         case 404:
             return _not_there(call, said, body)
         case 409 | 410 if call.verb not in {"watch", "list"}:
