@@ -9,6 +9,7 @@ from pydantic_settings import NoDecode
 from steps.core.catalog_text import checked
 from steps.core.images import check_registry
 from steps.core.pod import Quantity
+from workflows.address import Address
 
 CA_DIRECTORY = "/etc/vllm-promote-ca"
 CA_FILE = "ca.crt"
@@ -49,8 +50,7 @@ class ClusterKeys(BaseModel):
     """An NFS server does not heed it."""
     ca_bundle: Path | None = None
     """PEM file with every authority that the steps may trust: it takes the place of the images' own."""
-    https_proxy: Annotated[str, Field(pattern=r"^https?://[^\s@/]+/?$")] | None = None
-    """Without a password: whoever may read ConfigMaps would see it."""
+    https_proxy: Address | None = None
     no_proxy: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ()
     """Beside what never goes through a proxy: names within the cluster, and private addresses."""
     network_policies: bool = True

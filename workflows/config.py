@@ -22,6 +22,7 @@ from steps.core.names import check_bucket, check_namespace, check_prefix
 from steps.core.release import Device
 from steps.errors import BadInput
 from steps.settings import PREFIX, Checksums
+from workflows.address import Address
 from workflows.checkout import CHECKOUT
 from workflows.cluster_keys import ClusterKeys
 
@@ -66,8 +67,8 @@ class Config(ClusterKeys, BaseSettings):
     stall_seconds: Seconds | None = None
     smoke_timeout_seconds: Seconds | None = None
     startup_budget_seconds: Seconds | None = None
-    hf_endpoint: str | None = _also("HF_ENDPOINT", "hf_endpoint")
-    aws_endpoint_url: str | None = _also("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "aws_endpoint_url")
+    hf_endpoint: Address | None = _also("HF_ENDPOINT", "hf_endpoint")
+    aws_endpoint_url: Address | None = _also("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "aws_endpoint_url")
     """None: in a cluster AWS itself, on one machine the embedded store."""
     aws_region: str | None = _also("AWS_REGION", "AWS_DEFAULT_REGION", "aws_region")
     argo_ui_url: str | None = _also("ARGO_UI_URL", "argo_ui_url")
@@ -192,7 +193,14 @@ def _problem(error: ErrorDetails, path: Path | None, typed: Collection[str]) -> 
 
 
 def _given_by(key: str, path: Path | None, typed: Collection[str]) -> str:
-    variable = key if key.isupper() else PREFIX + key.upper()
     if key in typed:
         return "--" + key.replace("_", "-")
-    return variable if os.environ.get(variable) else f"{key} in {path}"
+    return next((name for name in _variables(key) if os.environ.get(name)), f"{key} in {path}")
+
+
+def _variables(key: str) -> list[str]:
+    """Of a setting, the one that counts first."""
+    field = Config.model_fields.get(key)
+    if field and isinstance(field.validation_alias, AliasChoices):
+        return [str(name) for name in field.validation_alias.choices[:-1]]
+    return [key if key.isupper() else PREFIX + key.upper()]

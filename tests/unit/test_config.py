@@ -168,9 +168,10 @@ def test_a_share_is_a_server_and_a_path(monkeypatch, text):
         load(local=False)
 
 
-def test_a_proxy_with_a_password_is_refused_for_it_would_be_open_to_read(monkeypatch):
-    monkeypatch.setenv("VLLM_PROMOTE_HTTPS_PROXY", "http://user:canary@proxy.example:3128")
-    with pytest.raises(BadInput, match="VLLM_PROMOTE_HTTPS_PROXY is an address with a login in it") as caught:
+@pytest.mark.parametrize("name", ["VLLM_PROMOTE_HTTPS_PROXY", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "HF_ENDPOINT"])
+def test_an_address_with_a_password_is_refused_for_it_would_be_open_to_read(monkeypatch, name):
+    monkeypatch.setenv(name, "http://user:canary@server.example:3128")
+    with pytest.raises(BadInput, match=f"^{name} is an address with a login in it: whoever may read") as caught:
         load(local=False)
     assert "canary" not in str(caught.value)
 

@@ -144,14 +144,6 @@ def test_an_outside_is_reached_on_its_own_port_and_model_servers_reach_nothing(e
     assert made[f"{PROJECT}-deny"]["spec"]["podSelector"] == {"matchLabels": {labels.PART_OF: PROJECT}}
 
 
-@pytest.mark.parametrize(
-    ("url", "port"),
-    [("https://s3.example", 443), ("http://minio:9000", 9000), ("http://s3.example/x", 80), ("s3.example", None)],
-)
-def test_the_port_of_an_address(url, port):
-    assert network.port(url) == port
-
-
 def test_policies_are_left_out_on_request_and_clients_come_from_everywhere_unless_named(tmp_path):
     assert not named(configuration(tmp_path, network_policies=False), "NetworkPolicy")
     servers = named(configuration(tmp_path), "NetworkPolicy")[f"{PROJECT}-model-servers"]

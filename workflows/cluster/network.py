@@ -5,18 +5,17 @@ try a model reach the model servers; model servers reach nothing, and are reache
 """
 
 from collections.abc import Iterable
-from urllib.parse import urlsplit
 
 from steps.clients.kube.api import NETWORK_POLICY, Json
 from steps.core import labels
 from steps.core.labels import PROJECT
+from workflows.address import port
 from workflows.cluster.parts import head
 
 MODEL_PORT = 8000
 NAMES = (53, 5353)
 """DNS: the Service's port, and that of OpenShift's pods, for networks that look behind the Service."""
 OVER_TLS, API_SERVER = 443, 6443
-WELL_KNOWN = {"http": 80, "https": OVER_TLS}
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
 
 OURS: Json = {"matchLabels": {labels.PART_OF: PROJECT}}
@@ -53,15 +52,9 @@ def policies(namespace: str, addresses: Iterable[str], clients: tuple[str, ...])
     )
 
 
-def port(address: str) -> int | None:
-    """Of a URL; None where it is none."""
-    parts = urlsplit(address)
-    return parts.port or WELL_KNOWN.get(parts.scheme)
-
-
 def _outside(addresses: Iterable[str]) -> list[Json]:
     """By port, not by address: those of the Hub's and of a cloud's stores change, and policies know no names."""
-    reached = sorted({OVER_TLS, API_SERVER, *filter(None, map(port, addresses))})
+    reached = sorted({OVER_TLS, API_SERVER, *map(port, addresses)})
     return [{"ports": [*_ports("UDP", *NAMES), *_ports("TCP", *NAMES)]}, {"ports": _ports("TCP", *reached)}]
 
 
