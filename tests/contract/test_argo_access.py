@@ -189,7 +189,9 @@ def test_the_servers_address_is_told_as_the_argo_command_is_told_it(told, url):
     assert address(told) == url
 
 
-@pytest.mark.parametrize("told", ["user:secret@argo:2746", "argo/path", "argo 2746"])
+@pytest.mark.parametrize(
+    "told", ["user:secret@argo:2746", "argo/path", "argo 2746", "argo:port", "argo:999999", "[::1", "[1:2]:80", "-argo"]
+)
 def test_what_is_no_address_is_refused_and_not_repeated(told):
     with pytest.raises(BadInput, match="set it to HOST:PORT") as caught:
         connect("models", {"ARGO_SERVER": told})

@@ -25,7 +25,7 @@ NOT_FOUND = 404
 EVENT = "data: "
 """What a line of an event stream with a Workflow in it begins with."""
 
-_SERVER = re.compile(r"(?:https?://)?(?P<host>[A-Za-z0-9.\-\[\]:]+)/?")
+_SERVER = re.compile(r"(?:https?://)?(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(?P<port>:\d{1,5})?/?")
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,20 @@ def address(environ: Mapping[str, str]) -> str:
     told = environ["ARGO_SERVER"]
     match = _SERVER.fullmatch(told)
     if match is None:
-        raise BadInput("ARGO_SERVER is no address of an argo-server; set it to HOST:PORT")
+        raise _no_address()
     secure = environ.get("ARGO_SECURE") != "false" and not told.startswith("http://")
     base = environ.get("ARGO_BASE_HREF", "").strip("/")
-    return f"{'https' if secure else 'http'}://{match['host']}{f'/{base}' if base else ''}"
+    url = f"{'https' if secure else 'http'}://{match['host']}{match['port'] or ''}{f'/{base}' if base else ''}"
+    try:
+        httpx2.URL(url)
+    except httpx2.InvalidURL as err:
+        raise _no_address() from err
+    return url
+
+
+def _no_address() -> BadInput:
+    """What was told may hold a password, so it is not repeated."""
+    return BadInput("ARGO_SERVER is no address of an argo-server; set it to HOST:PORT")
 
 
 def _login(environ: Mapping[str, str]) -> dict[str, str]:
