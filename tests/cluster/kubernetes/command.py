@@ -20,7 +20,7 @@ from tests.cluster.kubernetes.containerd import Containerd
 from tests.cluster.kubernetes.layout import Layout
 from tests.cluster.kubernetes.shell import say
 from tests.cluster.kubernetes.wait import until
-from workflows.local.demo import cache
+from workflows.local.demo import cache, smollm2, vllm_cpu
 
 STOP_SECONDS = 5.0
 
@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
 
     command("prepare", _prepare, "install what the machine lacks, as root on Debian")
     command("build", _build, "Kubernetes out of its Go modules, once: minutes")
-    command("images", _images, "build the images of the steps and of the tests; load them if it is up")
+    command("images", _images, "build the images and the model of the tests; load the images if it is up")
     command("up", _up, "start it, with the data of before")
     command("status", _status, "its processes, what runs beside it, its node")
     down = command("down", _down, "end it, and what runs beside it; its data stay")
@@ -78,6 +78,7 @@ def _build(_layout: Layout, _asked: argparse.Namespace) -> None:
 
 
 def _images(layout: Layout, _asked: argparse.Namespace) -> None:
+    smollm2.prepare(vllm_cpu.python(os.environ), os.environ)  # within the cluster's network nothing can be fetched
     archives = images.archives(os.environ)
     for archive in archives:
         say(f"{archive.reference:36} {archive.file}")
