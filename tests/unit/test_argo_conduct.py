@@ -88,7 +88,6 @@ def house(monkeypatch, tmp_path) -> Iterator[House]:
             "ARGO_SERVER": f"127.0.0.1:{server.server_port}",
             "ARGO_SECURE": "false",
             "ARGO_TOKEN": LOGIN,
-            "ARGO_INSTANCEID": "mine",
             "ARGO_UI_URL": "https://argo.example/",
             "VLLM_PROMOTE_NAMESPACE": "models",
             "KUBECONFIG": str(tmp_path / "none"),
@@ -135,7 +134,6 @@ def test_a_run_is_submitted_with_its_parameters_and_labels_alone(house, capsys):
     assert asked["metadata"]["labels"] == {
         "app.kubernetes.io/part-of": "vllm-promote",
         "vllm-promote/deployment": "chat",
-        "workflows.argoproj.io/controller-instanceid": "mine",
     }
     assert asked["spec"]["workflowTemplateRef"] == {"name": "vllm-promote"}
     given = {p["name"]: p["value"] for p in asked["spec"]["arguments"]["parameters"]}

@@ -20,8 +20,6 @@ from workflows.config import Config
 from workflows.naming import run_name
 
 DEPLOYMENT_LABEL = "vllm-promote/deployment"
-INSTANCE_LABEL = "workflows.argoproj.io/controller-instanceid"
-"""A controller with an instance id looks at no run without it: ``ARGO_INSTANCEID``, as the argo command reads it."""
 VERBS = {PROMOTE_TEMPLATE: "promote", ROLLBACK_TEMPLATE: "rollback"}
 """What a run of each template begins its name with."""
 
@@ -38,8 +36,7 @@ class Underway:
 
 def submit(config: Config, template: str, parameters: Mapping[str, str], name: str | None = None) -> Underway:
     """A new run, of a name of its own unless one is given. Raises NotSubmitted."""
-    instance = {INSTANCE_LABEL: told} if (told := os.environ.get("ARGO_INSTANCEID")) else {}
-    labelled = {labels.PART_OF: labels.PROJECT, DEPLOYMENT_LABEL: parameters["deployment"], **instance}
+    labelled = {labels.PART_OF: labels.PROJECT, DEPLOYMENT_LABEL: parameters["deployment"]}
     name = name or run_name(VERBS[template])
     body = argo.workflow(template, parameters, name=name, labels=labelled)
     reached = reach(config, "submit")
