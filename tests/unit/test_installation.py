@@ -166,6 +166,14 @@ def test_a_catalog_or_a_bundle_that_cannot_be_read_is_named(tmp_path):
         objects(configuration(tmp_path, ca_bundle=tmp_path / "key.pem"))
 
 
+@pytest.mark.parametrize("key", ["aws_endpoint_url", "hf_endpoint", "https_proxy"])
+def test_an_address_that_means_this_machine_is_not_given_to_pods(tmp_path, key):
+    with pytest.raises(
+        BadInput, match=f"{key} is http://localhost:8333, which in a pod is the pod itself; give install"
+    ):
+        objects(configuration(tmp_path, **{key: "http://localhost:8333"}))
+
+
 def test_files_are_the_same_each_time_and_one_that_is_not_needed_any_more_goes(tmp_path):
     config, there = configuration(tmp_path), tmp_path / "gitops"
     written = gitops.write(there, topics(config))

@@ -6,6 +6,7 @@ from steps.clients.kube.api import CONFIG_MAP, Json
 from steps.core import catalog
 from steps.core.catalog import Catalog
 from steps.errors import BadInput
+from workflows.address import is_loopback
 from workflows.cluster.parts import head
 from workflows.cluster_keys import CA_FILE
 from workflows.config import Config
@@ -16,7 +17,8 @@ PEM = "-----BEGIN CERTIFICATE-----"
 
 
 def given(config: Config) -> tuple[Json, ...]:
-    """Raises BadInput naming the file that cannot be used."""
+    """Raises BadInput naming the file, or the address, that cannot be used."""
+    _require_reachable(config)
     held = {SETTINGS: config.cluster_environment(), CATALOG: {CATALOG_KEY: catalog_text(config)}}
     if config.ca_bundle:
         held[CA] = {CA_FILE: _authorities(config.ca_bundle)}
@@ -33,6 +35,17 @@ def catalog_text(config: Config) -> str:
 def parsed_catalog(config: Config) -> Catalog:
     """Raises BadInput."""
     return catalog.parse(catalog_text(config), str(config.catalog_path))
+
+
+def _require_reachable(config: Config) -> None:
+    """A shell in which somebody forwards a port to the store has an address that in a pod means the pod."""
+    for key in ("aws_endpoint_url", "hf_endpoint", "https_proxy"):
+        address: str | None = getattr(config, key)
+        if address and is_loopback(address):
+            raise BadInput(
+                f"{key} is {address}, which in a pod is the pod itself; give install the address that pods reach, in "
+                f"the settings' file and with no such variable in this shell"
+            )
 
 
 def _authorities(path: Path) -> str:
