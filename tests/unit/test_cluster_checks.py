@@ -17,7 +17,7 @@ from steps.clients.kube.api import (
 from steps.errors import Conflict, Missing
 from tests.stubs.installed import configuration, install
 from tests.stubs.kube import FakeApi
-from workflows.cluster import argo, secrets, todo
+from workflows.cluster import argo, checks, secrets, todo
 from workflows.cluster.checks import before_submitting
 from workflows.cluster.given import parsed_catalog
 from workflows.pods import SETTINGS
@@ -71,6 +71,16 @@ def test_a_good_argo_and_one_of_an_unknown_version_pass(api, config, image):
     before_submitting(api, config)
 
 
+@pytest.mark.parametrize("name", checks.PARAMETERS)
+def test_a_run_is_checked_against_the_template_that_it_refers_to(api, config, name):
+    built = api.get(WORKFLOW_TEMPLATE, name)
+    assert checks.PARAMETERS[name] == {p["name"] for p in built["spec"]["arguments"]["parameters"]}
+    before_submitting(api, config, name)
+    api.delete(WORKFLOW_TEMPLATE, name)
+    with pytest.raises(Missing, match=f"no WorkflowTemplate {name}; run"):
+        before_submitting(api, config, name)
+
+
 def test_what_one_has_no_right_to_see_is_left_to_the_steps(api, config):
     api.forbidden |= {("list", "deployments"), ("get", "configmaps"), ("get", "persistentvolumeclaims")}
     api.forbidden |= {("get", "secrets")}
@@ -113,6 +123,14 @@ def test_a_forgotten_secret_is_told_with_what_makes_it_and_without_a_value(api, 
 def test_where_a_cloud_may_give_an_identity_no_secret_is_demanded(api, config):
     api.delete(SECRET, "s3-credentials")
     api.edit(CONFIG_MAP, SETTINGS, {"data": {"AWS_ENDPOINT_URL": None}})
+    before_submitting(api, config)
+
+
+def test_this_machines_settings_count_where_the_clusters_are_not_ours_to_see(api, config):
+    api.delete(SECRET, "s3-credentials")
+    api.forbidden.add(("get", "configmaps"))
+    with pytest.raises(Missing, match="Secret s3-credentials is not there"):
+        before_submitting(api, config)
     before_submitting(api, config.model_copy(update={"aws_endpoint_url": None}))
 
 

@@ -19,7 +19,6 @@ from workflows.command import Usage, submitting, usage
 from workflows.config import Config
 from workflows.naming import run_name
 
-DEPLOYMENT_LABEL = "vllm-promote/deployment"
 VERBS = {PROMOTE_TEMPLATE: "promote", ROLLBACK_TEMPLATE: "rollback"}
 """What a run of each template begins its name with."""
 
@@ -36,13 +35,13 @@ class Underway:
 
 def submit(config: Config, template: str, parameters: Mapping[str, str], name: str | None = None) -> Underway:
     """A new run, of a name of its own unless one is given. Raises NotSubmitted."""
-    labelled = {labels.PART_OF: labels.PROJECT, DEPLOYMENT_LABEL: parameters["deployment"]}
+    labelled = {labels.PART_OF: labels.PROJECT, labels.DEPLOYMENT: parameters["deployment"]}
     name = name or run_name(VERBS[template])
     body = argo.workflow(template, parameters, name=name, labels=labelled)
     reached = reach(config, "submit")
     with submitting():
         if isinstance(reached, Direct):  # argo-server shows nothing else of the namespace
-            checks.before_submitting(reached.api, config)
+            checks.before_submitting(reached.api, config, template)
         _begin(reached, body)
     return Underway(config, reached, name)
 
@@ -109,7 +108,7 @@ def _ours(reached: Access, name: str) -> Json:
         workflow = reached.get(name)
     if workflow is None:
         raise Usage(f"there is no run {name} in namespace {reached.namespace}")
-    template = workflow["spec"].get("workflowTemplateRef", {}).get("name", "none")
-    if template not in VERBS:
-        raise Usage(f"run {name} is of template {template}, not of {' or '.join(VERBS)}; see it in Argo's UI")
+    if not argo.is_run_of_ours(workflow):
+        template = argo.template_of(workflow) or "none"
+        raise Usage(f"run {name} is of template {template}, not of {' or '.join(argo.OURS)}; see it in Argo's UI")
     return workflow

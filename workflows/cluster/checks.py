@@ -5,52 +5,60 @@ What the account that submits has no right to see is left to the steps, which sa
 
 from steps.clients.kube.api import CONFIG_MAP, WORKFLOW_TEMPLATE, Api, Json
 from steps.clients.kube.errors import Forbidden
-from steps.core.installed import PROMOTE_TEMPLATE
+from steps.core.installed import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE
 from steps.errors import Conflict, Missing
 from workflows.checkout import typed
 from workflows.cluster import argo, claim, secrets
 from workflows.config import Config
 from workflows.pods import CATALOG, SETTINGS
-from workflows.template import DEPLOYMENT, MODEL, REVISION
+from workflows.template import COMMIT, DEPLOYMENT, MANIFEST, MODEL, RELEASE, REVISION
 
-PARAMETERS = {MODEL.name, REVISION.name, DEPLOYMENT.name}
+PARAMETERS = {
+    PROMOTE_TEMPLATE: {MODEL.name, REVISION.name, DEPLOYMENT.name},
+    ROLLBACK_TEMPLATE: {MODEL.name, COMMIT.name, MANIFEST.name, RELEASE.name, DEPLOYMENT.name},
+}
+"""Of each template, those that its runs are given."""
 ENDPOINT = "AWS_ENDPOINT_URL"
 
 
-def before_submitting(api: Api, config: Config) -> None:
-    """Raises Missing or Conflict where a run could not even start, or would wait for ever."""
+def before_submitting(api: Api, config: Config, name: str = PROMOTE_TEMPLATE) -> None:
+    """``name`` is the template's. Raises Missing or Conflict where a run could not even start, or would wait for ever.
+
+    A claim that is just being bound is given some seconds.
+    """
     argo.require(api)
     argo.require_controller((api,))
-    template = _installed(api)
-    settings = {name: _held(api, name) for name in (SETTINGS, CATALOG)}
+    template = _installed(api, name)
+    settings, _ = (_held(api, held) for held in (SETTINGS, CATALOG))
     _require_claim(api, template)
-    if settings[SETTINGS].get(ENDPOINT, config.aws_endpoint_url):  # a store of one's own: no cloud gives identities
+    store = config.aws_endpoint_url if settings is None else settings.get(ENDPOINT)
+    if store:  # of one's own: no cloud gives identities
         _require_keys(api)
 
 
-def _installed(api: Api) -> Json:
+def _installed(api: Api, name: str) -> Json:
     install = typed("workflows.install")
-    template = api.get(WORKFLOW_TEMPLATE, PROMOTE_TEMPLATE)
+    template = api.get(WORKFLOW_TEMPLATE, name)
     if template is None:
         raise Missing(
-            f"namespace {api.namespace} has no WorkflowTemplate {PROMOTE_TEMPLATE}; run {install}, or name the "
+            f"namespace {api.namespace} has no WorkflowTemplate {name}; run {install}, or name the "
             f"namespace where it is with VLLM_PROMOTE_NAMESPACE"
         )
     known = {p["name"] for p in template["spec"].get("arguments", {}).get("parameters", ())}
-    if known != PARAMETERS:
+    if known != PARAMETERS[name]:
         raise Conflict(
-            f"WorkflowTemplate {PROMOTE_TEMPLATE} in namespace {api.namespace} takes {', '.join(sorted(known))} and is "
+            f"WorkflowTemplate {name} in namespace {api.namespace} takes {', '.join(sorted(known))} and is "
             f"another version's than this checkout; use the checkout that it is from, or run {install}"
         )
     return template
 
 
-def _held(api: Api, name: str) -> dict[str, str]:
-    """What a ConfigMap holds; a pod would wait for ever for one that is not there."""
+def _held(api: Api, name: str) -> dict[str, str] | None:
+    """What a ConfigMap holds, None where that is not ours to see; a pod would wait for ever for one that is missing."""
     try:
         found = api.get(CONFIG_MAP, name)
     except Forbidden:
-        return {}
+        return None
     if found is None:
         raise Missing(f"namespace {api.namespace} has no ConfigMap {name}; run {typed('workflows.install')}")
     data: dict[str, str] = found.get("data", {})
