@@ -7,25 +7,31 @@ text of Kubernetes is shown, never decided by.
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from steps.core.workload import CONTAINER
 
 Json = dict[str, Any]
 
+LASTED_SECONDS = 60.0
+"""Three pulls, as a node puts them off by 10 and 20 s: a registry that is away for a moment refuses no candidate."""
 LAST_RESTART = 2
 """From this one on a crash is final: a first start may meet a stale look-up of a network volume."""
 SHOWN = 300
 """Characters of Kubernetes' own text."""
 _FINAL: dict[str, str] = {
-    "ImagePullBackOff": "its image {image} cannot be pulled",
     "InvalidImageName": "{image} is no name of an image",
     "ErrImageNeverPull": "its image {image} is not on the node, and may not be pulled",
+}
+"""By a container's reason to wait."""
+_LASTING: dict[str, str] = {
+    "ErrImagePull": "its image {image} cannot be pulled",
+    "ImagePullBackOff": "its image {image} cannot be pulled",
     "CreateContainerConfigError": "its container cannot be made, as something that it names is not there",
 }
-"""By a container's reason to wait. A pull is tried twice before it is put off, which rides out a hiccup."""
+"""Final once they have lasted: what a registry or an API server could not give is asked for again within seconds."""
 _PASSING: dict[str, str] = {
-    "ErrImagePull": "its image {image} could not be pulled, which is tried again",
     "CrashLoopBackOff": "its model server ended and is about to be started again",
     "CreateContainerError": "its container could not be made, which is tried again",
     "RunContainerError": "its container could not be run, which is tried again",
@@ -42,13 +48,30 @@ class State:
     waiting: str | None = None
 
 
-def state(pod: Json, events: Iterable[Json] = (), neighbours: Iterable[Json] = ()) -> State:
-    """``events`` are about this pod, oldest first; ``neighbours`` all pods that may hold what it wants."""
+def state(pod: Json, events: Sequence[Json] = (), neighbours: Iterable[Json] = (), now: float = 0.0) -> State:
+    """``events`` are about this pod, oldest first; ``neighbours`` all pods that may hold what it wants.
+
+    ``now`` is in seconds since the epoch.
+    """
     if is_ready(pod):
         return State(ready=True)
-    if failure := _failure(pod):
+    if failure := _failure(pod) or _lasting(pod, events, now):
         return State(ready=False, failure=failure)
-    return State(ready=False, waiting=_waiting(pod, tuple(events), tuple(neighbours)))
+    return State(ready=False, waiting=_waiting(pod, events, tuple(neighbours)))
+
+
+def moment(event: Json) -> float | None:
+    """When it was told last, in seconds since the epoch; which field has it depends on who wrote the event."""
+    said = event.get("lastTimestamp") or event.get("eventTime") or event.get("metadata", {}).get("creationTimestamp")
+    return seconds(said)
+
+
+def seconds(said: Any) -> float | None:
+    """Of an RFC 3339 time, since the epoch; None for what is none."""
+    try:
+        return datetime.fromisoformat(said).astimezone(UTC).timestamp()
+    except (ValueError, TypeError):
+        return None
 
 
 def is_ending(pod: Json) -> bool:
@@ -96,10 +119,9 @@ def refusal(deployment: Json) -> str | None:
     return f"the cluster refuses to make its pod: {_cut(condition.get('message', ''))}"
 
 
-def refused_since(deployment: Json) -> str:
-    """When that began, RFC 3339."""
-    since: str = _condition(deployment, "ReplicaFailure").get("lastTransitionTime", "")
-    return since
+def refused_since(deployment: Json) -> float | None:
+    """When that began, in seconds since the epoch; None where nobody tells."""
+    return seconds(_condition(deployment, "ReplicaFailure").get("lastTransitionTime"))
 
 
 def holders(pods: Iterable[Json], resource: str) -> tuple[str, ...]:
@@ -119,12 +141,29 @@ def _failure(pod: Json) -> str | None:
     return None
 
 
+def _lasting(pod: Json, events: Sequence[Json], now: float) -> str | None:
+    """A container tells no time, its events do: since the first trouble, unless it is being pulled once more."""
+    wait = _server(pod).get("state", {}).get("waiting", {})
+    reason = _LASTING.get(wait.get("reason", ""))
+    troubles = [e for e in events if e.get("reason") == "Failed"]
+    since = min(filter(None, (seconds(e.get("firstTimestamp")) or moment(e) for e in troubles)), default=None)
+    if reason is None or since is None or now - since < LASTED_SECONDS or _is_pulling(events, troubles):
+        return None
+    return _with(reason.format(image=pod["spec"]["containers"][0].get("image", "")), wait.get("message"))
+
+
+def _is_pulling(events: Sequence[Json], troubles: Sequence[Json]) -> bool:
+    """It may take long, and the container keeps its reason of the time before."""
+    pulled = max((moment(e) or 0.0 for e in events if e.get("reason") == "Pulling"), default=0.0)
+    return pulled > max(moment(e) or 0.0 for e in troubles)
+
+
 def _waiting(pod: Json, events: Sequence[Json], neighbours: Sequence[Json]) -> str:
     if is_unscheduled(pod):
         return _unscheduled(_condition(pod, "PodScheduled").get("message", ""), neighbours)
     server = _server(pod)
     wait = server.get("state", {}).get("waiting", {})
-    if reason := _PASSING.get(wait.get("reason", "")):
+    if reason := _lasting_so_far(wait) or _PASSING.get(wait.get("reason", "")):
         said = reason.format(image=pod["spec"]["containers"][0].get("image", ""))
         return _with(said, _exit(pod, end) if (end := _last_end(server)) else wait.get("message"))
     if "running" in server.get("state", {}):
@@ -133,6 +172,11 @@ def _waiting(pod: Json, events: Sequence[Json], neighbours: Sequence[Json]) -> s
     if trouble:
         return f"{trouble.get('reason')}: {_cut(trouble.get('message', ''))}"
     return f"its node {pod['spec'].get('nodeName', '')} prepares it ({wait.get('reason') or 'no word of it yet'})"
+
+
+def _lasting_so_far(wait: Json) -> str | None:
+    reason = _LASTING.get(wait.get("reason", ""))
+    return f"{reason}, which is tried again" if reason else None
 
 
 def _loading(pod: Json) -> str:

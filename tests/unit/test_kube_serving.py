@@ -255,3 +255,19 @@ def test_a_release_is_brought_back_with_more_replicas_and_more_time_by_the_same_
 def test_how_long_a_start_may_take_is_for_the_step_to_say_and_not_for_the_node(api, serving, pod):
     probe = api.get(POD, pod)["spec"]["containers"][0]["startupProbe"]
     assert probe["failureThreshold"] * probe["periodSeconds"] == 24 * 3600
+
+
+def test_an_image_that_cannot_be_pulled_is_final_after_a_minute_and_ensuring_tries_another_pod(api, serving, pod):
+    uid = api.get(POD, pod)["metadata"]["uid"]
+    api.tell(POD, pod, starting("ImagePullBackOff"))
+    told = {"type": "Warning", "reason": "Failed", "firstTimestamp": "1970-01-01T00:16:40Z"}
+    api.create(EVENT, {"metadata": {"name": "e"}, "involvedObject": {"uid": uid}, **told})
+    serving.clock.time = 1059.0
+    serving.ensure(RELEASE, 1, OWNER)
+    (waiting,) = serving.pods(ID)
+    serving.clock.time = 1060.0
+    (failed,) = serving.pods(ID)
+    assert (waiting.uid, waiting.failure, failed.uid) == (uid, None, uid)
+    assert "cannot be pulled" in str(failed.failure)
+    serving.ensure(RELEASE, 1, OWNER)
+    assert [p.failure for p in serving.pods(ID)] == [None]

@@ -46,16 +46,8 @@ def test_a_pod_on_its_way_out_is_not_ready():
     ("pod", "said"),
     [
         (
-            a_pod(waits("ImagePullBackOff", 'Back-off pulling image "registry/vllm:1": not found')),
-            'its image registry/vllm:1 cannot be pulled: Back-off pulling image "registry/vllm:1": not found',
-        ),
-        (
             a_pod(waits("InvalidImageName", "couldn't parse image name")),
             "registry/vllm:1 is no name of an image: couldn't parse image name",
-        ),
-        (
-            a_pod(waits("CreateContainerConfigError", 'secret "proxy" not found')),
-            'its container cannot be made, as something that it names is not there: secret "proxy" not found',
         ),
         (
             a_pod(waits("CrashLoopBackOff", restartCount=2, lastState=ended(1))),
@@ -85,7 +77,7 @@ def test_what_will_not_pass_is_a_failure(pod, said):
         (a_pod(scheduled=("False", "0/1 nodes are available.")), "no node takes it: 0/1 nodes are available."),
         (
             a_pod(waits("ErrImagePull", "connection refused")),
-            "its image registry/vllm:1 could not be pulled, which is tried again: connection refused",
+            "its image registry/vllm:1 cannot be pulled, which is tried again: connection refused",
         ),
         (
             a_pod(waits("CrashLoopBackOff", "back-off 10s", restartCount=1, lastState=ended(2))),
@@ -102,6 +94,40 @@ def test_what_will_not_pass_is_a_failure(pod, said):
 )
 def test_what_may_pass_is_waited_for_and_told(pod, said):
     assert pod_state.state(pod) == State(ready=False, waiting=said)
+
+
+NOON = 1767268800.0
+
+
+def event(reason, *, first, last=None, kind="Warning"):
+    """So many seconds past noon."""
+    began, told = (f"2026-01-01T12:00:{s:02}Z" for s in (first, first if last is None else last))
+    return {"type": kind, "reason": reason, "firstTimestamp": began, "lastTimestamp": told}
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("ErrImagePull", "its image registry/vllm:1 cannot be pulled"),
+        ("ImagePullBackOff", "its image registry/vllm:1 cannot be pulled"),
+        ("CreateContainerConfigError", "its container cannot be made, as something that it names is not there"),
+    ],
+)
+class TestOfWhatMayBeAHiccup:
+    def test_it_is_waited_for_and_final_once_it_has_lasted_a_minute(self, reason, said):
+        mounted_late = event("FailedMount", first=0)
+        pod, events = a_pod(waits(reason, "503")), [mounted_late, event("Failed", first=30, last=50)]
+        assert pod_state.state(pod, events, now=NOON + 89).waiting == f"{said}, which is tried again: 503"
+        assert pod_state.state(pod, events, now=NOON + 90).failure == f"{said}: 503"
+
+    def test_it_is_waited_for_while_it_is_tried_once_more_however_long_that_takes(self, reason, said):
+        again = event("Pulling", first=0, last=20, kind="Normal")
+        events = [event("Failed", first=5, last=6), again]
+        assert pod_state.state(a_pod(waits(reason)), events, now=NOON + 900).waiting
+
+    def test_nobody_who_tells_when_it_began_is_no_reason_to_give_up(self, reason, said):
+        assert pod_state.state(a_pod(waits(reason)), now=NOON).waiting
+        assert pod_state.state(a_pod(waits(reason)), [{"type": "Warning", "reason": "Failed"}], now=NOON).waiting
 
 
 def test_who_holds_the_resource_that_is_short_is_named():

@@ -1,12 +1,12 @@
 """The pods of a release in a cluster, and what keeps each of them from being ready."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from steps.clients.kube.api import EVENT, POD, Api, Json
 from steps.core import labels, pod_state
+from steps.core.pod_state import State
 from steps.core.workload import PORT
 from steps.errors import Conflict
 from steps.ports.clock import Clock
@@ -46,14 +46,12 @@ class ReleasePods:
     def clear(self, release_id: str) -> None:
         """Have those that will not be ready by themselves replaced; what goes is only what was looked at."""
         for pod in self.all(release_id):
-            if pod_state.has_ended(pod) or pod_state.state(pod).failure:
+            if pod_state.has_ended(pod) or self._state(pod).failure:
                 with suppress(Conflict):  # another pod by now
                     self.api.delete(POD, pod["metadata"]["name"], uid=pod["metadata"]["uid"])
 
     def _pod(self, release_id: str, pod: Json) -> Pod:
-        events = self._events(pod) if pod_state.is_prepared(pod) else ()
-        neighbours = self.api.list(POD, fields=ON_NODES) if pod_state.is_unscheduled(pod) else ()
-        state = pod_state.state(pod, events, neighbours)
+        state = self._state(pod)
         address = pod.get("status", {}).get("podIP")
         return Pod(
             uid=pod["metadata"]["uid"],
@@ -64,14 +62,21 @@ class ReleasePods:
             waiting=state.waiting,
         )
 
-    def _events(self, pod: Json) -> Iterable[Json]:
-        return sorted(self.api.list(EVENT, fields=f"involvedObject.uid={pod['metadata']['uid']}"), key=_moment)
+    def _state(self, pod: Json) -> State:
+        events = self._events(pod) if pod_state.is_prepared(pod) else ()
+        neighbours = self.api.list(POD, fields=ON_NODES) if pod_state.is_unscheduled(pod) else ()
+        return pod_state.state(pod, events, neighbours, self.clock.now())
+
+    def _events(self, pod: Json) -> Sequence[Json]:
+        found = self.api.list(EVENT, fields=f"involvedObject.uid={pod['metadata']['uid']}")
+        return sorted(found, key=lambda event: pod_state.moment(event) or 0.0)
 
     def _refused(self, release_id: str, workload: Json | None) -> tuple[Pod, ...]:
         """It stands for the pod that there is not, under the Deployment's uid."""
         if workload is None or (why := pod_state.refusal(workload)) is None:
             return ()
-        late = self.clock.now() - _seconds(pod_state.refused_since(workload)) > REFUSED_SECONDS
+        since = pod_state.refused_since(workload)
+        late = since is not None and self.clock.now() - since > REFUSED_SECONDS
         told = {"failure": why} if late else {"waiting": why}
         return (Pod(uid=workload["metadata"]["uid"], release_id=release_id, url=None, ready=False, **told),)
 
@@ -87,12 +92,3 @@ def _url(address: str) -> str:
 
 def _age(pod: Json) -> tuple[str, str]:
     return pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]
-
-
-def _moment(event: Json) -> str:
-    """RFC 3339; which field has it depends on who wrote the event."""
-    return str(event.get("lastTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp") or "")
-
-
-def _seconds(moment: str) -> float:
-    return datetime.fromisoformat(moment).astimezone(UTC).timestamp()
