@@ -73,7 +73,7 @@ def _begin(decision: Decision, run: str, outside: Outside, failures: Failures) -
     if outside.runs is None:
         return replace(decision, kind="proposed")
     runs, found, name = outside.runs, decision.found, core.run_name(decision.found, run)
-    marks = {labels.PART_OF: labels.PROJECT, labels.INSTANCE: found.deployment, labels.RELEASE: found.release_id}
+    marks = {labels.PART_OF: labels.PROJECT, labels.DEPLOYMENT: found.deployment, labels.RELEASE: found.release_id}
     under_way = failures.keep(found.deployment, lambda: runs.promote(name, found.parameters, marks))
     if under_way is None:
         return replace(decision, kind="failed", why=str(failures.found[found.deployment]))

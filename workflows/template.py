@@ -31,6 +31,7 @@ from steps.contracts import (
     RollbackInputs,
     SmokeInputs,
 )
+from steps.core import labels
 from steps.core.installed import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE
 from workflows import pods
 from workflows.bridge import Flow
@@ -70,8 +71,6 @@ class RunParameter:
 MODEL = RunParameter("model", "Hub model, ORG/NAME")
 REVISION = RunParameter("revision", "Branch, tag or commit of the model; main follows the newest")
 DEPLOYMENT = RunParameter("deployment", "Name that clients know; selects the catalog's entry")
-LABELLED = "vllm-promote/deployment"
-"""A run's label, to filter runs by."""
 COMMIT = RunParameter("commit", "Commit of the model, 40 hex digits")
 MANIFEST = RunParameter("manifest_sha256", "Identity of the model's bytes, 64 hex digits")
 RELEASE = RunParameter("release_id", "Release to go back to, 12 hex digits, as `python -m workflows.history` prints")
@@ -167,7 +166,9 @@ def _metadata(run: Shown) -> WorkflowMetadata:
     """Annotations hold any text. A label with a bad value in it would make the run an Error before its first step."""
     name = f"workflow.parameters.{DEPLOYMENT.name}"
     label = f"{name} matches '^[a-z]([-a-z0-9]{{0,38}}[a-z0-9])?$' ? {name} : 'refused'"
-    return WorkflowMetadata(annotations=run.annotations, labels_from={LABELLED: LabelValueFrom(expression=label)})
+    return WorkflowMetadata(
+        annotations=run.annotations, labels_from={labels.DEPLOYMENT: LabelValueFrom(expression=label)}
+    )
 
 
 def _argument(parameter: RunParameter, config: TemplateConfig) -> Parameter:

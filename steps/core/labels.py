@@ -17,6 +17,9 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 RELEASE = "vllm-promote/release"
 """The release's id, on its Deployment and pods; in the Service's selector, the one that clients reach."""
 
+DEPLOYMENT = "vllm-promote/deployment"
+"""Label of a run: what it is about, to filter runs by."""
+
 RECORD = "vllm-promote/record"
 OWNER = "vllm-promote/owner"
 """Annotation: uid of the run that may change this Deployment."""

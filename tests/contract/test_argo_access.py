@@ -12,7 +12,7 @@ from steps.errors import BadInput, Conflict, Missing, Transient
 from tests.stubs.argo_server import LOGIN, ArgoServer
 from tests.stubs.kube import FakeApi
 from tests.stubs.recorded import workflow as recorded
-from workflows.argo.direct import LABEL, NODE, Direct
+from workflows.argo.direct import NODE, Direct
 from workflows.argo.server import Server, address, connect
 
 ASKED = argo.workflow("vllm-promote", {"model": "org/chat"}, generate_name="promote-")
@@ -42,7 +42,7 @@ def put(api: FakeApi, name: str, **changes: Any) -> str:
     api.create(WORKFLOW, {**whole, **changes, "metadata": {k: v for k, v in created.items() if v}})
     for node in whole["status"]["nodes"].values():
         if node["type"] == "Pod":
-            metadata = {"name": node["id"], "labels": {LABEL: created["name"]}, "annotations": {NODE: node["id"]}}
+            metadata = {"name": node["id"], "labels": {argo.RUN: created["name"]}, "annotations": {NODE: node["id"]}}
             api.create(POD, {"metadata": metadata})
     return str(created["name"])
 
@@ -133,7 +133,7 @@ def test_a_retry_forgets_the_end_and_every_way_to_what_is_gone(api):
 
 def test_pods_of_another_run_stay(api):
     name = put(api, "bad")
-    api.create(POD, {"metadata": {"name": "other", "labels": {LABEL: "other"}, "annotations": {NODE: "other"}}})
+    api.create(POD, {"metadata": {"name": "other", "labels": {argo.RUN: "other"}, "annotations": {NODE: "other"}}})
     Direct(api).retry(name)
     assert api.get(POD, "other")
 

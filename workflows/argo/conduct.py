@@ -11,9 +11,8 @@ from types import FrameType
 from typing import NoReturn
 
 from steps.clients.clock import SystemClock
-from steps.core import labels
+from steps.core import argo, labels
 from steps.core.account import Account, draw_up
-from steps.core.argo import is_over
 from steps.core.names import Layout
 from steps.core.outcome import INTERRUPTED_EXIT, exit_code
 from steps.core.run import Run
@@ -60,7 +59,7 @@ def _to_its_end(run: Underway, follower: Follower, timeout_seconds: float | None
     clock = SystemClock()
     watch = Watch(run.access, run.name, clock, follower.note)
     last = _told(watch.states(None if timeout_seconds is None else clock.now() + timeout_seconds), follower)
-    if is_over(last):
+    if argo.is_over(last):
         return last, False
     follower.note("its time is over: stopping it; what was begun is put right first")
     watch.stop()
@@ -80,7 +79,7 @@ def _places(config: Config, account: Account) -> Iterator[str]:
     if account.outcome != "live":
         yield f"s3://{config.bucket}/{Layout(config.prefix).report(account.run, 'report.html')}"
     if account.failed_step:
-        of = f"workflows.argoproj.io/workflow={account.run},{labels.COMPONENT}={account.failed_step}"
+        of = f"{argo.RUN}={account.run},{labels.COMPONENT}={account.failed_step}"
         yield f"kubectl --namespace {config.namespace} logs --container main --tail -1 --selector {of}"
 
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from steps.clients.kube.api import POD, WORKFLOW, Api
+from steps.core import argo
 from steps.core.argo import Json
 from steps.errors import Missing
 from workflows.argo.again import ACTION, again
 
-LABEL = "workflows.argoproj.io/workflow"
 NODE = "workflows.argoproj.io/node-id"
 """Annotation of a pod."""
 
@@ -45,7 +45,7 @@ class Direct:
         if workflow is None:
             raise Missing(f"there is no run {name} in namespace {self.namespace}")
         fresh = again(workflow, time.time())
-        for pod in self.api.list(POD, labels=f"{LABEL}={name}"):
+        for pod in self.api.list(POD, labels=f"{argo.RUN}={name}"):
             if pod["metadata"].get("annotations", {}).get(NODE) in fresh.dropped:
                 self.api.delete(POD, pod["metadata"]["name"], uid=pod["metadata"]["uid"])
         return self.api.replace(WORKFLOW, fresh.workflow)

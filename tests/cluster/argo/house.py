@@ -20,8 +20,6 @@ from workflows.pods import HUB_SECRET, TemplateConfig
 DEADLINE_SECONDS = 420.0
 CONTROLLER_SECONDS = 60.0
 POLL_SECONDS = 0.5
-OF_RUN = "workflows.argoproj.io/workflow"
-"""Label of a pod."""
 CANARY = "hf_CANARYcanaryCANARYcanary"
 """The token that a step has in its environment and nobody shall see."""
 OLD_ENOUGH_SECONDS = 11.0
@@ -112,12 +110,12 @@ class House:
 
     def began(self, name: str) -> set[str]:
         """The steps that there are pods of."""
-        pods = self.api.list(POD, labels=f"{OF_RUN}={name}")
+        pods = self.api.list(POD, labels=f"{argo.RUN}={name}")
         return {pod["metadata"]["labels"]["app.kubernetes.io/component"] for pod in pods}
 
     def at_work(self, name: str, step: str) -> Json | None:
         """The pod in which the step runs now."""
-        labels = f"{OF_RUN}={name},app.kubernetes.io/component={step}"
+        labels = f"{argo.RUN}={name},app.kubernetes.io/component={step}"
         return next((pod for pod in self.api.list(POD, labels=labels) if _runs(pod)), None)
 
     def waits(self, name: str) -> Json | None:

@@ -3,10 +3,10 @@
 import pytest
 
 from steps.clients.kube.api import CRON_WORKFLOW, WORKFLOW
+from steps.core import labels
 from steps.core.installed import REFRESH_TEMPLATE
 from tests.cluster.argo.premises import MODEL, Premises, premises
 from tests.cluster.scripted.scenario import Interruption
-from workflows.template import LABELLED
 
 pytestmark = pytest.mark.xdist_group("pipeline")
 
@@ -117,4 +117,4 @@ def test_a_name_that_cannot_be_is_refused_by_the_first_step_and_makes_no_error_o
     assert run.phase == "Failed"
     assert "deployment 'Chat Bot!' cannot be used" in by_the_steps_own_sentence(run, "resolve", 10)
     workflow = served.api.get(WORKFLOW, name)
-    assert workflow["metadata"]["labels"][LABELLED] == "refused"
+    assert workflow["metadata"]["labels"][labels.DEPLOYMENT] == "refused"

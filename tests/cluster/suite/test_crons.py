@@ -39,7 +39,7 @@ def night(estate: Estate) -> Run:
 
 def begun(estate: Estate) -> list[str]:
     """Promotions that no person began."""
-    found = estate.api.list(WORKFLOW, labels=f"{labels.INSTANCE}={estate.deployment}")
+    found = estate.api.list(WORKFLOW, labels=f"{labels.DEPLOYMENT}={estate.deployment},{labels.RELEASE}")
     return [w["metadata"]["name"] for w in found if w["spec"]["workflowTemplateRef"]["name"] == PROMOTE_TEMPLATE]
 
 
