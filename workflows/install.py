@@ -93,7 +93,7 @@ def _require_argo(api: "Cluster") -> None:
 def upgrade(api: "Api", config: "Config", wanted: Iterable["Json"], consent: Consent) -> int:
     """From whatever is there to ``wanted``. Raises Conflict where somebody else minds, Refused where nobody agrees."""
     from steps.clients.kube.api import CLAIM
-    from workflows.cluster import given, shown, todo
+    from workflows.cluster import claim, given, shown, todo
     from workflows.cluster import plan as plans
 
     with session.reaching():
@@ -109,7 +109,7 @@ def upgrade(api: "Api", config: "Config", wanted: Iterable["Json"], consent: Con
         plans.carry_out(api, plan, take_over=consent.take_over)
         command.say("\nDone.")
         if any(change.kind is CLAIM and change.action == "create" for change in plan):
-            todo.settled(api, config)
+            claim.settled(api, config.claim)
     if left := todo.todo(api, config, given.parsed_catalog(config)):
         command.say(f"\nLeft to you:\n{left}")
     return 0

@@ -5,7 +5,7 @@ import pytest
 from steps.clients.kube.api import CLAIM, EVENT, NODE, VOLUME
 from steps.errors import Missing
 from tests.stubs.kube import FakeApi
-from workflows.cluster.claim import Seen, problem, require, volume_of
+from workflows.cluster.claim import BINDING_LOOKS, Seen, binds, problem, require, settled, volume_of
 
 
 def seen(*modes, phase="Bound", **rest):
@@ -111,3 +111,42 @@ def test_what_one_has_no_right_to_see_is_not_held_against_the_claim(api):
     api.forbidden |= {("list", NODE.plural), ("get", VOLUME.plural), ("list", EVENT.plural)}
     require(api, "models")
     assert volume_of(api, "models") is None
+
+
+@pytest.mark.parametrize(
+    "stays",
+    [
+        seen("ReadWriteMany"),
+        seen("ReadWriteMany", phase="Lost"),
+        seen("ReadWriteMany", phase="Pending", volume=volume(phase="Released")),
+        seen("ReadWriteMany", phase="Pending", events=[event("class nope not found") | {"type": "Warning"}]),
+        seen("ReadWriteMany", phase="Pending", events=[event("waits for a pod", "WaitForFirstConsumer")]),
+    ],
+)
+def test_what_will_not_be_otherwise_in_a_moment_is_not_waited_for(stays):
+    assert not binds(stays)
+
+
+def test_a_claim_that_nothing_speaks_against_is_given_a_moment():
+    assert binds(seen("ReadWriteMany", phase="Pending"))
+    assert binds(seen("ReadWriteMany", phase="Pending", volume=volume(phase="Available")))
+    asked = event("waiting for a volume to be created", "ExternalProvisioning") | {"type": "Normal"}
+    assert binds(seen("ReadWriteMany", phase="Pending", events=[asked]))
+
+
+def test_binding_is_waited_for_no_longer_than_it_takes_and_not_for_ever(api):
+    slept = []
+
+    def second_look_finds_it(seconds):
+        slept.append(seconds)
+        api.tell(CLAIM, "models", {"phase": "Bound"})
+
+    settled(api, "models", second_look_finds_it)
+    settled(api, "none", second_look_finds_it)
+    assert slept == []
+    api.tell(CLAIM, "models", {"phase": "Pending"})
+    settled(api, "models", second_look_finds_it)
+    assert len(slept) == 1
+    api.tell(CLAIM, "models", {"phase": "Pending"})
+    settled(api, "models", slept.append)
+    assert len(slept) == 1 + BINDING_LOOKS

@@ -70,6 +70,7 @@ def _require_claim(api: Api, template: Json) -> None:
     volumes = (volume.get("persistentVolumeClaim") for volume in template["spec"].get("volumes", ()))
     for held in filter(None, volumes):
         try:
+            claim.settled(api, held["claimName"])
             claim.require(api, held["claimName"])
         except Forbidden:
             continue

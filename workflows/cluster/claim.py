@@ -1,5 +1,6 @@
 """Whether the claim of the models can do what the pipeline asks: be written and read by many pods, on many nodes."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -12,6 +13,8 @@ from workflows.cluster.volume import SHARED
 ONE_NODE, ONE_POD = "ReadWriteOnce", "ReadWriteOncePod"
 WAITS = "WaitForFirstConsumer"
 """A class that makes the volume where the first pod goes; and the reason of the event that says so."""
+BINDING_LOOKS, LOOK_EVERY_SECONDS = 12, 0.5
+"""How long a new claim may take before it is told of as Pending: most are bound within one second."""
 HOST = "kubernetes.io/hostname"
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 
@@ -40,10 +43,28 @@ def require(api: Api, name: str) -> None:
         raise Missing(f"claim {name} in namespace {api.namespace} {found}")
 
 
+def settled(api: Api, name: str, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Returns once its volume is bound, or does not come, or some seconds are over."""
+    for _ in range(BINDING_LOOKS):
+        claim = api.get(CLAIM, name)
+        if claim is None or not binds(_look(api, claim)):
+            return
+        sleep(LOOK_EVERY_SECONDS)
+
+
+def binds(seen: Seen) -> bool:
+    """Whether it may be bound in a moment: nothing is known that keeps it from that, and no pod has to come first."""
+    return (
+        _phase(seen.claim) == "Pending"
+        and not _is_released(seen.volume)
+        and not any(event.get("type") == "Warning" or event.get("reason") == WAITS for event in seen.events)
+    )
+
+
 def problem(seen: Seen) -> str:
     """The rest of a sentence that begins with the claim's name; empty where it can be used."""
     claim = seen.claim
-    phase = claim.get("status", {}).get("phase", "Pending")
+    phase = _phase(claim)
     if "deletionTimestamp" in claim["metadata"]:
         return "is being deleted, and is kept only while pods use it; save the models, or install again when it is gone"
     if phase == "Lost":
@@ -99,7 +120,7 @@ def _modes(seen: Seen) -> str:
 
 
 def _pending(seen: Seen) -> str:
-    if seen.volume and seen.volume.get("status", {}).get("phase") == "Released":
+    if seen.volume and _is_released(seen.volume):
         volume = seen.volume["metadata"]["name"]
         free = '[{"op":"remove","path":"/spec/claimRef/uid"}]'
         return (
@@ -114,6 +135,15 @@ def _pending(seen: Seen) -> str:
         f"is Pending: {' '.join(reason.split())[:300]}; see that its volume, or its StorageClass "
         f"{seen.claim['spec'].get('storageClassName') or '(none)'}, is there and makes {SHARED} volumes"
     )
+
+
+def _phase(claim: Json) -> str:
+    return str(claim.get("status", {}).get("phase", "Pending"))
+
+
+def _is_released(volume: Json | None) -> bool:
+    """It keeps what a claim that was deleted has left on it."""
+    return volume is not None and volume.get("status", {}).get("phase") == "Released"
 
 
 def _when(event: Json) -> Any:

@@ -1,7 +1,6 @@
 """What an installation leaves to people: the claim, the Secrets, the images. Each with what they type."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from steps.clients.kube.api import Api
 from steps.core.catalog import Catalog
@@ -11,8 +10,6 @@ from workflows.config import Config
 
 Lines = tuple[str, ...]
 """A sentence, then what goes with it."""
-BINDING_SECONDS, LOOK_EVERY_SECONDS = 8.0, 0.5
-"""How long a new claim may take before it is told of as Pending."""
 
 
 def todo(api: Api, config: Config, catalog: Catalog) -> str:
@@ -20,13 +17,6 @@ def todo(api: Api, config: Config, catalog: Catalog) -> str:
     found = (*_claim(api, config), *_secrets(api, config), *_images(config, catalog))
     lines = (line for first, *others in found for line in (f"  - {first}", *(f"      {other}" for other in others)))
     return "\n".join(lines)
-
-
-def settled(api: Api, config: Config, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Waits until the claim can be used, or for as long as binding takes."""
-    until = time.monotonic() + BINDING_SECONDS
-    while any(_claim(api, config)) and time.monotonic() < until:
-        sleep(LOOK_EVERY_SECONDS)
 
 
 def _claim(api: Api, config: Config) -> Iterator[Lines]:
