@@ -133,6 +133,14 @@ def test_a_pod_that_does_not_end_is_never_taken_for_gone(api, serving, pod):
     assert serving.clock.time >= 120
 
 
+def test_of_a_deployment_that_somebody_deleted_the_pods_are_waited_for_all_the_same(api, serving, pod):
+    api.ending = 5
+    api.delete(DEPLOYMENT, f"chat-{ID}")
+    assert api.list(POD)
+    serving.stop(ID, OWNER)
+    assert api.list(POD) == []
+
+
 def test_a_release_that_somebody_starts_while_it_is_stopped_is_a_conflict(api, serving, pod):
     api.ending = 10_000
     serving.clock.sleep = lambda _seconds: api.edit(DEPLOYMENT, f"chat-{ID}", {"spec": {"replicas": 1}})

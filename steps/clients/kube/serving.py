@@ -64,9 +64,9 @@ class KubeServing:
         self.pods_of.clear(release.release_id)
 
     def stop(self, release_id: str, owner: str, *, anew: bool = False) -> None:
-        if self.workloads.stop(release_id, owner, anew=anew) is not None:
-            self._wait_until_gone(release_id)
-            self.pods_of.clear(release_id)
+        self.workloads.stop(release_id, owner, anew=anew)
+        self._wait_until_gone(release_id)  # also of one that somebody deleted: its pods outlive it
+        self.pods_of.clear(release_id)
 
     def remove(self, release_id: str, owner: str) -> None:
         self.stop(release_id, owner)

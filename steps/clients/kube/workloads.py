@@ -50,11 +50,12 @@ class Workloads:
                 self.api.create(DEPLOYMENT, made)
         raise self._restless(release_id)
 
-    def stop(self, release_id: str, owner: str, *, anew: bool) -> Json | None:
-        """As it is then; None where there is none. Raises Conflict unless the record shows this owner and allows it."""
-        return self._scale(_Scale(release_id, 0, anew=anew), owner)
+    def stop(self, release_id: str, owner: str, *, anew: bool) -> None:
+        """Its pods then end. Raises Conflict unless the record shows this owner and allows it."""
+        self._scale(_Scale(release_id, 0, anew=anew), owner)
 
     def _scale(self, wanted: "_Scale", owner: str) -> Json | None:
+        """As it is then; None where there is none."""
         release_id = wanted.release_id
         for _ in range(TRIES):
             found, held = self.find(release_id), self._owned_by(owner)
