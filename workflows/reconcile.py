@@ -19,7 +19,7 @@ def reconcile(*, deployment: DeploymentOption = None, local: LocalFlag = False) 
     """Put right what a dead run left unfinished; what a living one is at, and what is idle, is left alone.
 
     The cluster does so by itself every ten minutes. Exit code: 0 nothing is left unfinished by the dead; 1 it could not
-    be found out; 4 what served could not be brought back, a person is needed.
+    be found out; 3 not started, or lost sight of; 4 what served could not be brought back, a person is needed.
     """
     from workflows import config
 
@@ -58,13 +58,19 @@ def _in_the_cluster(config: "Config", deployment: str | None) -> int:
     """There, not here: what is brought back is tested pod by pod, and no pod can be reached from outside."""
     from steps.clients.clock import SystemClock
     from workflows.argo import session
+    from workflows.argo.patience import OutOfSight
     from workflows.cluster import reconciler
 
     api = session.connect(config, "reconcile")
-    with command.submitting():
+    with command.submitting(what="start the reconciler"):
         job = reconciler.start(api, deployment)
     command.say(f"started job {job} in namespace {config.namespace}")
-    ended = reconciler.follow(api, job, SystemClock(), command.say)
+    try:
+        ended = reconciler.follow(api, job, SystemClock(), command.say)
+    except OutOfSight as err:
+        see = f"kubectl --namespace {config.namespace} logs --follow job/{job}"
+        command.say(f"lost sight of job {job}, which may well go on: {err}; follow it with `{see}`")
+        return command.NOT_SUBMITTED_EXIT
     command.say(ended.log.rstrip("\n"))
     return reconciler.exit_code(ended)
 

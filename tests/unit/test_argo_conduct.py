@@ -16,7 +16,7 @@ from tests.stubs.kube import FakeApi
 from tests.stubs.recorded import workflow as recorded
 from workflows import command
 from workflows.argo import conduct
-from workflows.argo.watch import OutOfSight
+from workflows.argo.patience import OutOfSight
 from workflows.promote import promote
 from workflows.stop import stop
 from workflows.watch import watch

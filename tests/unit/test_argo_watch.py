@@ -7,7 +7,8 @@ import pytest
 from steps.errors import BadInput, Missing, Transient
 from tests.stubs.recorded import workflow as recorded
 from tests.stubs.scene import FakeClock
-from workflows.argo.watch import OutOfSight, Watch
+from workflows.argo.patience import OutOfSight
+from workflows.argo.watch import Watch
 
 RUNNING, OVER = recorded("stop-stopping"), recorded("stop")
 

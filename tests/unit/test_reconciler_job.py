@@ -1,10 +1,11 @@
 import pytest
 
 from steps.clients.kube.api import CRON_JOB, JOB, POD
-from steps.errors import Missing
+from steps.errors import Missing, Transient
 from tests.stubs.kube import FakeApi
 from tests.stubs.scene import FakeClock
 from workflows import cron
+from workflows.argo.patience import OutOfSight
 from workflows.cluster.reconciler import Ended, exit_code, follow, job, start
 from workflows.pods import TemplateConfig
 
@@ -85,6 +86,32 @@ def test_one_that_never_had_a_pod_says_why(api):
 def test_one_that_somebody_deleted_is_not_waited_for(api):
     with pytest.raises(Missing, match="was deleted before it ended"):
         follow(api, "gone", FakeClock(), print)
+
+
+def test_an_api_server_that_is_away_is_waited_for(api):
+    name, said = start(api, None), list[str]()
+    answers = iter([Transient("away"), Transient("away")])
+
+    def away(_request):
+        for err in answers:
+            raise err
+
+    api.before = away
+    found = follow(api, name, Cluster(lambda: None, lambda: None, ended(api, name, "Failed")), said.append)
+
+    assert found == Ended(code=None, log="it never had a pod: it is over")
+    assert said == ["out of sight: away; the job itself goes on, looking for it again", "in sight again"]
+
+
+def test_one_that_nobody_can_be_asked_about_any_more_is_not_said_to_have_failed(api):
+    name = start(api, None)
+
+    def ended_login(_request):
+        raise Missing("renew the login")
+
+    api.before = ended_login
+    with pytest.raises(OutOfSight, match="renew the login"):
+        follow(api, name, FakeClock(), print)
 
 
 @pytest.mark.parametrize(("step", "command"), [(0, 0), (17, 4), (75, 1), (12, 1), (None, 1)])

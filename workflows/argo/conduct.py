@@ -18,8 +18,9 @@ from steps.core.outcome import INTERRUPTED_EXIT, exit_code
 from steps.core.run import Run
 from workflows import ending
 from workflows.argo import session
+from workflows.argo.patience import OutOfSight
 from workflows.argo.submit import Underway
-from workflows.argo.watch import OutOfSight, Watch
+from workflows.argo.watch import Watch
 from workflows.checkout import typed
 from workflows.command import NOT_SUBMITTED_EXIT, say
 from workflows.config import Config

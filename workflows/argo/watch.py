@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TypeVar
 
 from steps.core import argo
 from steps.core.argo import Json, is_over
@@ -12,21 +11,12 @@ from steps.core.run import Run
 from steps.errors import Corrupt, Missing, Transient
 from steps.ports.clock import Clock
 from workflows.argo.access import Access
+from workflows.argo.patience import PAUSE_SECONDS, OutOfSight, Patience
 
 WATCH_SECONDS = 30.0
 """A connection that silently leads nowhere any more is noticed after so long, and some seconds more."""
-PAUSE_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 15.0
-PATIENCE_SECONDS = 600.0
-"""Without an answer, until the watch is given up: a control plane that is upgraded is away for minutes."""
-
-T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-
-
-class OutOfSight(Exception):
-    """Nobody can be asked any more how the run goes: no answer for so long, a login that ended; it may well go on."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +27,6 @@ class Watch:
     name: str
     clock: Clock
     note: Callable[[str], None]
-    patience_seconds: float = PATIENCE_SECONDS
 
     def states(self, deadline: float | None = None, last: Run | None = None) -> Iterator[Run]:
         """Until it is over; the last is the one at ``deadline``, in seconds since the epoch, where that is earlier.
@@ -66,9 +55,13 @@ class Watch:
             log.debug("the watch ended: %s", err)
         self.clock.sleep(PAUSE_SECONDS)  # also after one that was ended at once: the cluster is not asked for ever
 
+    @property
+    def _patience(self) -> Patience:
+        return Patience("the run", self.clock, self.note)
+
     def stop(self) -> None:
         """As ``Access.stop``, once somebody answers; nothing where it is over. Raises OutOfSight."""
-        self._patiently(self._stop)
+        self._patience.ask(self._stop)
 
     def _stop(self) -> None:
         """It may have ended since it was last seen, and argo-server answers that as it answers trouble of its own."""
@@ -78,28 +71,7 @@ class Watch:
 
     def _present(self) -> Json | None:
         """None where it is no longer there."""
-        return self._patiently(lambda: self.access.get(self.name))
-
-    def _patiently(self, ask: Callable[[], T]) -> T:
-        """Waits for whoever should answer."""
-        began, pause, told = self.clock.now(), PAUSE_SECONDS, False
-        while True:
-            try:
-                answer = ask()
-            except Missing as err:  # a login that has ended, a right that was taken away
-                raise OutOfSight(str(err)) from err
-            except Transient as err:
-                if self.clock.now() - began > self.patience_seconds:
-                    raise OutOfSight(str(err)) from err
-                if not told:
-                    self.note(f"out of sight: {err}; the run itself goes on, looking for it again")
-                told = True
-                self.clock.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-            else:
-                if told:
-                    self.note("in sight again")
-                return answer
+        return self._patience.ask(lambda: self.access.get(self.name))
 
     def _deleted(self, last: Run | None) -> Run:
         if last is None:

@@ -3,13 +3,15 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from steps.clients.kube.api import CRON_JOB, JOB, POD, Api, Json
+from steps.clients.kube.api import CRON_JOB, JOB, Api, Json
 from steps.core.installed import RECONCILE_JOB
 from steps.core.outcome import FAILED_EXIT, ROLLBACK_FAILED_EXIT
 from steps.errors import Missing, RollbackFailed
 from steps.ports.clock import Clock
 from steps.scheduled import RECONCILE
+from workflows.argo.patience import Patience
 from workflows.checkout import typed
 
 POLL_SECONDS = 1.0
@@ -58,15 +60,16 @@ def job(cron: Json, deployment: str | None, mark: str) -> Json:
 
 
 def follow(api: Api, name: str, clock: Clock, say: Callable[[str], None]) -> Ended:
-    """Waits for as long as it takes, and says what it waits for. Raises Missing for a job that somebody deleted."""
-    said = ""
+    """Waits for as long as it takes, and says what it waits for. Raises Missing for a job that somebody deleted,
+    OutOfSight.
+    """
+    said, patience = "", Patience("the job", clock, say)
     while True:
-        found = api.get(JOB, name)
+        found, pods = patience.ask(lambda: _look(api, name))
         if found is None:
             raise Missing(f"job {name} in namespace {api.namespace} was deleted before it ended; start it again")
-        pods = api.list(POD, labels=f"{JOB_NAME}={name}")
-        if end := _end(found):
-            return _ended(api, pods, end)
+        if end := how_it_ended(found):
+            return patience.ask(partial(_ended, api, pods, end))
         if (now := _waits_for(pods)) and now != said:
             say(said := now)
         clock.sleep(POLL_SECONDS)
@@ -79,12 +82,17 @@ def exit_code(ended: Ended) -> int:
     return 0 if ended.code == 0 else FAILED_EXIT
 
 
-def _end(job: Json) -> str:
-    """How it ended, in Kubernetes' words; empty while it has not."""
+def how_it_ended(job: Json) -> str:
+    """In Kubernetes' words; empty while it goes on."""
     for condition in job.get("status", {}).get("conditions", ()):
         if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
             return str(condition.get("message") or condition["type"])
     return ""
+
+
+def _look(api: Api, name: str) -> tuple[Json | None, list[Json]]:
+    """The job, and its pods."""
+    return api.get(JOB, name), api.list(POD, labels=f"{JOB_NAME}={name}")
 
 
 def _ended(api: Api, pods: list[Json], end: str) -> Ended:
