@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from steps.clients.kube.api import CRON_JOB, JOB, Api, Json
+from steps.clients.kube.api import CRON_JOB, JOB, POD, Api, Json
 from steps.core.installed import RECONCILE_JOB
 from steps.core.outcome import FAILED_EXIT, ROLLBACK_FAILED_EXIT
 from steps.errors import Missing, RollbackFailed
