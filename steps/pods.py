@@ -18,7 +18,7 @@ def wait_ready(stage: Stage, held: Held, release_id: str, replicas: int, until: 
     """The ready pods, ``replicas`` of them or more, by uid.
 
     Raises Failed when one has ended or it is later than ``until`` (with the server's last lines in the log), Conflict
-    when the record is no longer the one held: somebody else decides now.
+    when the record is no longer the one held, or so many are no longer wanted: somebody else decides now.
     """
     teller = _Teller(stage, release_id)
     while True:
@@ -38,6 +38,7 @@ def wait_ready(stage: Stage, held: Held, release_id: str, replicas: int, until: 
                 f"{_last_words(stage, release_id)}; set startup_budget_seconds in the catalog if it needs longer"
             )
         require_unchanged(stage, held)
+        _require_wanted(stage, release_id, replicas)
         teller.say(waiting)
         stage.clock.sleep(POLL_SECONDS)
 
@@ -49,6 +50,14 @@ def require_unchanged(stage: Stage, held: Held) -> None:
         raise Conflict(
             f"the record of {stage.deployment} changed to {now.phase} of {now.owner or 'nobody'} while this step "
             "worked on it; it changes nothing more"
+        )
+
+
+def _require_wanted(stage: Stage, release_id: str, replicas: int) -> None:
+    if (wanted := stage.serving.replicas(release_id)) < replicas:
+        raise Conflict(
+            f"somebody has scaled release {release_id} of {stage.deployment} to {wanted} replicas, or removed it, "
+            f"while this step waited for {replicas}; run again"
         )
 
 

@@ -121,14 +121,18 @@ class FakeServing:
         """For tests: the running pods of a release end by themselves."""
         self._pods[release_id] = [replace(p, ready=False, failure=failure) for p in self._pods.get(release_id, [])]
 
+    def forget(self, release_id: str) -> None:
+        """For tests: somebody removes its pods, and that they were wanted."""
+        self._pods.pop(release_id, None)
+        self._wanted.pop(release_id, None)
+
     def _end(self, verb: str, release_id: str, owner: str, *, anew: bool = False) -> None:
         self.disturb(f"before:{verb}")
         with self._lock:
             self._fence(owner)
             rollout.check_change(self.held.record, release_id, 0, anew=anew)
             self.calls.append((verb, release_id))
-            self._pods.pop(release_id, None)
-            self._wanted.pop(release_id, None)
+            self.forget(release_id)
             if verb == "remove":
                 self._specs.pop(release_id, None)
         self.disturb(f"after:{verb}")

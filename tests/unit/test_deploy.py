@@ -350,3 +350,34 @@ def test_a_rollback_by_hand_goes_on_whatever_is_wrong_with_the_store(scene, trou
         scene.no_store = BadInput("no S3 client can be made")
     scene.run(OLD, "by-hand")
     assert scene.serves(OLD)
+
+
+def removed_once(scene, release):
+    """Somebody does so while it loads."""
+    left, sleep = [True], scene.clock.sleep
+
+    def slept(seconds):
+        sleep(seconds)
+        if left and scene.serving.replicas(release.release_id):
+            left.clear()
+            scene.serving.forget(release.release_id)
+
+    scene.clock.sleep = slept
+
+
+def test_a_candidate_that_somebody_removes_while_it_loads_is_told_at_once_and_not_refused(scene):
+    scene.serving.manners[NEW.release_id] = Manner(ready_after=1000)
+    removed_once(scene, NEW)
+    began = scene.clock.time
+    with pytest.raises(Conflict, match=rf"somebody has scaled release {NEW.release_id} of chat to 0 replicas, or rem"):
+        scene.deploy(NEW)
+    assert scene.clock.time - began < 5
+    assert scene.record.refused == ()
+
+
+def test_what_is_brought_back_is_brought_back_again_where_somebody_removes_it_meanwhile(scene):
+    scene.deploy(NEW)
+    scene.serving.manners[OLD.release_id] = Manner(ready_after=5)
+    removed_once(scene, OLD)
+    assert scene.rollback().outcome == "rolled-back"
+    assert scene.serves(OLD)
