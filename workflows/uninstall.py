@@ -38,12 +38,13 @@ def _uninstall(config: "Config", consent: Consent) -> int:
 
 
 def remove(api: "Api", config: "Config", consent: Consent) -> int:
-    """Raises Conflict while a run is at work, Refused where nobody agrees."""
+    """Raises Conflict while a run is at work or one is unfinished, Refused where nobody agrees."""
     from workflows.cluster import plan as plans
     from workflows.cluster import removal, shown
 
     with session.reaching():
         removal.require_rest(api)
+        models = removal.claim_of(api, config)
         plan = removal.plan(api, config)
     command.say(shown.text(plan) if plan else "Nothing is installed.")
     if plan and consent.dry_run:
@@ -52,15 +53,15 @@ def remove(api: "Api", config: "Config", consent: Consent) -> int:
         session.require_agreement(f"Remove this from namespace {config.namespace}?", consent)
         plans.carry_out(api, plan, take_over=False)
         command.say("\nDone.")
-    _tell_what_stays(api, config)
+    _tell_what_stays(api, config, models)
     return 0
 
 
-def _tell_what_stays(api: "Api", config: "Config") -> None:
+def _tell_what_stays(api: "Api", config: "Config", models: str) -> None:
     from workflows.cluster import removal
 
     command.say("\nThis stays, as does everything in the store. To remove it for good:")
-    for each in removal.stays(api, config):
+    for each in removal.stays(api, config, models):
         command.say(f"  {each.what}\n    {each.command}")
 
 

@@ -1,10 +1,24 @@
 """What install and uninstall decide to do, against a Kubernetes API in memory."""
 
+import json
+
 import pytest
 
-from steps.clients.kube.api import CONFIG_MAP, DEPLOYMENT, NAMESPACE, NETWORK_POLICY, SERVICE, SERVICE_ACCOUNT, WORKFLOW
+from steps.clients.kube.api import (
+    CONFIG_MAP,
+    CRON_JOB,
+    DEPLOYMENT,
+    JOB,
+    NAMESPACE,
+    NETWORK_POLICY,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    WORKFLOW,
+)
 from steps.clients.kube.errors import Forbidden
-from steps.core import labels
+from steps.core import argo, labels
+from steps.core.installed import RECONCILE_JOB
+from steps.core.record import Record
 from steps.errors import BadInput, Conflict
 from tests.stubs.installed import configuration, install, put
 from tests.stubs.kube import FakeApi
@@ -112,7 +126,7 @@ def test_a_volume_that_cannot_be_changed_is_told_of_with_the_way_out(config):
 def test_uninstall_takes_away_all_but_the_data(api, config):
     plan.carry_out(api, removal.plan(api, config), take_over=False)
     assert removal.plan(api, config) == ()
-    assert [each.what for each in removal.stays(api, config)] == [
+    assert [each.what for each in removal.stays(api, config, "models")] == [
         "claim models, with the models",
         "volume models-models under it",
         "namespace models",
@@ -124,20 +138,52 @@ def test_what_serves_goes_on_with_its_account_and_is_named(api, config):
         api.create(kind, {**kind.header, "metadata": {"name": "chat", "labels": marks}})
     plan.carry_out(api, removal.plan(api, config), take_over=False)
     assert [account["metadata"]["name"] for account in api.list(SERVICE_ACCOUNT)] == [MODEL]
-    assert next(removal.stays(api, config)).what == "the deployments chat, which serve on"
+    assert next(removal.stays(api, config, "models")).what == "the deployments chat, which serve on"
 
 
 def test_nothing_is_taken_away_under_a_run_that_is_at_work(api):
-    run = {"name": "promote-x", "labels": {removal.TEMPLATE: "vllm-promote"}}
-    api.create(WORKFLOW, {**WORKFLOW.header, "metadata": run})
+    api.create(WORKFLOW, argo.workflow("vllm-promote", {}, name="promote-x"))
     with pytest.raises(Conflict, match="at work: promote-x; wait for the end, or stop them"):
         removal.require_rest(api)
     api.patch(WORKFLOW, "promote-x", {"metadata": {"labels": {"workflows.argoproj.io/completed": "true"}}})
     removal.require_rest(api)
 
 
+@pytest.mark.parametrize("name", ["vllm-promote-reconcile-29385", "vllm-promote-reconcile-by-hand-ab"])
+def test_nothing_is_taken_away_under_a_reconciler_that_brings_a_model_back(api, name):
+    template = api.get(CRON_JOB, RECONCILE_JOB)["spec"]["jobTemplate"]
+    api.create(JOB, {**JOB.header, "metadata": {"name": name, **template["metadata"]}, "spec": template["spec"]})
+    with pytest.raises(Conflict, match=f"at work: job {name}; wait"):
+        removal.require_rest(api)
+    api.tell(JOB, name, {"conditions": [{"type": "Failed", "status": "True"}]})
+    removal.require_rest(api)
+
+
+def test_nothing_is_taken_away_that_would_put_right_what_the_dead_have_left(api):
+    def keep(**state):
+        annotations = {labels.RECORD: json.dumps(Record(**state).to_json())}
+        api.apply(
+            SERVICE, {"metadata": {"name": "chat", "labels": labels.endpoint("chat"), "annotations": annotations}}
+        )
+
+    keep(phase="testing", owner="dead")
+    with pytest.raises(Conflict, match=r"left unfinished: chat; run .*workflows\.reconcile.*, and uninstall again"):
+        removal.require_rest(api)
+    keep()
+    removal.require_rest(api)
+
+
+def test_the_claim_that_stays_is_the_installed_one_whatever_this_machine_is_told(api, config):
+    elsewhere = config.model_copy(update={"claim": "weights"})
+    assert removal.claim_of(api, elsewhere) == "models"
+    plan.carry_out(api, removal.plan(api, config), take_over=False)
+    assert removal.claim_of(api, elsewhere) == "weights"
+    api.undefined.add("workflowtemplates")
+    assert removal.claim_of(api, elsewhere) == "weights"
+
+
 def test_somebody_elses_run_does_not_matter_and_neither_does_an_argo_that_is_gone(api, config):
-    api.create(WORKFLOW, {**WORKFLOW.header, "metadata": {"name": "theirs"}})
+    api.create(WORKFLOW, argo.workflow("theirs", {}, name="promote-theirs"))
     removal.require_rest(api)
     api.undefined |= {WORKFLOW.plural, "workflowtemplates", "cronworkflows"}
     removal.require_rest(api)
