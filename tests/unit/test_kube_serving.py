@@ -114,6 +114,25 @@ def test_a_pod_that_the_cluster_does_not_make_is_told_at_once_and_final_half_a_m
     assert not refused.ready
 
 
+def test_a_pod_that_is_refused_beside_one_that_serves_is_told_as_well(api, serving, pod):
+    api.after = lambda _kind: None  # no more pods are made
+    serving.ensure(RELEASE, 2, OWNER)
+    since = {"lastTransitionTime": "1970-01-01T00:16:40Z"}
+    api.tell(DEPLOYMENT, f"chat-{ID}", {"conditions": [{**REFUSED, **since}]})
+    serving.clock.time = 1031.0
+    served, refused = serving.pods(ID)
+    assert (served.ready, refused.failure) == (True, "the cluster refuses to make its pod: exceeded quota")
+
+
+def test_evictions_beside_one_that_serves_are_told_as_well(api, serving, pod):
+    serving.ensure(RELEASE, 2, OWNER)
+    for _ in range(2):
+        last = api.list(POD)[-1]["metadata"]["name"]
+        api.tell(POD, last, {"phase": "Failed", "reason": "Evicted"})
+    api.tell(POD, api.list(POD)[-1]["metadata"]["name"], starting("ContainerCreating"))
+    assert [p.failure for p in serving.pods(ID) if p.failure] == ["2 of its pods were ended, the last one: Evicted"]
+
+
 def test_ensuring_replaces_the_pods_that_will_not_be_ready_and_no_other(api, serving):
     serving.ensure(RELEASE, 2, OWNER)
     first, second = api.list(POD)

@@ -17,7 +17,7 @@ REFUSED_SECONDS = 30.0
 ON_NODES = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
 """Selector of the pods that hold something."""
 ENDED_FOR_GOOD = 2
-"""So many evicted pods, and none that serves, are no accident."""
+"""So many evicted pods, and fewer that serve than are wanted, are no accident."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,16 @@ class ReleasePods:
         return sorted(self.api.list(POD, labels=selector), key=_age)
 
     def look(self, release_id: str, workload: Json | None) -> tuple[Pod, ...]:
-        """Those that are not on their way out; where there is none, why there is none."""
+        """Those that are not on their way out; where one is wanting, what tells why."""
         found = [p for p in self.all(release_id) if not pod_state.is_ending(p)]
         pods = tuple(self._pod(release_id, p) for p in found if not pod_state.has_ended(p))
-        wanted = workload is not None and bool(workload["spec"].get("replicas"))
-        if not wanted or any(p.ready for p in pods):
+        wanted = int(workload["spec"].get("replicas", 0)) if workload else 0
+        if workload is None or sum(p.ready for p in pods) >= wanted:
             return pods
         ended = [p for p in found if pod_state.has_ended(p)]
         if len(ended) >= ENDED_FOR_GOOD:
             return (*pods, _ended(release_id, ended))
-        return pods or self._refused(release_id, workload)
+        return pods if len(pods) >= wanted else (*pods, *self._refused(release_id, workload))
 
     def clear(self, release_id: str) -> None:
         """Have those that will not be ready by themselves replaced; what goes is only what was looked at."""
@@ -71,9 +71,9 @@ class ReleasePods:
         found = self.api.list(EVENT, fields=f"involvedObject.uid={pod['metadata']['uid']}")
         return sorted(found, key=lambda event: pod_state.moment(event) or 0.0)
 
-    def _refused(self, release_id: str, workload: Json | None) -> tuple[Pod, ...]:
-        """It stands for the pod that there is not, under the Deployment's uid."""
-        if workload is None or (why := pod_state.refusal(workload)) is None:
+    def _refused(self, release_id: str, workload: Json) -> tuple[Pod, ...]:
+        """It stands for the pods that there are not, under the Deployment's uid."""
+        if (why := pod_state.refusal(workload)) is None:
             return ()
         since = pod_state.refused_since(workload)
         late = since is not None and self.clock.now() - since > REFUSED_SECONDS
