@@ -72,7 +72,11 @@ def refresh_cron(config: TemplateConfig, namespace: str) -> Json:
 
 
 def reconcile_job(config: TemplateConfig, namespace: str) -> Json:
-    """Its turns do not overlap, and one that was missed is worth nothing once the next is due."""
+    """One that was missed is worth nothing once the next is due.
+
+    Turns may overlap: each leaves alone what a living one is at. Were they to wait for each other, a single pod that
+    cannot start, or whose node is lost, would keep all work from being put right until its deadline.
+    """
     pod, deadline = _pod(RECONCILE, config)
     return {
         "apiVersion": "batch/v1",
@@ -81,7 +85,7 @@ def reconcile_job(config: TemplateConfig, namespace: str) -> Json:
         "spec": {
             "schedule": config.reconcile_schedule,
             "timeZone": config.timezone,
-            "concurrencyPolicy": "Forbid",
+            "concurrencyPolicy": "Allow",
             "startingDeadlineSeconds": 300,
             "successfulJobsHistoryLimit": KEPT_GOOD,
             "failedJobsHistoryLimit": KEPT_BAD,

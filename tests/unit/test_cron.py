@@ -85,10 +85,10 @@ def test_the_reconciler_is_given_neither_store_nor_hub_nor_models():
     assert "{{" not in str(JOB)
 
 
-def test_one_reconciler_at_a_time_and_a_failed_one_waits_for_its_next_turn():
+def test_a_reconciler_that_is_stuck_keeps_no_other_from_its_turn_and_a_failed_one_waits_for_the_next():
     job = JOB["spec"]["jobTemplate"]["spec"]
 
-    assert JOB["spec"]["concurrencyPolicy"] == "Forbid"
+    assert JOB["spec"]["concurrencyPolicy"] == "Allow"
     assert (job["backoffLimit"], pod()["restartPolicy"]) == (0, "Never")
     assert job["activeDeadlineSeconds"] > 0
 
