@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 LASTED_SECONDS = 60.0
 """Three pulls, as a node puts them off by 10 and 20 s: a registry that is away for a moment refuses no candidate."""
-LAST_RESTART = 2
+LAST_RESTART = 1
 """From this one on a crash is final: a first start may meet a stale look-up of a network volume."""
 SHOWN = 300
 """Characters of Kubernetes' own text."""
@@ -135,10 +135,9 @@ def _failure(pod: Json) -> str | None:
     wait = server.get("state", {}).get("waiting", {})
     if reason := _FINAL.get(wait.get("reason", "")):
         return _with(reason.format(image=image), wait.get("message"))
-    if restarts(pod) >= LAST_RESTART:
-        ends = restarts(pod) + ("running" not in server.get("state", {}))
-        return f"its model server ended {ends} times, {_exit(pod, _last_end(server))}"
-    return None
+    if restarts(pod) < LAST_RESTART or "running" in server.get("state", {}):  # it loads, or will be ready again
+        return None
+    return f"its model server ended {restarts(pod) + 1} times, {_exit(pod, _last_end(server))}"
 
 
 def _lasting(pod: Json, events: Sequence[Json], now: float) -> str | None:

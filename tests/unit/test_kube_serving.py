@@ -15,6 +15,7 @@ from steps.settings import from_environment
 from tests.stubs.kube import FakeApi
 from tests.stubs.kube_cluster import CRASHED, FakeCluster, crash_loop
 from tests.stubs.kube_cluster import NODE as NODE_NAME
+from tests.stubs.kube_cluster import serving as serves
 from tests.stubs.local import a_release
 from tests.stubs.scene import FakeClock
 
@@ -143,6 +144,17 @@ def test_ensuring_replaces_the_pods_that_will_not_be_ready_and_no_other(api, ser
     } - {second["metadata"]["uid"]}
     assert first["metadata"]["uid"] not in {p.uid for p in serving.pods(ID)}
     assert all(p.ready for p in serving.pods(ID))
+
+
+def test_a_pod_that_loads_once_more_or_is_ready_after_all_is_not_replaced(api, serving, pod):
+    uid = api.get(POD, pod)["metadata"]["uid"]
+    loads = {"name": "vllm", "restartCount": 5, "state": {"running": {}}}
+    api.tell(POD, pod, {**starting("x"), "containerStatuses": [loads]})
+    serving.ensure(RELEASE, 1, OWNER)
+    api.tell(POD, pod, crash_loop("10.0.0.1"))
+    api.before = lambda request: api.tell(POD, pod, serves("10.0.0.1")) if request.startswith("delete pods") else None
+    serving.ensure(RELEASE, 1, OWNER)
+    assert [(p.uid, p.ready) for p in serving.pods(ID)] == [(uid, True)]
 
 
 def test_a_pod_that_does_not_end_is_never_taken_for_gone(api, serving, pod):

@@ -47,8 +47,9 @@ class ReleasePods:
         """Have those that will not be ready by themselves replaced; what goes is only what was looked at."""
         for pod in self.all(release_id):
             if pod_state.has_ended(pod) or self._state(pod).failure:
-                with suppress(Conflict):  # another pod by now
-                    self.api.delete(POD, pod["metadata"]["name"], uid=pod["metadata"]["uid"])
+                with suppress(Conflict):  # it is ready by now, or it loads, or it is another
+                    seen = pod["metadata"]
+                    self.api.delete(POD, seen["name"], version=seen["resourceVersion"], uid=seen["uid"])
 
     def _pod(self, release_id: str, pod: Json) -> Pod:
         state = self._state(pod)
