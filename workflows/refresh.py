@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from steps.settings import Settings
     from workflows.config import Config
 
+    Planned = Callable[[ResolveInputs], ResolveOutputs]
+
 FLAG = "--local"
 
 
@@ -51,7 +53,9 @@ def _cluster(config: "Config") -> list[Decision]:
 
     catalog = session.installed_catalog(config)
     session.become(config)
-    return _decisions(session.settings(config), catalog, "")
+    settings = session.settings(config)
+    planned = session.from_here(config)(_planned(settings, catalog))
+    return _decisions(settings, catalog, planned, "")
 
 
 def _local(config: "Config") -> list[Decision]:
@@ -63,20 +67,20 @@ def _local(config: "Config") -> list[Decision]:
     with command.submitting(what="ask"):
         begun = session.begin(config, os.environ)
     session.become(begun)
-    return _decisions(begun.settings, catalog, FLAG)
+    return _decisions(begun.settings, catalog, _planned(begun.settings, catalog), FLAG)
 
 
-def _decisions(settings: "Settings", catalog: "Catalog", flag: str) -> list[Decision]:
+def _decisions(settings: "Settings", catalog: "Catalog", planned: "Planned", flag: str) -> list[Decision]:
     from steps import discover
     from steps import refresh as step
     from steps.clients import runs, serving
 
-    found, _ = discover.look(catalog, _planned(settings, catalog))
+    found, _ = discover.look(catalog, planned)
     outside = step.Outside(serving=partial(serving.connect, settings), runs=runs.connect(settings), flag=flag)
     return step.decide(found, outside, Failures())
 
 
-def _planned(settings: "Settings", catalog: "Catalog") -> "Callable[[ResolveInputs], ResolveOutputs]":
+def _planned(settings: "Settings", catalog: "Catalog") -> "Planned":
     """As ``resolve``, and nothing is written."""
     from steps import resolve
     from steps.clients import hub, store

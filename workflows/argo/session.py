@@ -56,8 +56,12 @@ def from_here(config: Config) -> Iterator[None]:
     become(config)
     try:
         yield
+    except Forbidden:  # the cluster's own
+        raise
     except (Missing, Transient) as err:
-        raise type(err)(f"{err}; from this machine they are asked with your own AWS_* and HF_* variables") from err
+        raise type(err)(
+            f"{err}; from this machine Hub and store are asked with your own HF_* and AWS_* variables"
+        ) from err
 
 
 def installed_catalog(config: Config) -> Catalog:

@@ -12,14 +12,9 @@ def survey(config: Config, asked: Asked) -> Plan:
     """With whom the user may ask of Hub and store. Raises what the steps would, NotSubmitted."""
     from steps.clients import hub, store
 
-    session.become(config)
-    settings = session.settings(config)
-    around = Landscape(
-        hub=hub.connect(settings),
-        store=store.connect(settings),
-        volume=None,
-        stage=connect(settings, asked.deployment),
-        catalog=session.installed_catalog(config),
-        settings=settings,
-    )
-    return draw_up(asked, around)
+    settings, catalog = session.settings(config), session.installed_catalog(config)
+    stage = connect(settings, asked.deployment)
+    with session.from_here(config):
+        models, documents = hub.connect(settings), store.connect(settings)
+        around = Landscape(hub=models, store=documents, volume=None, stage=stage, catalog=catalog, settings=settings)
+        return draw_up(asked, around)
