@@ -98,8 +98,9 @@ def change(replicas: int, annotations: Mapping[str, str], owner: str, record_ver
     return {"metadata": {"resourceVersion": version, "annotations": stamped}, "spec": {"replicas": replicas}}
 
 
-def is_ours(deployment: Json) -> bool:
-    return bool(deployment["metadata"].get("labels", {}).get(labels.PART_OF) == labels.PROJECT)
+def is_ours(deployment: Json, ours: Mapping[str, str]) -> bool:
+    """Whether it carries the labels of a release: one of them alone makes nothing of somebody else's ours to change."""
+    return bool(ours.items() <= deployment["metadata"].get("labels", {}).items())
 
 
 def is_at_rest(deployment: Json) -> bool:

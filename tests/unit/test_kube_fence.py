@@ -139,14 +139,15 @@ def test_one_that_never_holds_still_is_given_up(api):
         serving(api).ensure(LIVE, 2, ZOMBIE)
 
 
-def test_a_deployment_of_another_is_left_alone_and_told_how_to_be_handed_over(api):
+@pytest.mark.parametrize("theirs", [{"app": "x"}, {labels.PART_OF: labels.PROJECT}])
+def test_a_deployment_of_another_is_left_alone_and_told_to_be_in_the_way(api, theirs):
     spec = {"replicas": 0, "selector": {"matchLabels": {"app": "x"}}}
-    api.create(DEPLOYMENT, {"metadata": {"name": name(CANDIDATE), "labels": {"app": "x"}}, "spec": spec})
+    api.create(DEPLOYMENT, {"metadata": {"name": name(CANDIDATE), "labels": theirs}, "spec": spec})
     for change in (
         lambda: serving(api).ensure(CANDIDATE, 1, ZOMBIE),
         lambda: serving(api).remove(CANDIDATE.release_id, ZOMBIE),
     ):
-        with pytest.raises(Conflict, match=r"is not ours; .*kubectl --namespace models label deployment chat-"):
+        with pytest.raises(Conflict, match=r"is not ours, .*kubectl --namespace models delete deployment chat-"):
             change()
 
 

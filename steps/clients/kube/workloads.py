@@ -36,7 +36,8 @@ class Workloads:
     def find(self, release_id: str) -> Json | None:
         """None where there is none. Raises Conflict for one of that name that is not ours."""
         found = self.api.get(DEPLOYMENT, self._name(release_id))
-        if found is not None and not workload.is_ours(found):
+        ours = labels.servers(self.record.deployment) | {labels.RELEASE: release_id}
+        if found is not None and not workload.is_ours(found, ours):
             raise Conflict(_foreign(self.api.namespace, self._name(release_id)))
         return found
 
@@ -120,6 +121,6 @@ def _tell_of_changes(found: Json) -> None:
 
 def _foreign(namespace: str, name: str) -> str:
     return (
-        f"Deployment {name} in namespace {namespace} is not ours; remove it, or hand it over with "
-        f"`kubectl --namespace {namespace} label deployment {name} {labels.PART_OF}={labels.PROJECT}`"
+        f"Deployment {name} in namespace {namespace} is not ours, and a release needs that name; remove it with "
+        f"`kubectl --namespace {namespace} delete deployment {name}` once nothing needs it, and run again"
     )
