@@ -139,10 +139,10 @@ def test_ensuring_replaces_the_pods_that_will_not_be_ready_and_no_other(api, ser
     first, second = api.list(POD)
     api.tell(POD, first["metadata"]["name"], crash_loop("10.0.0.1"))
     serving.ensure(RELEASE, 2, OWNER)
-    assert {p.uid for p in serving.pods(ID)} - {second["metadata"]["uid"]} == {
-        p["metadata"]["uid"] for p in api.list(POD)
-    } - {second["metadata"]["uid"]}
-    assert first["metadata"]["uid"] not in {p.uid for p in serving.pods(ID)}
+    now = {p.uid for p in serving.pods(ID)}
+    assert second["metadata"]["uid"] in now
+    assert first["metadata"]["uid"] not in now
+    assert len(now) == 2
     assert all(p.ready for p in serving.pods(ID))
 
 
@@ -200,6 +200,14 @@ def test_a_log_that_cannot_be_read_is_an_empty_one(api, serving, pod, caplog):
     api.before = unreachable
     assert serving.log_tail(ID, 5) == ""
     assert "its node does not answer" in caplog.text
+
+
+@pytest.mark.parametrize("right", [("list", "pods"), ("get", "pods")])
+def test_who_may_read_no_logs_is_kept_from_nothing(api, serving, pod, caplog, right):
+    uid = api.get(POD, pod)["metadata"]["uid"]
+    api.forbidden.add(right)
+    assert (serving.log_tail(ID, 5), serving.device_seen(uid)) == ("", None)
+    assert caplog.text.count("cannot be read: no right to") == 2
 
 
 def test_a_release_that_its_deployment_does_not_tell_is_not_known(api, serving, pod, caplog):

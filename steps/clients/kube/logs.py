@@ -22,11 +22,22 @@ class Logs:
 
     def tail(self, release_id: str, lines: int) -> str:
         """Of several pods, those that are not ready come last; of one that was started again, how it ended."""
-        found = sorted(self.pods.all(release_id), key=lambda pod: not pod_state.is_ready(pod))
+        try:
+            found = sorted(self.pods.all(release_id), key=lambda pod: not pod_state.is_ready(pod))
+        except StepError as err:
+            log.warning("the logs of release %s cannot be read: %s", release_id, err)
+            return ""
         text = "\n".join(filter(None, (self._tail(pod, lines) for pod in found)))
         return "\n".join(text.splitlines()[-lines:])
 
     def device(self, uid: str) -> str | None:
+        try:
+            return self._device(uid)
+        except StepError as err:
+            log.warning("on what device a model server runs cannot be read: %s", err)
+            return None
+
+    def _device(self, uid: str) -> str | None:
         for pod in self.api.list(POD, labels=labels.selector(labels.servers(self.pods.deployment))):
             if pod["metadata"]["uid"] == uid:
                 return serverlog.device(self.api.log_head(pod["metadata"]["name"], CONTAINER, HEAD_BYTES))
