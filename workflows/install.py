@@ -76,7 +76,7 @@ def _install(config: "Config", consent: Consent) -> int:
     with command.usage():
         wanted = objects.objects(config)
     api = session.connect(config)
-    with session.reaching():
+    with session.asking():
         _require_argo(api)
     command.say(f"Namespace {config.namespace} at {api.server}\n")
     return upgrade(api, config, wanted, consent)
@@ -96,7 +96,7 @@ def upgrade(api: "Api", config: "Config", wanted: Iterable["Json"], consent: Con
     from workflows.cluster import claim, given, shown, todo
     from workflows.cluster import plan as plans
 
-    with session.reaching():
+    with session.asking():
         plan = plans.look(api, wanted)
     command.say(shown.text(plan))
     if not consent.take_over and (minded := tuple(shown.conflicts(plan))):

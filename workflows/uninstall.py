@@ -42,7 +42,7 @@ def remove(api: "Api", config: "Config", consent: Consent) -> int:
     from workflows.cluster import plan as plans
     from workflows.cluster import removal, shown
 
-    with session.reaching():
+    with session.asking():
         removal.require_rest(api)
         models = removal.claim_of(api, config)
         plan = removal.plan(api, config)

@@ -143,7 +143,7 @@ def test_a_cluster_that_stops_answering_while_it_is_asked_was_not_changed(api, c
         raise Transient(f"cannot {request}: no answer")
 
     api.before = away
-    with pytest.raises(NotSubmitted, match="the cluster cannot be reached, nothing was changed"):
+    with pytest.raises(NotSubmitted, match="could not ask the cluster, so nothing was changed"):
         up(api, config, yes=True)
 
 

@@ -1,15 +1,14 @@
 """A command at work on a cluster: how it is reached, and whether the person agrees."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import typer
 
 from steps.errors import Missing, Refused, Transient
-from workflows.command import NotSubmitted
+from workflows.command import NotSubmitted, submitting
 
 if TYPE_CHECKING:
     from steps.clients.kube.cluster import Cluster
@@ -25,13 +24,9 @@ class Consent:
     take_over: bool = False
 
 
-@contextmanager
-def reaching() -> Iterator[None]:
-    """What cannot be asked in here: nothing was changed."""
-    try:
-        yield
-    except Transient as err:
-        raise NotSubmitted(f"the cluster cannot be reached, nothing was changed: {err}") from err
+def asking() -> AbstractContextManager[None]:
+    """Before anything is changed. Raises NotSubmitted where the cluster does not answer."""
+    return submitting((Transient,), what="ask the cluster, so nothing was changed")
 
 
 def connect(config: "Config") -> "Cluster":
