@@ -56,8 +56,8 @@ class TemplateConfig:
     """Service account of the steps that move bytes: no right but Argo's own."""
     serving_account: str = "vllm-promote-serving"
     """Of the steps that read and change what serves."""
-    submit_account: str = "vllm-promote-submit"
-    """Of the nightly refresh, and of people: starts runs, changes nothing else."""
+    refresh_account: str = "vllm-promote-refresh"
+    """Of the nightly refresh: begins runs, changes nothing else."""
     reconcile_account: str = "vllm-promote-reconcile"
     models_claim: str = "models"
     """ReadWriteMany; uid and gid 1000 can write to it."""
@@ -72,7 +72,7 @@ class TemplateConfig:
         return self.transfer_image if step.image == "transfer" else self.cluster_image
 
     def account(self, step: Step[Any, Any]) -> str:
-        of_their_own = {"refresh": self.submit_account, "reconcile": self.reconcile_account}
+        of_their_own = {"refresh": self.refresh_account, "reconcile": self.reconcile_account}
         return of_their_own.get(step.name) or (self.data_account if step.image == "transfer" else self.serving_account)
 
 

@@ -56,7 +56,7 @@ def test_refresh_has_its_turn_however_discover_ended_and_is_told_nothing_that_on
 def test_each_has_the_rights_that_it_needs_and_no_other():
     accounts = {t["name"]: t.get("serviceAccountName") for t in TEMPLATE["spec"]["templates"] if "container" in t}
 
-    assert accounts == {"discover": "vllm-promote-data", "refresh": "vllm-promote-submit"}
+    assert accounts == {"discover": "vllm-promote-data", "refresh": "vllm-promote-refresh"}
     assert pod()["serviceAccountName"] == "vllm-promote-reconcile"
 
 

@@ -72,18 +72,35 @@ def test_no_role_has_a_wildcard_or_reads_secrets_or_runs_commands_in_pods():
             assert not {"secrets", "pods/exec", "pods/portforward", "serviceaccounts/token"} & {*rule.resources}
 
 
-def test_only_who_serves_changes_what_serves():
-    changing = {"create", "update", "patch", "delete"}
+def changing(*verbs):
+    """Which roles may do any of it, by resource."""
+    found = {}
     for name, (rules, _) in rights.ROLES.items():
-        touched = {r for rule in rules if changing & {*rule.verbs} for r in rule.resources}
-        assert ("deployments" in touched) == ("services" in touched) == (name == f"{PROJECT}-operate")
+        for rule in rules:
+            for resource in rule.resources if {*verbs} & {*rule.verbs} else ():
+                found.setdefault(resource, set()).add(name.removeprefix(f"{PROJECT}-"))
+    return found
 
 
-def test_every_role_is_held_by_accounts_that_exist_and_a_model_server_holds_none(tmp_path):
+def test_what_serves_is_changed_by_who_serves_and_its_record_by_who_may_allow_a_release_again():
+    changed = changing("create", "update", "patch", "delete")
+    assert changed["deployments"] == {"operate"}
+    assert changed["services"] == {"operate", "allow"}
+
+
+def test_what_makes_pods_of_any_account_is_a_matter_of_few_roles():
+    made = changing("create")
+    assert (made["workflows"], made["jobs"]) == ({"start", "refresh"}, {"repair"})
+    assert not {"pods", "cronjobs"} & made.keys()
+    assert "workflows" not in changing("delete")
+
+
+def test_every_account_but_the_model_servers_holds_a_role_and_people_alone_repair_and_allow(tmp_path):
     config = configuration(tmp_path)
-    accounts = named(config, "ServiceAccount")
-    held = {s["name"] for body in named(config, "RoleBinding").values() for s in body["subjects"]}
+    accounts, bindings = named(config, "ServiceAccount"), named(config, "RoleBinding")
+    held = {s["name"] for body in bindings.values() for s in body["subjects"]}
     assert held == accounts.keys() - {MODEL}
+    assert named(config, "Role").keys() - bindings.keys() == {f"{PROJECT}-repair", f"{PROJECT}-allow"}
     assert not accounts[MODEL]["automountServiceAccountToken"]
 
 

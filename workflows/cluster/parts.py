@@ -7,10 +7,11 @@ INSTALLER = "vllm-promote-install"
 """Who manages an installed object; those that serve a model are the pipeline's own."""
 MARKS = {labels.PART_OF: labels.PROJECT, labels.MANAGED_BY: INSTALLER}
 INSTALLED = labels.selector(MARKS)
-DATA, SERVING, RECONCILE, SUBMIT, MODEL = (
-    f"{labels.PROJECT}-{role}" for role in ("data", "serving", "reconcile", "submit", "model")
+DATA, SERVING, RECONCILE, REFRESH, SUBMIT, MODEL = (
+    f"{labels.PROJECT}-{role}" for role in ("data", "serving", "reconcile", "refresh", "submit", "model")
 )
-"""Service accounts. ``MODEL`` is the model servers', which talk to no API server."""
+"""Service accounts. ``SUBMIT`` no pod runs as: it is for logins. ``MODEL`` is the model servers', which talk to no API
+server."""
 
 
 def head(kind: Kind, namespace: str, name: str) -> Json:

@@ -2,6 +2,9 @@
 
 Never: a wildcard, Secrets, ``pods/exec``, ``pods/portforward``, writing ConfigMaps or templates. RBAC cannot restrict
 what a created object is called; so creating is not narrowed to names either.
+
+Nor can it restrict as which account a pod runs that a new Workflow or Job makes. Whoever may create either, and so the
+nightly refresh too, can come by each right that an account of the namespace has: the namespace is the border.
 """
 
 from collections.abc import Mapping
@@ -17,10 +20,11 @@ from steps.clients.kube.api import (
     Kind,
 )
 from steps.core.labels import PROJECT
-from workflows.cluster.parts import DATA, MODEL, RECONCILE, SERVING, SUBMIT, head
+from workflows.cluster.parts import DATA, MODEL, RECONCILE, REFRESH, SERVING, SUBMIT, head
 
 RBAC = "rbac.authorization.k8s.io"
-LOOK = ("get", "list", "watch")
+READ = ("get", "list")
+LOOK = (*READ, "watch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +42,23 @@ EXECUTOR = (Rule("argoproj.io", ("workflowtaskresults",), ("create", "patch")),)
 """What Argo's own container in a step's pod needs (argo-workflows docs/workflow-rbac.md)."""
 
 OPERATE = (
-    Rule("", ("services",), (*LOOK, "create", "update", "patch")),  # the record and the pointer
-    Rule("apps", ("deployments",), (*LOOK, "create", "update", "patch", "delete")),  # releases; failed ones go
-    Rule("apps", ("replicasets",), LOOK),  # why no pod is made
-    Rule("", ("pods",), (*LOOK, "delete")),  # one that crashes again and again is started anew
+    Rule("", ("services",), (*READ, "create", "patch")),  # the record and the pointer
+    Rule("apps", ("deployments",), (*READ, "create", "patch", "delete")),  # releases; failed ones go
+    Rule("", ("pods",), (*READ, "delete")),  # one that crashes again and again is started anew
     Rule("", ("pods/log",), ("get",)),
-    Rule("", ("events",), LOOK),
+    Rule("", ("events",), ("list",)),
     Rule("", ("persistentvolumeclaims",), ("get",)),
-    Rule("argoproj.io", ("workflows",), LOOK),  # whether the owner of unfinished work is still alive
+    Rule("argoproj.io", ("workflows",), READ),  # the run's own account; whether the owner of unfinished work lives
+)
+
+REFRESHING = (
+    Rule("argoproj.io", ("workflows",), (*READ, "create")),
+    Rule("", ("services",), READ),
+    Rule("apps", ("deployments",), READ),
 )
 
 START = (
-    Rule("argoproj.io", ("workflows",), (*LOOK, "create", "update", "patch", "delete")),  # also retry and stop
+    Rule("argoproj.io", ("workflows",), (*LOOK, "create", "update", "patch")),  # also retry and stop
     Rule("argoproj.io", ("workflowtemplates", "cronworkflows"), LOOK),
     Rule("", ("services",), LOOK),
     Rule("apps", ("deployments",), LOOK),
@@ -57,18 +66,30 @@ START = (
     Rule("", ("pods/log",), ("get",)),
     Rule("", ("events",), LOOK),
     Rule("", ("persistentvolumeclaims", "configmaps"), ("get",)),
-    Rule("batch", ("cronjobs",), ("get",)),
-    Rule("batch", ("jobs",), ("get", "create")),  # the reconciler, out of its turn
 )
 
-ROLES: Mapping[str, tuple[tuple[Rule, ...], tuple[str, ...]]] = {
-    f"{PROJECT}-executor": (EXECUTOR, (DATA, SERVING, SUBMIT)),
-    f"{PROJECT}-operate": (OPERATE, (SERVING, RECONCILE)),
-    f"{PROJECT}-start": (START, (SUBMIT,)),
-}
-"""By name: rules, and the accounts that have them. Bind ``vllm-promote-start`` to people, too."""
+REPAIR = (
+    Rule("batch", ("cronjobs",), ("get",)),
+    Rule("batch", ("jobs",), ("get", "create")),
+    Rule("", ("pods",), READ),
+    Rule("", ("pods/log",), ("get",)),
+)
+"""The reconciler, out of its turn: `workflows.reconcile`."""
 
-NODES = (Rule("", ("nodes",), ("get", "list")),)
+ALLOW = (Rule("", ("services",), ("get", "patch")),)
+"""A release that has failed may be tried again: `workflows.allow`."""
+
+ROLES: Mapping[str, tuple[tuple[Rule, ...], tuple[str, ...]]] = {
+    f"{PROJECT}-executor": (EXECUTOR, (DATA, SERVING, REFRESH)),
+    f"{PROJECT}-operate": (OPERATE, (SERVING, RECONCILE)),
+    f"{PROJECT}-refresh": (REFRESHING, (REFRESH,)),
+    f"{PROJECT}-start": (START, (SUBMIT,)),
+    f"{PROJECT}-repair": (REPAIR, ()),
+    f"{PROJECT}-allow": (ALLOW, ()),
+}
+"""By name: rules, and the accounts that have them. To be bound to people: the last three, as each of them needs."""
+
+NODES = (Rule("", ("nodes",), ("list",)),)
 """Whether the GPUs that a release asks for exist at all is asked before room is made for it."""
 
 
@@ -77,7 +98,7 @@ def accounts(namespace: str, pull_secrets: tuple[str, ...]) -> tuple[Json, ...]:
     secrets = {"imagePullSecrets": [{"name": name} for name in pull_secrets]} if pull_secrets else {}
     return tuple(
         {**head(SERVICE_ACCOUNT, namespace, name), "automountServiceAccountToken": name != MODEL, **secrets}
-        for name in (DATA, SERVING, RECONCILE, SUBMIT, MODEL)
+        for name in (DATA, SERVING, RECONCILE, REFRESH, SUBMIT, MODEL)
     )
 
 
@@ -85,7 +106,8 @@ def roles(namespace: str) -> tuple[Json, ...]:
     made: list[Json] = []
     for name, (rules, holders) in ROLES.items():
         made.append({**head(ROLE, namespace, name), "rules": [rule.to_json() for rule in rules]})
-        made.append(_binding(ROLE_BINDING, ROLE, namespace, name, holders))
+        if holders:
+            made.append(_binding(ROLE_BINDING, ROLE, namespace, name, holders))
     return tuple(made)
 
 

@@ -62,7 +62,6 @@ NETWORK_POLICY = Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPoli
 CRON_JOB = Kind("batch", "v1", "cronjobs", "CronJob")
 JOB = Kind("batch", "v1", "jobs", "Job")
 DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment")
-REPLICA_SET = Kind("apps", "v1", "replicasets", "ReplicaSet")
 WORKFLOW = Kind("argoproj.io", "v1alpha1", "workflows", "Workflow")
 WORKFLOW_TEMPLATE = Kind("argoproj.io", "v1alpha1", "workflowtemplates", "WorkflowTemplate")
 CRON_WORKFLOW = Kind("argoproj.io", "v1alpha1", "cronworkflows", "CronWorkflow")
