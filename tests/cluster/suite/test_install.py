@@ -35,7 +35,7 @@ from workflows.cluster.rights import node_reader_name
 from workflows.cluster.volume import share_name
 from workflows.config import Config
 from workflows.install import install
-from workflows.pods import CATALOG
+from workflows.pods import CATALOG, SETTINGS
 from workflows.uninstall import uninstall
 
 SHARE = "filer.example:/export/models"
@@ -171,8 +171,8 @@ def test_without_rights_verb_resource_and_namespace_are_named(installed: Cluster
 def test_who_submits_has_the_rights_to_check_and_is_told_what_is_missing(installed: Cluster, config: Config):
     submitter = acting_as(installed, SUBMIT)
     before_submitting(submitter, config)
-    with_store = config.model_copy(update={"aws_endpoint_url": "http://minio.example:9000"})
-    told_soon("Secret s3-credentials is not there", lambda: before_submitting(installed, with_store))
+    edit(installed, SETTINGS, {"AWS_ENDPOINT_URL": "http://minio.example:9000"})
+    told_soon("Secret s3-credentials is not there", lambda: before_submitting(installed, config))
     installed.delete(CONFIG_MAP, CATALOG)
     told_soon("no ConfigMap vllm-promote-catalog", lambda: before_submitting(submitter, config))
     installed.delete(WORKFLOW_TEMPLATE, "vllm-promote")
