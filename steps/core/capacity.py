@@ -10,18 +10,18 @@ from typing import Any
 Json = dict[str, Any]
 
 HOSTNAME = "kubernetes.io/hostname"
-_QUANTITY = re.compile(r"([0-9.]+)(m|k|[KMGTPE]i?)?")
-_FACTORS = {"": 1.0, "m": 1e-3, "k": 1e3} | {
+_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?)(n|u|m|k|[KMGTPE]i?)?")
+_FACTORS = {"": 1.0, "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3} | {
     unit + suffix: base**power
     for power, unit in enumerate("KMGTPE", start=1)
     for suffix, base in (("", 1000.0), ("i", 1024.0))
 }
 
 
-def quantity(text: str) -> float:
-    """Kubernetes' ``500m``, ``16Gi``, ``4``, in units or bytes; 0 for what is none."""
+def quantity(text: str) -> float | None:
+    """Kubernetes' ``500m``, ``16Gi``, ``4``, in units or bytes; None for what is none that we can read."""
     match = _QUANTITY.fullmatch(text)
-    return float(match[1]) * _FACTORS[match[2] or ""] if match else 0.0
+    return float(match[1]) * _FACTORS[match[2] or ""] if match else None
 
 
 def lack(nodes: Iterable[Json], requests: Mapping[str, str], node_selector: Mapping[str, str]) -> str | None:
@@ -31,7 +31,7 @@ def lack(nodes: Iterable[Json], requests: Mapping[str, str], node_selector: Mapp
         return f"no node that takes pods has {_listed(node_selector)}" if node_selector else "no node takes pods"
     if any(not _short(node, requests) for node in usable):
         return None
-    best = max(usable, key=lambda node: sum(quantity(_allocatable(node, r)) for r in _short(node, requests)))
+    best = max(usable, key=lambda node: sum(quantity(_allocatable(node, r)) or 0.0 for r in _short(node, requests)))
     return "; ".join(
         f"a replica asks for {requests[r]} {r} and the best node, {best['metadata']['name']}, has "
         f"{_allocatable(best, r)} in all"
@@ -52,7 +52,12 @@ def cannot_share(claim: Json, nodes: Sequence[Json], node_selector: Mapping[str,
 
 
 def _short(node: Json, requests: Mapping[str, str]) -> list[str]:
-    return [r for r, amount in requests.items() if quantity(_allocatable(node, r)) < quantity(amount)]
+    return [r for r, amount in requests.items() if _is_less(quantity(_allocatable(node, r)), quantity(amount))]
+
+
+def _is_less(has: float | None, wants: float | None) -> bool:
+    """An amount that nobody can read is no reason to refuse a release: the scheduler may know it."""
+    return has is not None and wants is not None and has < wants
 
 
 def _allocatable(node: Json, resource: str) -> str:

@@ -11,7 +11,7 @@ from kubernetes import client as kubernetes
 
 from steps.clients.kube.api import CONFIG_MAP, POD
 from steps.clients.kube.cluster import Cluster, connect
-from steps.errors import Missing, Transient
+from steps.errors import BadInput, Missing, Transient
 
 KUBECONFIG = {
     "current-context": "c",
@@ -184,3 +184,11 @@ def test_no_kubeconfig_is_missing(tmp_path, monkeypatch):
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     with pytest.raises(Missing, match=r"no cluster is known here: .*set KUBECONFIG"):
         connect("models")
+
+
+@pytest.mark.parametrize("page", ["<html>log in</html>", ""])
+def test_a_success_that_is_not_json_comes_from_no_api_server(server, api, page):
+    server.answers = [(200, page)] * 3
+    for ask in (lambda: api.list(POD), lambda: api.get(CONFIG_MAP, "x"), lambda: api.patch(POD, "x", {})):
+        with pytest.raises(BadInput, match="what answers is no API server of Kubernetes; see the server in the kubec"):
+            ask()

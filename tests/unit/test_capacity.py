@@ -5,7 +5,18 @@ from steps.core.capacity import HOSTNAME, cannot_share, lack, quantity
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("4", 4), ("500m", 0.5), ("1.5", 1.5), ("2k", 2000), ("1Ki", 1024), ("16Gi", 16 * 2**30), ("1T", 1e12), ("x", 0)],
+    [
+        ("4", 4),
+        ("500m", 0.5),
+        ("1.5", 1.5),
+        ("2k", 2000),
+        ("1Ki", 1024),
+        ("16Gi", 16 * 2**30),
+        ("1T", 1e12),
+        ("2e3", 2000),
+        ("x", None),
+        ("1.2.3", None),
+    ],
 )
 def test_quantities_are_those_of_kubernetes(text, value):
     assert quantity(text) == value
@@ -24,6 +35,11 @@ SMALL, LARGE = a_node("small", gpu="1", memory="128Gi"), a_node("large", gpu="8"
 def test_one_node_that_could_take_a_replica_is_enough():
     assert lack([SMALL, LARGE], WANTED, {}) is None
     assert lack([SMALL, LARGE], WANTED, {"pool": "gpu"}) is None
+
+
+def test_an_amount_that_cannot_be_read_is_not_taken_for_none():
+    assert lack([a_node(gpu="many", memory="1Ti")], WANTED, {}) is None
+    assert lack([a_node(gpu="1", memory="?")], WANTED, {}) is not None
 
 
 def test_what_the_best_node_lacks_is_named_with_what_it_has():

@@ -99,7 +99,7 @@ class Cluster:
             if not _good(answer.status):
                 raise errors.failure(call, answer.status, answer.data.decode(errors="replace"))
             for line in _lines(answer):
-                yield _changed(call, json.loads(line))
+                yield _changed(call, _parsed(call, answer.status, line.decode(errors="replace")))
 
     def _log(self, pod: str, query: Mapping[str, str]) -> str:
         call = Call(verb="get", kind=POD, namespace=self.namespace, name=pod, subresource="log")
@@ -218,7 +218,10 @@ def _good(status: int) -> bool:
 def _parsed(call: Call, status: int, body: str) -> Json:
     if not _good(status):
         raise errors.failure(call, status, body)
-    parsed: Json = json.loads(body)
+    try:
+        parsed: Json = json.loads(body)
+    except ValueError as err:
+        raise errors.no_api_server(call) from err
     return parsed
 
 

@@ -59,6 +59,11 @@ def failure(call: Call, status: int, body: str) -> StepError:
     return Transient(f"cannot {call}: the API server answered {status} ({said})")
 
 
+def no_api_server(call: Call) -> BadInput:
+    """Of a success that is not JSON: the login page of a proxy, another server."""
+    return BadInput(f"cannot {call}: what answers is no API server of Kubernetes; see the server in the kubeconfig")
+
+
 def unreachable(call: Call, err: Exception, server: str) -> Transient:
     """Of a request without an answer."""
     return Transient(f"cannot {call}: {server} does not answer ({_innermost(err)})")

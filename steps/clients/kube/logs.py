@@ -7,7 +7,7 @@ from steps.clients.kube.api import POD, Api, Json
 from steps.clients.kube.pods import ReleasePods
 from steps.core import labels, pod_state, serverlog
 from steps.core.workload import CONTAINER
-from steps.errors import StepError
+from steps.errors import Denied, StepError
 
 HEAD_BYTES = 256 * 1024
 """A server says what it is within its first lines."""
@@ -33,7 +33,7 @@ class Logs:
     def device(self, uid: str) -> str | None:
         try:
             return self._device(uid)
-        except StepError as err:
+        except Denied as err:  # what another moment may give is asked for again: a wrong device must not pass
             log.warning("on what device a model server runs cannot be read: %s", err)
             return None
 
