@@ -35,6 +35,9 @@ class ClusterKeys(BaseModel):
     cluster_scoped: bool = True
     """False where only the namespace is ours: the Namespace object, an NFS share's volume and the right to read nodes
     are then left to whoever runs the cluster."""
+    node_reader: bool = True
+    """Whether steps may list the nodes, to refuse a release that none has the GPUs for. False where nodes come only
+    once a pod asks for them: with none of them there, every release would be refused."""
     transfer_image: str | None = None
     cluster_image: str | None = None
     """None: what ``make images`` builds."""

@@ -94,6 +94,14 @@ def test_what_an_earlier_installation_made_and_this_one_does_not_want_goes(api, 
     assert api.list(NETWORK_POLICY) == []
 
 
+def test_the_right_to_read_nodes_goes_when_it_is_no_longer_wanted(api, config):
+    without = objects(config.model_copy(update={"node_reader": False}))
+    assert [(action, kind.name) for action, kind, _ in todo(plan.look(api, without))] == [
+        ("remove", "ClusterRoleBinding"),
+        ("remove", "ClusterRole"),
+    ]
+
+
 def test_what_is_not_ours_stays_whatever_it_is(api, config):
     api.create(CONFIG_MAP, {**CONFIG_MAP.header, "metadata": {"name": "theirs"}})
     assert todo(plan.look(api, objects(config))) == []

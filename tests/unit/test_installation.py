@@ -108,6 +108,12 @@ def test_without_rights_outside_of_the_namespace_nothing_lies_there(tmp_path):
     assert all(kind_of(body).namespaced for body in objects(configuration(tmp_path, cluster_scoped=False)))
 
 
+def test_where_nodes_are_made_on_demand_nobody_is_told_how_few_there_are(tmp_path):
+    outside = [body for body in objects(configuration(tmp_path, node_reader=False)) if not kind_of(body).namespaced]
+    assert [body["kind"] for body in outside] == ["Namespace"]
+    assert named(configuration(tmp_path), "ClusterRole").keys() == {f"{PROJECT}-nodes-models"}
+
+
 def test_two_installations_share_nothing_outside_of_their_namespaces(tmp_path):
     def outside(namespace):
         made = objects(configuration(tmp_path, namespace=namespace, nfs="filer.example:/models"))

@@ -29,7 +29,7 @@ def topics(config: Config) -> Mapping[str, tuple[Json, ...]]:
         "accounts": (
             *rights.accounts(namespace, config.image_pull_secrets),
             *rights.roles(namespace),
-            *(rights.node_reader(namespace) if config.cluster_scoped else ()),
+            *(rights.node_reader(namespace) if config.cluster_scoped and config.node_reader else ()),
         ),
         "volume": volume(config, namespace),
         "settings": given.given(config),
