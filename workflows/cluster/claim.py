@@ -13,8 +13,8 @@ from workflows.cluster.volume import SHARED
 ONE_NODE, ONE_POD = "ReadWriteOnce", "ReadWriteOncePod"
 WAITS = "WaitForFirstConsumer"
 """A class that makes the volume where the first pod goes; and the reason of the event that says so."""
-BINDING_LOOKS, LOOK_EVERY_SECONDS = 12, 0.5
-"""How long a new claim may take before it is told of as Pending: most are bound within one second."""
+BINDING_LOOKS, LOOK_EVERY_SECONDS = 16, 0.5
+"""How long a new claim may take before it is told of as Pending: most are bound within one second, some take ten."""
 HOST = "kubernetes.io/hostname"
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 
