@@ -1,4 +1,4 @@
-"""Who may talk to whom. Where the cluster's network heeds no NetworkPolicy these do nothing, and harm nothing.
+"""Who may talk to whom. It is the cluster's network that enforces it: where it heeds no NetworkPolicy these do nothing.
 
 Every pod of ours is cut off first. The pipeline's then reach names, the API server, the store, the Hub; the steps that
 try a model reach the model servers; model servers reach nothing, and are reached on their port alone.
