@@ -129,21 +129,22 @@ def attempt_nodes(node: Json, by_name: Mapping[str, Json]) -> Iterator[Json]:
 
 def _nodes(run: str, stored: Json, status: Json, *, shut_down: bool) -> Iterator[Node]:
     by_name = {node["name"]: node for node in nodes(status, run).values()}
+    stopping = shut_down and not status.get("finishedAt")
     for task, on_exit in tasks(stored).items():
         node = by_name.get(task_node(run, task, on_exit=on_exit))
         if node is None:
             yield _unbegun(task, status, on_exit=on_exit)
         else:
-            yield _node(task, node, list(attempt_nodes(node, by_name)), on_exit=on_exit, shut_down=shut_down)
+            yield _node(task, node, list(attempt_nodes(node, by_name)), on_exit=on_exit, stopping=stopping)
 
 
-def _node(task: str, node: Json, pods: list[Json], *, on_exit: bool, shut_down: bool) -> Node:
+def _node(task: str, node: Json, pods: list[Json], *, on_exit: bool, stopping: bool) -> Node:
     """Of a run that is stopped no attempt is repeated, which Argo's own node says some seconds late."""
-    cut_short = shut_down and node["phase"] == "Running" and pods and pods[-1]["phase"] in FINISHED
+    cut_short = stopping and node["phase"] == "Running" and pods and pods[-1]["phase"] in FINISHED
     return Node(
         name=task,
         phase=pods[-1]["phase"] if cut_short else node["phase"],
-        attempts=tuple(_attempt(number, pod) for number, pod in enumerate(pods)),
+        attempts=tuple(_attempt(number, pod, stopping=stopping) for number, pod in enumerate(pods)),
         outputs=_outputs(node),
         progress=_progress(pods[-1]) if pods else "",
         message="" if pods else argo_words.of_node(node.get("message", "")),
@@ -158,16 +159,18 @@ def _unbegun(task: str, status: Json, *, on_exit: bool) -> Node:
     return Node(name=task, phase="Omitted", message=argo_words.of_run(status), on_exit=on_exit)
 
 
-def _attempt(number: int, pod: Json) -> Attempt:
+def _attempt(number: int, pod: Json, *, stopping: bool) -> Attempt:
+    """Of a run that is stopped an attempt is said to have failed some seconds before it is told how it ended."""
     phase: Phase = pod["phase"]
     over = phase in FINISHED
     code = (pod.get("outputs") or {}).get("exitCode") if over else None
     said = pod.get("message", "")
+    known = over and not (stopping and code is None and argo_words.is_shutdown(said))
     return Attempt(
         number=number,
         phase=phase,
         started=_time(pod.get("startedAt")) or 0.0,
-        finished=_time(pod.get("finishedAt")) if over else None,
+        finished=_time(pod.get("finishedAt")) if known else None,
         exit_code=None if code is None else int(code),
         message=argo_words.of_attempt(said) if over else argo_words.of_waiting(said),
     )

@@ -29,6 +29,11 @@ def of_node(message: str) -> str:
     return text
 
 
+def is_shutdown(message: str) -> bool:
+    """Whether this is all that is known of an end: that it was asked for."""
+    return _SHUTDOWN.fullmatch(message) is not None
+
+
 def of_waiting(message: str) -> str:
     """Of a pod that does not run yet: what keeps it, empty for what passes by itself."""
     text = " ".join(message.split())

@@ -95,6 +95,17 @@ def test_a_stopped_step_tells_its_own_end_once_its_pod_has_ended():
     assert [phases(seen)["mirror"] for seen in (during, after)] == ["Failed", "Failed"]
 
 
+def test_a_stopped_step_whose_end_is_not_told_yet_is_not_told_as_lost():
+    """The controller writes the end of the pod's time some seconds before the executor's word of how it ended."""
+    early = recorded("stop-stopping")
+    [cut] = (n for n in early["status"]["nodes"].values() if n["name"].endswith(".mirror(0)"))
+    cut["finishedAt"] = "2026-11-23T03:50:22Z"
+    during, after = run(early), run(recorded("stop"))
+    assert attempts(during, "mirror") == [("Failed", None, STOPPED)]
+    assert not any("lost" in line for line in news(None, during))
+    assert any("exit 143: Stopped: mirror was ended" in line for line in news(during, after))
+
+
 def test_a_step_that_ignores_the_stop_is_lost_from_sight():
     assert attempts(run(recorded("stuck")), "deploy") == [("Failed", None, STOPPED)]
 
