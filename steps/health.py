@@ -1,15 +1,18 @@
 """Look at what serves, without asking it for an answer. One look that fails proves nothing: a busy server is silent."""
 
+import logging
 from typing import Literal
 
 from steps.core.release import Release
 from steps.ports.serving import Pod
 from steps.stage import Stage
 
+log = logging.getLogger(__name__)
+
 Standing = Literal["serves", "silent", "ended", "other"]
 """A pod's, as far as it lets one see.
 
-* serves: it says that it serves these weights
+* serves: it says that it serves these weights, or nothing to us, as the API key was changed since it started
 * silent: it runs and does not say: it loads, is busy, or hangs
 * ended: it will not serve again by itself
 * other: it says that it serves other weights
@@ -59,7 +62,17 @@ def is_stuck(stage: Stage, release: Release, startup: float) -> bool:
 def _glance(stage: Stage, release: Release, pod: Pod) -> Standing:
     if pod.failure:
         return "ended"
-    roots = stage.chat.models(pod.url) if pod.url and pod.ready else {}
-    if not roots:
+    if not pod.url or not pod.ready:
         return "silent"
+    roots = stage.chat.models(pod.url)
+    if not roots:
+        return "serves" if _wants_another_key(stage, pod.url) else "silent"
     return "serves" if roots.get(release.serving.served_name) == stage.root(release) else "other"
+
+
+def _wants_another_key(stage: Stage, url: str) -> bool:
+    """Kubernetes gives a changed Secret to pods that start: one that clients use is not ended for that."""
+    denied = stage.chat.denies(url)
+    if denied:
+        log.warning("the model server at %s wants another API key than this step has: it serves, as it seems", url)
+    return denied

@@ -71,7 +71,7 @@ def _ask(stage: Stage, release: Release, pod: Pod) -> Seen:
     name, smoke, chat = release.serving.served_name, release.smoke, stage.chat
     seen = replace(seen, healthy=chat.healthy(pod.url), roots=chat.models(pod.url))
     if name not in seen.roots:
-        return seen
+        return replace(seen, denied=not seen.roots and chat.denies(pod.url))
     plain = chat.complete(pod.url, name, smoke)
     streamed = chat.stream(pod.url, name, smoke) if plain.done else None
     return replace(seen, plain=plain, streamed=streamed, device=stage.serving.device_seen(pod.uid))

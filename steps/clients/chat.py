@@ -47,6 +47,10 @@ class PodChat:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # the last: brackets without end
             return {}
 
+    def denies(self, url: str) -> bool:
+        response = self._get(f"{url}/v1/models")
+        return response is not None and response.status_code in (httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN)
+
     def complete(self, url: str, served_name: str, smoke: Smoke) -> Answer:
         with self._client(url) as (client, meter):
             answering = Answering(meter)

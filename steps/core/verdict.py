@@ -50,6 +50,8 @@ class Seen:
     healthy: bool = False
     roots: Mapping[str, str | None] = field(default_factory=dict)
     """By served name, as ``Chat.models`` gives it."""
+    denied: bool = False
+    """It wants another API key than ours."""
     plain: Answer | None = None
     streamed: Answer | None = None
     device: str | None = None
@@ -99,7 +101,7 @@ def _findings(release: Release, root: str, seen: Seen) -> Iterator[Finding]:
     if seen.failure:
         yield _bad("alive", f"the model server died while it was tested: {seen.failure}")
     yield _health(seen)
-    yield _weights(release.serving.served_name, root, seen.roots)
+    yield _key() if seen.denied else _weights(release.serving.served_name, root, seen.roots)
     yield _answer(release.smoke, seen.plain) if seen.plain else _unclear("answer", "it was not asked")
     yield _stream(seen.streamed) if seen.streamed else _unclear("streamed answer", "it was not asked for a stream")
     if seen.streamed:
@@ -117,6 +119,10 @@ def _health(seen: Seen) -> Finding:
     if not seen.healthy:
         return _unclear("health", "the model server does not answer /health with 200")
     return _good("health", "/health answers 200")
+
+
+def _key() -> Finding:
+    return _unclear("weights", "it wants another API key than this step has: the Secret was changed since it started")
 
 
 def _weights(served_name: str, root: str, roots: Mapping[str, str | None]) -> Finding:

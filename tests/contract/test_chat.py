@@ -118,6 +118,15 @@ def test_other_weights_and_other_names_are_seen(start):
     assert NAME not in chat.models(url)
 
 
+def test_a_server_that_wants_another_key_is_told_from_one_that_is_silent(start):
+    chat, url, _root = start("other-key")
+    assert chat.models(url) == {}
+    assert chat.denies(url)
+    chat, url, _root = start("")
+    assert not chat.denies(url)
+    assert not chat.denies("http://127.0.0.1:9")
+
+
 def test_nothing_can_be_concluded_where_nobody_listens(start):
     chat, _url, _root = start("")
     with socket.create_server(("127.0.0.1", 0)) as taken:

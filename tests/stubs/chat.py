@@ -35,10 +35,14 @@ class FakeChat:
 
     def models(self, url: str) -> Mapping[str, str | None]:
         model = self.at(url)
-        if model is None:
+        if model is None or model.fault == "other-key":
             return {}
         name = "another-model" if model.fault == "wrong-model" else model.served_name
         return {name: "/models/somebody--else" if model.fault == "wrong-root" else model.root}
+
+    def denies(self, url: str) -> bool:
+        model = self.at(url)
+        return model is not None and model.fault == "other-key"
 
     def complete(self, url: str, served_name: str, smoke: Smoke) -> Answer:
         self.asked.append(url)

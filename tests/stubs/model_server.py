@@ -8,7 +8,7 @@ How it behaves is part of the model: ``stub.json`` in its directory, so that one
     fault       one of, with seconds where there is a colon:
         crash-on-start  crash-on-request  slow-start:S  not-ready:S  not-ready-ever  ignore-sigterm
         wrong-answer  empty-text  degenerate  long-text  not-json  http-500  hang  slow:S
-        stream-cut  no-done  wrong-root  wrong-model
+        stream-cut  no-done  wrong-root  wrong-model  other-key
 
 Each answer names the weights that gave it: ``system_fingerprint`` is the name of the model's directory, its commit.
 SIGTERM lets the requests in flight finish. Standard library only, to start in a moment.
@@ -106,6 +106,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/health":
             self.send(200 if self.ready() else 503, b"")
+        elif self.path == "/v1/models" and self.server.manner.fault == "other-key":
+            self.send_json(401, {"error": "Unauthorized"})
         elif self.path == "/v1/models":
             self.send_json(200, {"object": "list", "data": [self.card()]})
         else:

@@ -188,6 +188,17 @@ def test_a_live_release_that_never_stopped_and_says_nothing_is_asked_until_it_do
     assert ("stop", OLD.release_id) not in scene.serving.calls
 
 
+def test_a_live_release_that_never_stopped_and_wants_another_key_by_now_serves(scene, caplog):
+    new = make_release("2", strategy="blue-green")
+    scene.publish(new)
+    scene.deploy(new)
+    scene.faults[OLD.release_id] = "other-key"
+    before = scene.serving.pods(OLD.release_id)
+    assert scene.rollback().outcome == "rolled-back"
+    assert [p.uid for p in scene.serving.pods(OLD.release_id)] == [p.uid for p in before]
+    assert "wants another API key" in caplog.text
+
+
 def test_once_clients_are_there_the_promotion_is_completed(scene):
     scene.deploy(NEW)
     scene.clock.time += 20

@@ -92,6 +92,7 @@ def test_each_kind_of_failure_has_its_sentence(seen, sentence):
 @pytest.mark.parametrize(
     ("seen", "sentence"),
     [
+        ({"roots": {}, "denied": True}, "it wants another API key than this step has: the Secret was changed since"),
         ({"release_id": "f" * 12}, "pod u1 belongs to release ffffffffffff"),
         ({"healthy": False}, "does not answer /health"),
         ({"roots": {}}, "/v1/models names no model"),
