@@ -161,7 +161,7 @@ def test_nothing_is_taken_away_under_a_run_that_is_at_work(api):
 def test_nothing_is_taken_away_under_a_reconciler_that_brings_a_model_back(api, name):
     template = api.get(CRON_JOB, RECONCILE_JOB)["spec"]["jobTemplate"]
     api.create(JOB, {**JOB.header, "metadata": {"name": name, **template["metadata"]}, "spec": template["spec"]})
-    with pytest.raises(Conflict, match=f"at work: job {name}; wait"):
+    with pytest.raises(Conflict, match=f"the reconciler, job {name}; wait for the end, .*delete job {name}`"):
         removal.require_rest(api)
     api.tell(JOB, name, {"conditions": [{"type": "Failed", "status": "True"}]})
     removal.require_rest(api)

@@ -44,8 +44,13 @@ def require_rest(api: Api) -> None:
 
     Raises Conflict naming it, Corrupt for a record that nobody can read.
     """
-    if running := sorted((*_runs(api), *_reconcilers(api))):
+    if running := sorted(_runs(api)):
         raise Conflict(f"at work: {', '.join(running)}; wait for the end, or stop them, and uninstall again")
+    if repairing := sorted(_reconcilers(api)):
+        raise Conflict(
+            f"at work: the reconciler, job {', '.join(repairing)}; wait for the end, or if its pod cannot even start "
+            f"end it with `kubectl -n {api.namespace} delete job {' '.join(repairing)}`, and uninstall again"
+        )
     if unfinished := sorted(_unfinished(api)):
         raise Conflict(
             f"a run that is dead left unfinished: {', '.join(unfinished)}; run {typed('workflows.reconcile')}, and "
@@ -99,7 +104,7 @@ def _runs(api: Api) -> Iterator[str]:
 
 def _reconcilers(api: Api) -> Iterator[str]:
     jobs = api.list(JOB, labels=RECONCILERS)
-    return (f"job {job['metadata']['name']}" for job in jobs if not reconciler.how_it_ended(job))
+    return (job["metadata"]["name"] for job in jobs if not reconciler.how_it_ended(job))
 
 
 def _unfinished(api: Api) -> Iterator[str]:
