@@ -68,6 +68,7 @@ def typed_here(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
     monkeypatch.setenv("VLLM_PROMOTE_CATALOG", str(config.catalog_path))
     monkeypatch.setenv("VLLM_PROMOTE_NAMESPACE", config.namespace)
+    monkeypatch.setenv("VLLM_PROMOTE_RECONCILE_SCHEDULE", "0 0 1 1 *")  # its image is not there: uninstall would wait
 
 
 @pytest.fixture
