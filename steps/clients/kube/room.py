@@ -29,7 +29,8 @@ def check(api: Api, claim: str, release: Release) -> None:
     if nodes is not None and (why := capacity.lack(nodes, workload.requests(release), selector)):
         raise NoSpace(
             f"release {release.release_id} of {release.deployment} could not start anywhere in this cluster: {why}; "
-            "lower gpus or pod.resources in the catalog, or add such a node"
+            "lower gpus or pod.resources in the catalog, add such a node, or where nodes come on demand install with "
+            "node_reader = false"
         )
 
 
