@@ -79,6 +79,7 @@ def proxy(upstream: str, host: str = HOST) -> Iterator[Proxy]:
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads = True
         block_on_close = False
+        request_queue_size = 128  # a connection that finds it full stalls for seconds
 
     with Server((host, 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
