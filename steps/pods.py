@@ -7,7 +7,6 @@ from steps.errors import Conflict, Failed
 from steps.ports.serving import Held, Pod
 from steps.stage import Stage
 
-POLL_SECONDS = 0.3
 SAY_NEWS_SECONDS, SAY_AGAIN_SECONDS = 5.0, 60.0
 LOG_LINES = 50
 
@@ -40,7 +39,7 @@ def wait_ready(stage: Stage, held: Held, release_id: str, replicas: int, until: 
         require_unchanged(stage, held)
         _require_wanted(stage, release_id, replicas)
         teller.say(waiting)
-        stage.clock.sleep(POLL_SECONDS)
+        stage.clock.sleep(stage.serving.poll_seconds)
 
 
 def require_unchanged(stage: Stage, held: Held) -> None:

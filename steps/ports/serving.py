@@ -38,6 +38,11 @@ class Serving(Protocol):
         """Where clients find it."""
         ...
 
+    @property
+    def poll_seconds(self) -> float:
+        """Between two looks at pods: what a look costs, others pay too."""
+        ...
+
     def read(self) -> Held:
         """A deployment that was never promoted has an empty record. Raises Conflict when the name is not ours.
 

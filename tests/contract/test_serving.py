@@ -392,6 +392,10 @@ def test_a_release_that_could_never_start_here_is_refused_at_once(bench, serving
         serving.check_room(bench.leave_no_room(release))
 
 
+def test_who_waits_looks_at_least_every_second(serving):
+    assert 0 < serving.poll_seconds <= 1
+
+
 def test_clients_are_told_one_address_for_ever(bench, serving):
     assert serving.url.startswith("http://")
     bench.own()

@@ -33,6 +33,7 @@ class FakeServing:
     """
 
     url: str = "http://endpoint"
+    poll_seconds: float = 0.3
     held: Held = field(default_factory=lambda: Held(Record(), "0", None))
     manners: dict[str, Manner] = field(default_factory=dict)
     owners: set[str] = field(default_factory=set)

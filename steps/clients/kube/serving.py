@@ -29,6 +29,8 @@ from steps.settings import Settings
 GONE_SECONDS = GRACE_SECONDS + 45.0
 """For a pod to end: its own grace, and what its node takes to tell."""
 POLL_SECONDS = 0.5
+LOOK_SECONDS = 1.0
+"""A look is a handful of requests, and a probe comes every other second."""
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,10 @@ class KubeServing:
     @property
     def url(self) -> str:
         return f"http://{self.deployment}.{self.api.namespace}.svc"
+
+    @property
+    def poll_seconds(self) -> float:
+        return LOOK_SECONDS
 
     def read(self) -> Held:
         return self.record.read()

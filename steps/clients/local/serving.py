@@ -28,6 +28,7 @@ from steps.errors import BadInput, Conflict, StepError
 from steps.ports.serving import Held, Pod
 from steps.settings import Settings
 
+LOOK_SECONDS = 0.3
 STOP_GRACE_SECONDS = 10.0
 """When everything of a machine is stopped by hand."""
 
@@ -50,6 +51,10 @@ class LocalServing:
     @property
     def endpoint(self) -> Endpoint:
         return Endpoint(self.record)
+
+    @property
+    def poll_seconds(self) -> float:
+        return LOOK_SECONDS
 
     @translated()
     def read(self) -> Held:
