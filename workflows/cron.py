@@ -5,6 +5,7 @@ from typing import Any
 from hera.workflows import CronWorkflow, WorkflowTemplate
 from hera.workflows.models import Mutex, PodGC, Synchronization, TTLStrategy, WorkflowMetadata, WorkflowTemplateRef
 
+from steps.clients.kube.api import Json
 from steps.core import labels
 from steps.core.installed import RECONCILE_JOB, REFRESH_TEMPLATE
 from steps.scheduled import DISCOVER, RECONCILE, REFRESH, DiscoverInputs, RefreshInputs
@@ -14,9 +15,6 @@ from workflows.bridge import Flow
 from workflows.pods import HOUR, TemplateConfig
 from workflows.template import DAY, RUN
 
-Json = dict[str, Any]
-
-LABELS = {labels.PART_OF: labels.PROJECT, labels.MANAGED_BY: labels.PROJECT}
 KEPT_GOOD, KEPT_BAD = 3, 5
 """Ended ones that stay to be looked at. Argo would keep one failed run alone."""
 
@@ -129,7 +127,7 @@ def _pod(step: Step[Any, Any], config: TemplateConfig) -> tuple[Json, int]:
 
 
 def _labels(component: str) -> dict[str, str]:
-    return {**LABELS, labels.COMPONENT: component}
+    return {labels.PART_OF: labels.PROJECT, labels.COMPONENT: component}
 
 
 def _plain(built: WorkflowTemplate | CronWorkflow) -> Json:
