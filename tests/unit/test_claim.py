@@ -5,7 +5,7 @@ import pytest
 from steps.clients.kube.api import CLAIM, EVENT, NODE, VOLUME
 from steps.errors import Missing
 from tests.stubs.kube import FakeApi
-from workflows.cluster.claim import BINDING_LOOKS, Seen, binds, problem, require, settled, volume_of
+from workflows.cluster.claim import Seen, binds, problem, require, settled, volume_of
 
 
 def seen(*modes, phase="Bound", **rest):
@@ -141,12 +141,12 @@ def test_binding_is_waited_for_no_longer_than_it_takes_and_not_for_ever(api):
         slept.append(seconds)
         api.tell(CLAIM, "models", {"phase": "Bound"})
 
-    settled(api, "models", second_look_finds_it)
-    settled(api, "none", second_look_finds_it)
+    settled(api, "models", 2.0, second_look_finds_it)
+    settled(api, "none", 2.0, second_look_finds_it)
     assert slept == []
     api.tell(CLAIM, "models", {"phase": "Pending"})
-    settled(api, "models", second_look_finds_it)
+    settled(api, "models", 2.0, second_look_finds_it)
     assert len(slept) == 1
     api.tell(CLAIM, "models", {"phase": "Pending"})
-    settled(api, "models", slept.append)
-    assert len(slept) == 1 + BINDING_LOOKS
+    settled(api, "models", 2.0, slept.append)
+    assert len(slept) == 1 + 4

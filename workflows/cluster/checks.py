@@ -19,6 +19,8 @@ PARAMETERS = {
 }
 """Of each template, those that its runs are given."""
 ENDPOINT = "AWS_ENDPOINT_URL"
+BINDING_SECONDS = 6.0
+"""Somebody waits for the answer; a claim that takes longer is worth a look."""
 
 
 def before_submitting(api: Api, config: Config, name: str = PROMOTE_TEMPLATE) -> None:
@@ -70,7 +72,7 @@ def _require_claim(api: Api, template: Json) -> None:
     volumes = (volume.get("persistentVolumeClaim") for volume in template["spec"].get("volumes", ()))
     for held in filter(None, volumes):
         try:
-            claim.settled(api, held["claimName"])
+            claim.settled(api, held["claimName"], BINDING_SECONDS)
             claim.require(api, held["claimName"])
         except Forbidden:
             continue

@@ -13,8 +13,9 @@ from workflows.cluster.volume import SHARED
 ONE_NODE, ONE_POD = "ReadWriteOnce", "ReadWriteOncePod"
 WAITS = "WaitForFirstConsumer"
 """A class that makes the volume where the first pod goes; and the reason of the event that says so."""
-BINDING_LOOKS, LOOK_EVERY_SECONDS = 16, 0.5
-"""How long a new claim may take before it is told of as Pending: most are bound within one second, some take ten."""
+LOOK_EVERY_SECONDS = 0.5
+BINDING_SECONDS = 20.0
+"""Most claims are bound within one second; what Kubernetes misses at first it looks at again after fifteen."""
 HOST = "kubernetes.io/hostname"
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 
@@ -43,9 +44,9 @@ def require(api: Api, name: str) -> None:
         raise Missing(f"claim {name} in namespace {api.namespace} {found}")
 
 
-def settled(api: Api, name: str, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Returns once its volume is bound, or does not come, or some seconds are over."""
-    for _ in range(BINDING_LOOKS):
+def settled(api: Api, name: str, seconds: float, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Returns once its volume is bound, or does not come, or so much time is over."""
+    for _ in range(int(seconds / LOOK_EVERY_SECONDS)):
         claim = api.get(CLAIM, name)
         if claim is None or not binds(_look(api, claim)):
             return
