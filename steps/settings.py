@@ -63,6 +63,13 @@ class Settings:
         return Path(match[2]) if match and match[1] == "local" else None
 
     @property
+    def cluster_namespace(self) -> str:
+        """As ``kube_namespace``, for what only a cluster has. Raises BadInput."""
+        if self.kube_namespace is None:
+            raise BadInput(f"{self.serving} is no cluster; set {PREFIX}SERVING=kube://NAMESPACE")
+        return self.kube_namespace
+
+    @property
     def kube_namespace(self) -> str | None:
         """Where everything is in a cluster, None on one machine."""
         match = _SERVING.fullmatch(self.serving)

@@ -13,5 +13,4 @@ def connect(settings: Settings) -> Journal:
     from steps.clients.kube import cluster
     from steps.clients.kube.journal import KubeJournal
 
-    assert settings.kube_namespace is not None  # what is not local is a cluster
-    return KubeJournal(cluster.connect(settings.kube_namespace))
+    return KubeJournal(cluster.connect(settings.cluster_namespace))

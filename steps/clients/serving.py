@@ -26,4 +26,4 @@ def deployments(settings: Settings) -> tuple[str, ...]:
     from steps.clients.kube import cluster
     from steps.clients.kube import serving as kube
 
-    return kube.deployments(cluster.connect(settings.kube_namespace or ""))
+    return kube.deployments(cluster.connect(settings.cluster_namespace))

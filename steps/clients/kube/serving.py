@@ -132,10 +132,8 @@ class KubeServing:
 
 def connect(settings: Settings, deployment: str) -> KubeServing:
     """Raises BadInput, Missing: no cluster is known here."""
-    if settings.kube_namespace is None:
-        raise BadInput(f"{settings.serving} is no cluster; set VLLM_PROMOTE_SERVING=kube://NAMESPACE")
     where = Where(claim=settings.claim, volume=str(settings.volume.absolute()))
-    api = cluster.connect(settings.kube_namespace)
+    api = cluster.connect(settings.cluster_namespace)
     return KubeServing(api, check_deployment(deployment), where, SystemClock())
 
 
