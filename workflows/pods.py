@@ -27,6 +27,8 @@ from hera.workflows.models import (
     VolumeMount,
 )
 
+from steps.core.labels import PART_OF, PROJECT
+from steps.core.workload import API_KEY, API_KEY_SECRET
 from steps.settings import RETRY_BASE_SECONDS
 from steps.step import Step
 from workflows import bridge
@@ -35,7 +37,7 @@ from workflows.config import CATALOG_DIRECTORY, MODELS_DIRECTORY
 
 S3_SECRET = "s3-credentials"  # noqa: S105  # a name; keys AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN
 HUB_SECRET = "hf-token"  # noqa: S105  # a name; key HF_TOKEN
-KEY_SECRET = "vllm-api-key"  # noqa: S105  # a name; key VLLM_API_KEY
+KEY_SECRET = API_KEY_SECRET
 SETTINGS = "vllm-promote"
 """ConfigMap with the settings of `steps.settings` as environment variables."""
 CATALOG = "vllm-promote-catalog"
@@ -150,7 +152,7 @@ def spec(config: TemplateConfig) -> dict[str, Any]:
             seccomp_profile=SeccompProfile(type="RuntimeDefault"),
         ),
         "pod_spec_patch": _patch_of_argos_own_containers(),
-        "pod_metadata": Metadata(labels={"app.kubernetes.io/part-of": "vllm-promote"}),
+        "pod_metadata": Metadata(labels={PART_OF: PROJECT}),
         "volumes": [
             Volume(name="tmp", empty_dir=EmptyDirVolumeSource(size_limit=Quantity(root="1Gi"))),
             Volume(
@@ -166,7 +168,7 @@ def spec(config: TemplateConfig) -> dict[str, Any]:
 def _environment(needs: Needs) -> list[EnvVar]:
     """Optional: public models need no token, and servers that only the cluster reaches perhaps no key."""
     secrets = {"HF_TOKEN": HUB_SECRET} if needs.hub else {}
-    secrets |= {"VLLM_API_KEY": KEY_SECRET} if needs.key else {}
+    secrets |= {API_KEY: KEY_SECRET} if needs.key else {}
     return [
         EnvVar(name=key, value_from=EnvVarSource(secret_key_ref=SecretKeySelector(name=name, key=key, optional=True)))
         for key, name in secrets.items()

@@ -10,12 +10,12 @@ from pydantic.alias_generators import to_camel
 
 from steps.core import secrets
 from steps.core.catalog_text import Block
-from steps.core.workload import API_KEY, API_KEY_SECRET, OURS
+from steps.core.workload import API_KEY, API_KEY_SECRET, GPU, OURS
 
 
 def _not_gpus(amounts: dict[str, str]) -> dict[str, str]:
-    if "nvidia.com/gpu" in amounts:
-        raise ValueError("GPUs are asked for by the entry's own key gpus; remove nvidia.com/gpu")
+    if GPU in amounts:
+        raise ValueError(f"GPUs are asked for by the entry's own key gpus; remove {GPU}")
     return amounts
 
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from steps.clients.kube.api import NETWORK_POLICY, Json
 from steps.core import labels
 from steps.core.labels import PROJECT
+from steps.core.workload import PORT
 from workflows.address import port
 from workflows.cluster.parts import head
 
-MODEL_PORT = 8000
 NAMES = (53, 5353)
 """DNS: the Service's port, and that of OpenShift's pods, for networks that look behind the Service."""
 OVER_TLS, API_SERVER = 443, 6443
@@ -37,7 +37,7 @@ def policies(namespace: str, addresses: Iterable[str], clients: tuple[str, ...])
             PIPELINE,
             {
                 "policyTypes": ["Egress"],
-                "egress": [{"to": [{"podSelector": SERVERS}], "ports": _ports("TCP", MODEL_PORT)}],
+                "egress": [{"to": [{"podSelector": SERVERS}], "ports": _ports("TCP", PORT)}],
             },
         ),
         _policy(
@@ -46,7 +46,7 @@ def policies(namespace: str, addresses: Iterable[str], clients: tuple[str, ...])
             SERVERS,
             {
                 "policyTypes": ["Ingress"],
-                "ingress": [{"from": _clients(clients), "ports": _ports("TCP", MODEL_PORT)}],
+                "ingress": [{"from": _clients(clients), "ports": _ports("TCP", PORT)}],
             },
         ),
     )

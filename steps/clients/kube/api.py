@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote
 
-FIELD_MANAGER = "vllm-promote"
+from steps.core.labels import PROJECT
+
+FIELD_MANAGER = PROJECT
 Json = dict[str, Any]
 
 
