@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from steps.clients.kube.api import Kind
+from steps.clients.kube.api import SERVICE, Kind
+from steps.core import labels
+from steps.core.record import Record
 from steps.core.workload import Where
 from tests.cluster.suite.serving_bench import ClusterBench
 from tests.contract.test_serving import *  # noqa: F403  # the same tests, over another bench
@@ -91,3 +93,24 @@ def test_a_quota_that_is_used_up_is_told_though_there_is_no_pod(estate, bench, s
 def test_a_server_that_wants_more_memory_than_it_may_have_says_so(bench, started):
     said = started("OOMKilled", seconds=60, pod=json.dumps({"resources": {"limits": {"memory": "8Mi"}}}))
     assert "its limit is 8Mi" in said
+
+
+@pytest.mark.parametrize(
+    "port", [{"port": 80, "targetPort": 8080}, {"name": "http", "port": 8080, "targetPort": "web"}]
+)
+def test_a_service_that_is_handed_over_leads_where_it_did_until_the_pointer_moves(estate, bench, port):
+    metadata = {"name": bench.deployment, "labels": {labels.PART_OF: labels.PROJECT}}
+    spec = {"selector": {"app": "old"}, "ports": [port]}
+    made = estate.api.create(SERVICE, {**SERVICE.header, "metadata": metadata, "spec": spec})["spec"]
+
+    def now():
+        found = estate.api.get(SERVICE, bench.deployment)["spec"]
+        return found["selector"], {p["port"]: p["targetPort"] for p in found["ports"]}
+
+    bench.own()
+    assert now() == (made["selector"], {port["port"]: port["targetPort"]})
+    bench.own(None)  # as a first promotion that failed leaves it
+    held = bench.serving.read()
+    assert held.target is None
+    bench.serving.point(held, Record(live="a" * 12), "a" * 12)
+    assert now() == (labels.pods(bench.deployment, "a" * 12), dict.fromkeys({80, port["port"]}, 8000))
