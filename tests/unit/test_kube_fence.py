@@ -155,6 +155,7 @@ def test_a_pod_template_that_somebody_changed_is_told_of(api, caplog):
     api.edit(DEPLOYMENT, name(LIVE), {"spec": {"template": {"spec": {"containers": [{"name": "vllm"}]}}}})
     serving(api).ensure(LIVE, 1, ZOMBIE)
     assert "was changed by kubectl-edit" in caplog.text
+    assert f"`kubectl --namespace models rollout undo deployment {name(LIVE)}`" in caplog.text
 
 
 class TestOfTheRecord:

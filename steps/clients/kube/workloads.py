@@ -63,7 +63,7 @@ class Workloads:
             if found is None:
                 return None
             rollout.check_change(held.record, release_id, wanted.replicas, anew=wanted.anew)
-            _tell_of_changes(found)
+            _tell_of_changes(found, self.api.namespace)
             version = found["metadata"]["resourceVersion"]
             change = workload.change(wanted.replicas, wanted.annotations, owner, held.version, version)
             with suppress(Conflict):
@@ -110,12 +110,17 @@ class _Scale:
     anew: bool = False
 
 
-def _tell_of_changes(found: Json) -> None:
+def _tell_of_changes(found: Json, namespace: str) -> None:
+    name = found["metadata"]["name"]
     if others := workload.changed_by(found, FIELD_MANAGER):
         log.warning(
-            "the pod template of Deployment %s was changed by %s: it is no longer what was promoted; promote again",
-            found["metadata"]["name"],
+            "the pod template of Deployment %s was changed by %s and may not be what was promoted, which promoting it "
+            "again does not mend; see it, and undo it with `kubectl --namespace %s rollout undo deployment %s`, which "
+            "starts its pods anew",
+            name,
             ", ".join(others),
+            namespace,
+            name,
         )
 
 
