@@ -74,7 +74,7 @@ def test_no_role_has_a_wildcard_or_reads_secrets_or_runs_commands_in_pods():
 
 def changing(*verbs):
     """Which roles may do any of it, by resource."""
-    found = {}
+    found: dict[str, set[str]] = {}
     for name, (rules, _) in rights.ROLES.items():
         for rule in rules:
             for resource in rule.resources if {*verbs} & {*rule.verbs} else ():

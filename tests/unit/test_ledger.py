@@ -2,11 +2,9 @@ import json
 
 import pytest
 
-from steps.clients.local import journal
 from steps.clients.local.journal import LocalJournal
 from steps.core.run import Node, Run
-from steps.errors import BadInput, Corrupt
-from steps.settings import from_environment
+from steps.errors import Corrupt
 from workflows.local.ledger import Ledger
 from workflows.local.locks import Lock
 
@@ -80,11 +78,3 @@ def test_a_lock_is_held_once_and_says_by_whom(tmp_path):
     assert first.take("r1")
     assert not second.take("r2")
     assert second.holder() == "r1"
-
-
-def test_the_journal_is_that_of_the_local_engine_only(tmp_path):
-    local = from_environment({"VLLM_PROMOTE_SERVING": f"local://{tmp_path}"})
-
-    assert journal.connect(local) == LocalJournal(tmp_path)
-    with pytest.raises(BadInput, match="kube://default"):
-        journal.connect(from_environment({}))

@@ -191,7 +191,7 @@ def test_at_rest_is_what_its_controller_has_seen_and_counts_nothing_of(replicas,
 
 def test_who_else_wrote_into_the_pod_template_is_known():
     def entry(manager, *path):
-        fields = {}
+        fields: dict[str, object] = {}
         for key in reversed(path):
             fields = {f"f:{key}": fields}
         return {"manager": manager, "fieldsV1": fields}
