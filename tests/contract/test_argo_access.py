@@ -1,5 +1,6 @@
 """Runs reached by the Kubernetes API and by argo-server: whoever commands must not see a difference."""
 
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -12,6 +13,7 @@ from steps.errors import BadInput, Conflict, Missing, Transient
 from tests.stubs.argo_server import LOGIN, ArgoServer
 from tests.stubs.kube import FakeApi
 from tests.stubs.recorded import workflow as recorded
+from tests.stubs.scene import FakeClock
 from workflows.argo.direct import NODE, Direct
 from workflows.argo.server import Server, address, connect
 
@@ -129,6 +131,38 @@ def test_a_retry_forgets_the_end_and_every_way_to_what_is_gone(api):
     assert fresh["metadata"]["labels"]["workflows.argoproj.io/action"] == "Retry"
     root = next(node for node in nodes.values() if node["name"] == fresh["metadata"]["name"])
     assert (root["phase"], "finishedAt" in root) == ("Running", False)
+
+
+def test_a_retry_begins_when_the_pods_of_its_steps_are_gone(api):
+    name, clock = put(api, "bad"), FakeClock()
+    api.ending = 3
+
+    run = argo.run(Direct(api, clock).retry(name))
+
+    assert run.phase == "Pending"
+    assert len(api.list(POD)) == 7
+    assert clock.slept
+
+
+def test_a_retry_does_not_wait_for_ever_for_a_pod_that_stays(api):
+    name, clock = put(api, "bad"), FakeClock()
+    api.ending = 10_000
+
+    with pytest.raises(Conflict, match=r"pod .* is deleted and does not go"):
+        Direct(api, clock).retry(name)
+
+    assert argo.run(api.get(WORKFLOW, name)).phase == "Failed"
+
+
+@pytest.mark.parametrize(("seconds", "waits"), [(3.0, 12.0), (3600.0, 0.0)])
+def test_a_retry_by_argo_server_leaves_the_last_pods_time_to_go(api, seconds, waits):
+    name = put(api, "bad")
+    ended = seen(Direct(api), name).finished
+    clock = FakeClock(time=ended + seconds)
+
+    replace(through(ArgoServer(api)), clock=clock).retry(name)
+
+    assert clock.slept == [waits]
 
 
 def test_pods_of_another_run_stay(api):
