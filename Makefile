@@ -42,15 +42,19 @@ fault-test: $(VENV)/.dev ## the long rows of the tables of faults
 # On a cluster that is there: where it is and what is looked at is said by KUBECONFIG and VLLM_PROMOTE_NAMESPACE, as for
 # the commands. Each test waits for a controller.
 ARGO_RUNS ?= 4
-ARGO_PYTEST = $(RUN) -m pytest tests/cluster/argo --timeout=1200 --numprocesses=$(ARGO_RUNS) --dist=loadgroup
+ARGO_PYTEST = $(RUN) -m pytest --timeout=1200
+AT_ONCE = --numprocesses=$(ARGO_RUNS) --dist=worksteal
+# It installs, and so has the namespace to itself.
+ARGO_PIPELINE := tests/cluster/argo/test_pipeline.py
 
 .PHONY: argo-test
 argo-test: $(VENV)/.dev kubeconfig ## the workflows on a real Argo v4: KUBECONFIG=... make argo-test
-	$(ARGO_PYTEST)
+	$(ARGO_PYTEST) $(AT_ONCE) tests/cluster/argo --ignore=$(ARGO_PIPELINE)
+	$(ARGO_PYTEST) $(ARGO_PIPELINE)
 
 .PHONY: argo-record
 argo-record: $(VENV)/.dev kubeconfig ## write down what a real Argo does; make test compares with it
-	$(ARGO_PYTEST) --record
+	$(ARGO_PYTEST) $(AT_ONCE) tests/cluster/argo/test_engines.py --record
 
 .PHONY: kubeconfig
 kubeconfig:

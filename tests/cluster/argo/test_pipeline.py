@@ -8,8 +8,6 @@ from steps.core.installed import REFRESH_TEMPLATE
 from tests.cluster.argo.premises import MODEL, Premises, premises
 from tests.cluster.scripted.scenario import Interruption
 
-pytestmark = pytest.mark.xdist_group("pipeline")
-
 WRONG = {"answer": "I do not know."}
 SLOW = {"fault": "slow-start:40"}
 EVERY_MINUTE = "* * * * *"
