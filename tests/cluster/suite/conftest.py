@@ -1,6 +1,7 @@
 """The cluster, and in it an estate for each module. What is missing is a failure: here nothing is skipped."""
 
 import secrets
+import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 
