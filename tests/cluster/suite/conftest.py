@@ -22,6 +22,9 @@ from workflows.render import template_config
 
 MEASURED = "measured"
 LONGEST = ("test_promotion", "test_real_vllm", "test_crons", "test_commands")
+# Who starts the suite in the background of a shell has it ignore Ctrl-C, and so would each command that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 REMEDY = "run `make cluster-test`, which starts the cluster and runs these tests within its network"
 
 
