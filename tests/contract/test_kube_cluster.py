@@ -127,6 +127,11 @@ def test_a_log_is_asked_for_by_its_end_its_beginning_or_the_start_before(api, se
     assert asked[1] == {"container": "vllm", "limitBytes": "100"}
 
 
+def test_what_a_kubelet_says_in_place_of_a_log_is_no_log(api, server):
+    server.answers.append((200, "unable to retrieve container logs for containerd://0123"))
+    assert api.log("x", "vllm", 5) == ""
+
+
 def test_a_look_that_a_hiccup_lets_down_is_taken_again(api, server):
     server.answers += [(503, "starting"), (429, "slowly"), (200, "{}")]
     assert api.get(CONFIG_MAP, "x") == {}

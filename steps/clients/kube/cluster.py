@@ -24,6 +24,8 @@ BAD_REQUEST, NOT_FOUND, TOO_MANY_REQUESTS, SERVER_ERROR = 400, 404, 429, 500
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 PAGE = 500
+NO_LOG = "unable to retrieve container logs for "
+"""What a kubelet says, as a success and in place of the log, of a container that it has removed meanwhile."""
 OURS = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
 
 _LOOK = stamina.RetryingCaller(attempts=4, timeout=4.0, wait_initial=0.3, wait_max=1.5, wait_jitter=0.1)
@@ -109,7 +111,7 @@ class Cluster:
             return ""
         if not _good(status):
             raise errors.failure(call, status, body)
-        return body
+        return "" if body.startswith(NO_LOG) else body
 
     def schema(self, kind: Kind) -> Json:
         """What the cluster's OpenAPI v3 says of such objects; empty where it says nothing. Megabytes come over."""

@@ -107,7 +107,7 @@ def slow(served: Estate) -> Iterator[Estate]:
 def test_a_promotion_is_told_line_by_line_and_found_live_by_the_next_one(served):
     done = command(served, "promote", "--model", served.model)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.match(r"promote-\w+: acme/tiny main to chat\nresolve: running\nresolve: succeeded after ", done.stdout)
+    assert re.match(r"promote-[\w-]+: acme/tiny main to chat\nresolve: running\nresolve: succeeded after ", done.stdout)
     assert "\nmirror: skipped\n" in done.stdout
     assert "\nalready live\n  serves   acme/tiny at " in done.stdout
     assert served.says() == ANSWER

@@ -64,7 +64,7 @@ def api(node: Node, config: Config) -> Iterator[Cluster]:
 @pytest.fixture(autouse=True)
 def typed_here(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """The settings of the person at the keyboard."""
-    for name in [name for name in os.environ if name.startswith("VLLM_PROMOTE_")]:
+    for name in [name for name in os.environ if name.startswith(("VLLM_PROMOTE_", "AWS_", "HF_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("VLLM_PROMOTE_CATALOG", str(config.catalog_path))
     monkeypatch.setenv("VLLM_PROMOTE_NAMESPACE", config.namespace)
