@@ -47,7 +47,8 @@ class Direct:
     def retry(self, name: str) -> Json:
         """Pods first, and not before they are gone: the controller takes one of the same name for the new attempt's.
 
-        When that one ends after all, it waits on, until it looks at all runs anew: up to 20 minutes, seen on v4.1.2.
+        When that one ends after all, the run stands still (seen on v4.1.2 for minutes) until the controller looks at all
+        runs anew, every 20 minutes (workflowResyncPeriod in its workflow/controller/controller.go).
         """
         workflow = self.get(name)
         if workflow is None:
