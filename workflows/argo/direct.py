@@ -47,8 +47,8 @@ class Direct:
     def retry(self, name: str) -> Json:
         """Pods first, and not before they are gone: the controller takes one of the same name for the new attempt's.
 
-        When that one ends after all, the run stands still (seen on v4.1.2 for minutes) until the controller looks at all
-        runs anew, every 20 minutes (workflowResyncPeriod in its workflow/controller/controller.go).
+        When that one ends after all, the run stands still (seen on v4.1.2, for minutes) until the controller looks at
+        all runs anew: every 20 minutes (workflowResyncPeriod in its workflow/controller/controller.go).
         """
         workflow = self.get(name)
         if workflow is None:
