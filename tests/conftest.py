@@ -1,5 +1,6 @@
 """Fixtures that more than one test module needs."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import pytest
 
 from tests.stubs.hub import LocalHub, local_hub
 from tests.stubs.s3 import S3, SCRATCH, clear, server
+
+# Who starts the tests in the background of a shell has them ignore Ctrl-C, and so would each process that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -395,9 +395,11 @@ def test_the_adapter_follows_the_setting(place, monkeypatch):
     settings = from_environment(place.environ)
     assert clients.connect(settings, "chat").url == place.connect().url
     elsewhere = from_environment({"VLLM_PROMOTE_SERVING": "kube://models"})
-    for connect in (clients.connect, lambda s, d: local.connect(s, d, {})):
-        with pytest.raises(BadInput, match="set VLLM_PROMOTE_SERVING=local://DIRECTORY"):
-            connect(elsewhere, "chat")
+    monkeypatch.setenv("KUBECONFIG", "/nowhere")
+    with pytest.raises(Missing, match="set KUBECONFIG"):
+        clients.connect(elsewhere, "chat")
+    with pytest.raises(BadInput, match="set VLLM_PROMOTE_SERVING=local://DIRECTORY"):
+        local.connect(elsewhere, "chat", {})
     with pytest.raises(BadInput, match="deployment"):
         clients.connect(settings, "../chat")
 

@@ -1,7 +1,6 @@
 """The cluster, and in it an estate for each module. What is missing is a failure: here nothing is skipped."""
 
 import secrets
-import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -22,8 +21,6 @@ from workflows.render import template_config
 
 MEASURED = "measured"
 LONGEST = ("test_promotion", "test_real_vllm", "test_crons", "test_commands")
-# Who starts the suite in the background of a shell has it ignore Ctrl-C, and so would each command that it starts.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REMEDY = "run `make cluster-test`, which starts the cluster and runs these tests within its network"
 
