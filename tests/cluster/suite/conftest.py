@@ -1,6 +1,7 @@
 """The cluster, and in it an estate for each module. What is missing is a failure: here nothing is skipped."""
 
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -22,6 +23,7 @@ from workflows.render import template_config
 MEASURED = "measured"
 LONGEST = ("test_promotion", "test_real_vllm", "test_crons", "test_commands")
 
+IMAGES_SECONDS = 120
 REMEDY = "run `make cluster-test`, which starts the cluster and runs these tests within its network"
 
 
@@ -37,12 +39,21 @@ def node() -> Node:
         crds.create(found)
     except StepError as err:
         pytest.fail(f"the cluster does not answer: {err}; {REMEDY}")
-    used, names = template_config(load(local=False)), found.images()
-    images = (used.transfer_image, used.cluster_image, MODEL_SERVER)
-    if missing := [image for image in images if f"docker.io/{image}" not in names]:
+    if missing := _missing_images(found):
         pytest.fail(f"the node has no image {missing[0]}; {REMEDY}")
     found.advertise(GPU, 1)
     return found
+
+
+def _missing_images(node: Node) -> list[str]:
+    """A kubelet tells of what was loaded some time later."""
+    used, deadline = template_config(load(local=False)), time.monotonic() + IMAGES_SECONDS
+    wanted = (used.transfer_image, used.cluster_image, MODEL_SERVER)
+    while missing := [image for image in wanted if f"docker.io/{image}" not in node.images()]:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(1)
+    return missing
 
 
 @pytest.fixture(scope="session")
