@@ -11,6 +11,7 @@ from kubernetes import client as kubernetes
 
 from steps.clients.kube.api import CONFIG_MAP, POD
 from steps.clients.kube.cluster import Cluster, connect
+from steps.clients.kube.errors import Forbidden
 from steps.errors import BadInput, Missing, Transient
 
 KUBECONFIG = {
@@ -197,3 +198,33 @@ def test_a_success_that_is_not_json_comes_from_no_api_server(server, api, page):
     for ask in (lambda: api.list(POD), lambda: api.get(CONFIG_MAP, "x"), lambda: api.patch(POD, "x", {})):
         with pytest.raises(BadInput, match="what answers is no API server of Kubernetes; see the server in the kubec"):
             ask()
+
+
+def test_a_refusal_by_a_server_that_is_ready_is_one(api, server):
+    refusal = 403, json.dumps({"message": "pods is forbidden"})
+    server.answers = [refusal, (200, "ok"), refusal]
+
+    with pytest.raises(Forbidden, match="no right to list pods in namespace models: pods is forbidden"):
+        api.list(POD)
+    assert [asked[1].partition("?")[0] for asked in server.asked][1] == "/readyz"
+
+
+def test_a_refusal_by_a_server_that_starts_is_taken_back_when_it_has_started(api, server):
+    refusal = 403, json.dumps({"message": "pods is forbidden"})
+    server.answers = [refusal, (500, "not yet"), refusal, (200, "ok"), (200, json.dumps({"items": []}))]
+
+    assert api.list(POD) == []
+
+
+def test_a_write_that_a_starting_server_refuses_is_worth_another_try(api, server):
+    server.answers = [(403, json.dumps({"message": "forbidden"})), (403, "")]
+
+    with pytest.raises(Transient, match="may have just started"):
+        api.patch(CONFIG_MAP, "settings", {})
+
+
+def test_a_watch_that_a_starting_server_refuses_is_worth_another_try(api, server):
+    server.answers = [(403, json.dumps({"message": "forbidden"})), (500, "")]
+
+    with pytest.raises(Transient, match="may have just started"):
+        next(api.watch(POD, "p", "1", 1))

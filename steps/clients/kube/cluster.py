@@ -20,10 +20,12 @@ from steps.errors import Missing, Transient
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 9.0
-BAD_REQUEST, NOT_FOUND, TOO_MANY_REQUESTS, SERVER_ERROR = 400, 404, 429, 500
+BAD_REQUEST, FORBIDDEN, NOT_FOUND, TOO_MANY_REQUESTS, SERVER_ERROR = 400, 403, 404, 429, 500
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 PAGE = 500
+READY = "/readyz"
+"""Everybody may ask it, unless somebody has taken that right away."""
 NO_LOG = "unable to retrieve container logs for "
 """What a kubelet says, as a success and in place of the log, of a container that it has removed meanwhile."""
 OURS = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
@@ -99,7 +101,10 @@ class Cluster:
         path, patience = kind.path(self.namespace), seconds + READ_SECONDS
         with self._opened(_Request(call=call, method="GET", path=path, query=query, patience=patience)) as answer:
             if not _good(answer.status):
-                raise errors.failure(call, answer.status, answer.data.decode(errors="replace"))
+                said = answer.data.decode(errors="replace")
+                if answer.status == FORBIDDEN:
+                    self._require_ready(call, said)
+                raise errors.failure(call, answer.status, said)
             for line in _lines(answer):
                 yield _changed(call, _parsed(call, answer.status, line.decode(errors="replace")))
 
@@ -136,6 +141,18 @@ class Cluster:
         return status, body
 
     def _ask_once(self, request: "_Request") -> tuple[int, str]:
+        """A refusal is believed of a server that is ready: one that has just started refuses all but administrators."""
+        status, body = self._sent(request)
+        if status != FORBIDDEN:
+            return status, body
+        self._require_ready(request.call, body)
+        return self._sent(request)  # it may have become so just now
+
+    def _require_ready(self, call: Call, refusal: str) -> None:
+        if not _good(self._sent(_Request(call=call, method="GET", path=READY))[0]):
+            raise errors.not_ready(call, refusal)
+
+    def _sent(self, request: "_Request") -> tuple[int, str]:
         with self._opened(request) as answer:
             return answer.status, answer.data.decode(errors="replace")
 

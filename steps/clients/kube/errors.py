@@ -59,6 +59,14 @@ def failure(call: Call, status: int, body: str) -> StepError:
     return Transient(f"cannot {call}: the API server answered {status} ({said})")
 
 
+def not_ready(call: Call, body: str) -> Transient:
+    """Of a refusal by a server that does not call itself ready: until it has read the Roles, it refuses nearly all."""
+    return Transient(
+        f"no right to {call}: {_message(body)}; the API server does not say that it is ready: it may have just "
+        "started, and if that lasts, see its /readyz and the account's rights"
+    )
+
+
 def no_api_server(call: Call) -> BadInput:
     """Of a success that is not JSON: the login page of a proxy, another server."""
     return BadInput(f"cannot {call}: what answers is no API server of Kubernetes; see the server in the kubeconfig")
