@@ -92,7 +92,9 @@ class Cluster:
         self._stop(["kubelet"], grace_seconds=0)
         self._end_pods()
         self._stop(["containerd", "kube-proxy"], grace_seconds=0)
-        self._start(self.components)
+        self._start(first(self.layout, self.programs))
+        until("containerd answers", self.containerd.answers)  # a kubelet that finds none ends
+        self._start(second(self.layout, self.programs))
         self._wait_for_all()
 
     def _start(self, components: Iterable[Component]) -> None:
