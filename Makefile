@@ -98,7 +98,12 @@ cluster: $(VENV)/.dev ## build and start a Kubernetes of one node, with our imag
 cluster-test: cluster-down ## the suite on that Kubernetes, from nothing; then it is gone (its logs stay if that failed)
 	@trap '$(ON_CLUSTER) down' EXIT; $(START); \
 		$(CLUSTER_PYTEST) -m "not alone" --numprocesses=2 --dist=loadfile --no-loadscope-reorder && \
-		$(CLUSTER_PYTEST) -m alone && $(ON_CLUSTER) down --wipe
+		$(ON_CLUSTER) down --wipe
+
+# Not yet in CI: its tests have passed one by one on an older harness, and not yet in one run on this one (issue 4).
+.PHONY: interference-test
+interference-test: cluster-down ## what restarts of node and API server, and a deleted claim, do to a promotion
+	@trap '$(ON_CLUSTER) down' EXIT; $(START); $(CLUSTER_PYTEST) -m alone && $(ON_CLUSTER) down --wipe
 
 .PHONY: cluster-down
 cluster-down: $(VENV)/.dev ## end that Kubernetes and remove its data
