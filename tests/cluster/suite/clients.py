@@ -15,10 +15,14 @@ PATIENCE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``at`` is when it was asked, in seconds of a clock of its own; ``root`` the weights that answered, if any did."""
+    """``at`` is when it was asked, in seconds of a clock of its own; ``root`` the weights that answered, if any did.
+
+    ``why`` says what came instead, and how long that took.
+    """
 
     at: float
     root: str | None
+    why: str = ""
 
 
 @dataclass
@@ -45,15 +49,16 @@ class Clients:
 
     def _ask(self) -> None:
         while not self._over.wait(EVERY_SECONDS):
-            at = time.monotonic()
-            self.answers.append(Answer(at, self._root()))
+            self.answers.append(self._answer())
 
-    def _root(self) -> str | None:
-        url = self.url()
+    def _answer(self) -> Answer:
+        url, at = self.url(), time.monotonic()
+        if not url:
+            return Answer(at, None, "there is no Service yet")
         try:
-            return str(ask(url, seconds=PATIENCE_SECONDS, key=self.key)["data"][0]["root"]) if url else None
-        except (OSError, ValueError, KeyError):
-            return None
+            return Answer(at, str(ask(url, seconds=PATIENCE_SECONDS, key=self.key)["data"][0]["root"]))
+        except (OSError, ValueError, KeyError) as err:
+            return Answer(at, None, f"{err!r} after {time.monotonic() - at:.3f} s")
 
     @property
     def roots(self) -> list[str]:
@@ -61,8 +66,9 @@ class Clients:
         return list(dict.fromkeys(a.root for a in self.answers if a.root))
 
     @property
-    def failures(self) -> int:
-        return sum(a.root is None for a in self.answers)
+    def failures(self) -> list[str]:
+        """When, in seconds since the first was asked, and why."""
+        return [f"{a.at - self.answers[0].at:.1f} s: {a.why}" for a in self.answers if a.root is None]
 
     @property
     def outage_seconds(self) -> float:

@@ -123,7 +123,7 @@ class TestTheClaim:
         claim = deleted.api.get(CLAIM, "models")
         assert claim["metadata"]["deletionTimestamp"]
         assert claim["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
-        assert clients.failures == 0
+        assert clients.failures == []
 
     def test_lets_no_promotion_begin_that_could_touch_what_serves(self, deleted):
         root = deleted.root()

@@ -154,7 +154,7 @@ class TestOneThatIsBad:
         message = ended_with(run, "deploy", 16)
         assert f"{GPU} is held by {holder['metadata']['name']} (1)" in message
         assert run.output("rollback", "outcome") == "rolled-back", told(run)
-        assert clients.failures == 0
+        assert clients.failures == []
 
 
 class TestTwoAtOnce:
@@ -205,7 +205,7 @@ class TestTwoGpus:
         served.catalog()
         assert run.phase == "Succeeded", told(run)
         assert clients.roots == [old, served.directory(commit)]
-        assert clients.failures == 0
+        assert clients.failures == []
         assert run.output("promote", "outage_seconds") == "0.0"
 
     def test_let_a_deployment_have_two_replicas(self, served):
