@@ -22,7 +22,7 @@ from steps.clients.place import Place, open_fresh
 from steps.clients.volume_errors import translated
 from steps.core.manifest import File, Manifest
 from steps.core.transfer import differences
-from steps.errors import Conflict, Corrupt, Transient
+from steps.errors import Conflict, Corrupt, Missing, Transient
 from steps.ports.volume import Draft
 from steps.ports.volume import Staging as StagingPort
 
@@ -129,12 +129,21 @@ class Staging(StagingPort):
 
     @contextmanager
     def guarded(self, path: Path) -> Iterator[None]:
-        """A directory of ours that is gone was swept by who published first; or by us, if a rename was sent twice."""
+        """A directory of ours that is gone was swept by who published first; or by us, if a rename was sent twice.
+
+        Over NFSv3 it is a stale handle that tells of it, when a file was open.
+        """
+        gone = f"{self._directory} was removed by another attempt at the same commit"
         try:
             with translated("write", path):
                 yield
         except FileNotFoundError as err:
-            raise Conflict(f"{self._directory} was removed by another attempt at the same commit") from err
+            raise Conflict(gone) from err
+        except Transient as err:
+            with suppress(Corrupt, Missing, Transient):  # that it is gone is not known then
+                if not places.is_there(self._directory):
+                    raise Conflict(gone) from err
+            raise
 
     def _take(self, file: File, other: Path) -> bool:
         """A hard link, and not a rename: whoever made the file may be alive and need it."""

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,9 +50,18 @@ class StepProcess:
 
 
 def start(
-    step: Step[Any, Any], inputs: Fields, environ: Mapping[str, str], directory: Path, **popen: Any
+    step: Step[Any, Any],
+    inputs: Fields,
+    environ: Mapping[str, str],
+    directory: Path,
+    *,
+    under: Sequence[str] = (),
+    **popen: Any,
 ) -> StepProcess:
-    """``directory`` is the attempt's own; nothing of our environment gets through but the PATH."""
+    """``directory`` is the attempt's own; nothing of our environment gets through but the PATH.
+
+    ``under`` is a program that runs it, such as one that makes it another user's.
+    """
     directory.mkdir(parents=True)
     told = {
         "PATH": os.environ["PATH"],
@@ -65,7 +74,7 @@ def start(
     launcher = [sys.executable, "-I", "-S", "-c", MEASURE, str(directory / "peak")]
     pipe = subprocess.PIPE
     return StepProcess(
-        subprocess.Popen([*launcher, *command], cwd=ROOT, env=told, stderr=pipe, text=True, **popen), directory
+        subprocess.Popen([*under, *launcher, *command], cwd=ROOT, env=told, stderr=pipe, text=True, **popen), directory
     )
 
 

@@ -25,9 +25,9 @@ def every(layout):
 
 
 def test_what_is_missing_is_named_by_its_packages():
-    assert packages.missing(lambda program: program not in {"ip", "runc"}) == ("iproute2", "runc")
-    assert packages.missing(lambda _: True) == ()
-    assert "containernetworking-plugins" in packages.missing(lambda _: False)
+    assert packages.missing(packages.PACKAGES, lambda program: program not in {"ip", "runc"}) == ("iproute2", "runc")
+    assert packages.missing(packages.PACKAGES, lambda _: True) == ()
+    assert "containernetworking-plugins" in packages.missing(packages.PACKAGES, lambda _: False)
 
 
 def test_the_base_is_of_the_debian_that_it_is_made_on():
