@@ -15,6 +15,9 @@ from pathlib import Path
 
 DISK_MB = 160
 DISK = Path("/run/disk")
+OTHER_DISK = Path("/run/other-disk")
+BLOCK = 4096
+"""Bytes, of its file system."""
 EXPORT = Path("/run/export")
 OPTIONS = "rw,sync,fsid=0,insecure,root_squash,no_subtree_check"
 CLIENTS = Path("/run/clients")
@@ -29,6 +32,12 @@ NAMES = ("a", "b")
 
 def run(*argv: str | Path) -> str:
     return subprocess.run(argv, check=True, timeout=SECONDS, capture_output=True, text=True).stdout
+
+
+def make_disk(disk: Path) -> None:
+    with disk.open("wb") as file:
+        file.truncate(DISK_MB << 20)
+    run("mkfs.ext4", "-q", "-m", "0", "-b", str(BLOCK), disk)
 
 
 @dataclass(frozen=True)
@@ -92,9 +101,7 @@ class Server:
             directory.mkdir()
         for state in ("etab", "rmtab", "xtab"):
             Path("/var/lib/nfs", state).touch()
-        with DISK.open("wb") as disk:
-            disk.truncate(DISK_MB << 20)
-        run("mkfs.ext4", "-q", "-m", "0", DISK)
+        make_disk(DISK)
         run("mount", "-o", "loop", DISK, EXPORT)
         run("mount", "-t", "nfsd", "nfsd", CONTROL)
         for client in self.clients:
@@ -120,11 +127,17 @@ class Server:
                 "exportfs", "-i", "-o", "rw,sync,fsid=0,insecure,root_squash,no_subtree_check", f"{client.own}:{EXPORT}"
             )
 
-    def unexport(self) -> None:
-        """What clients have open there is stale from now on."""
-        for client in self.clients:
-            run("exportfs", "-u", f"{client.own}:{EXPORT}")
+    @contextmanager
+    def other_disk(self) -> Iterator[None]:
+        """Lies over the export for a while, as after a failover: what clients have open there is stale."""
+        make_disk(OTHER_DISK)
+        run("mount", "-o", "loop", OTHER_DISK, EXPORT)
         run("exportfs", "-f")
+        try:
+            yield
+        finally:
+            run("umount", "--lazy", EXPORT)
+            run("exportfs", "-f")
 
     def free_bytes(self) -> int:
         found = os.statvfs(EXPORT)

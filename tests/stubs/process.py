@@ -37,6 +37,11 @@ class StepProcess:
     popen: "subprocess.Popen[str]"
     directory: Path
 
+    def children(self) -> list[int]:
+        """The step, once it runs: this process measures it."""
+        pid = self.popen.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
     def end(self, timeout: float = 60) -> Ended:
         _, stderr = self.popen.communicate(timeout=timeout)
         message, peak, outputs = (self.directory / name for name in ("message", "peak", "outputs"))

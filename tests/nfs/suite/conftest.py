@@ -45,9 +45,12 @@ def model(s3_server: S3) -> Released:
     content = weights()
     content[LARGE] = weights(size=parts.PREFERRED + 1)[LARGE]
     made = Released(content)
-    connected = store.connect(s3_server.settings())
-    made.resolve_into(connected)
-    made.mirror_into(connected)
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in s3_server.environ().items():
+            environment.setenv(name, value)
+        connected = store.connect(s3_server.settings())
+        made.resolve_into(connected)
+        made.mirror_into(connected)
     return made
 
 

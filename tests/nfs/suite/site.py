@@ -83,9 +83,8 @@ class Site:
         return self._start(process.start(CHECKSUM, inputs, self._on(mount), self._next(), under=POD))
 
     def signal(self, step: StepProcess, number: int) -> None:
-        """To the step itself, which is a child of who measures it."""
-        (child,) = Path(f"/proc/{step.popen.pid}/task/{step.popen.pid}/children").read_text().split()
-        os.kill(int(child), number)
+        for child in step.children():
+            os.kill(child, number)
 
     def published(self, model: Released) -> Path:
         """On the server's own disk."""

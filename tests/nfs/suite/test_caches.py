@@ -5,11 +5,10 @@ import os
 import struct
 
 from steps.clients.volume import Directory
-from tests.nfs.server import DISK
+from tests.nfs.server import BLOCK, DISK
 from tests.nfs.suite.site import LARGE, as_pod, names
 
 FIBMAP = 1
-BLOCK = 4096
 
 
 def test_what_a_client_saw_missing_it_sees_as_soon_as_another_one_has_published_it(site, model, a, b):
