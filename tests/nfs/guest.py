@@ -8,6 +8,7 @@ from pathlib import Path
 
 from workflows.checkout import CHECKOUT
 
+SUITE = "tests/nfs/suite"
 MODULES = ("loop", "nfsd", "nfs", "nfsv4", "nfsv3", "veth")
 MODULE_ROOT = Path("/run/modules")
 """As modprobe wants them: below lib/modules."""
@@ -20,17 +21,8 @@ def main(version: str, directory: Path, told: list[str]) -> None:
     """``directory`` is the one outside that may be written to."""
     try:
         prepare(directory)
-        pytest = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "tests/nfs/suite",
-            f"--nfs={version}",
-            "--durations=5",
-            "--color=no",
-            *told,
-        ]
-        done = subprocess.run([*pytest, "-p", "no:cacheprovider"], check=False)
+        options = ("-q", "--color=no", "--durations=8", "-p", "no:cacheprovider", f"--nfs={version}")
+        done = subprocess.run([sys.executable, "-m", "pytest", SUITE, *options, *told], check=False)
         (directory / "ended").write_text(str(done.returncode))
     except BaseException:
         traceback.print_exc()

@@ -32,11 +32,10 @@ def server(request: pytest.FixtureRequest) -> Server:
 
 
 @pytest.fixture
-def volume(server: Server) -> Iterator[Volume]:
+def volume(server: Server) -> Volume:
     made = Volume(server, f"volume-{next(NUMBERS)}")
     made.make()
-    yield made
-    made.remove()
+    return made
 
 
 @pytest.fixture(scope="session")

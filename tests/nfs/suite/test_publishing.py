@@ -5,8 +5,13 @@ import signal
 
 import pytest
 
-from tests.nfs.server import OWNER, until
+from tests.nfs.server import CONTROL, OWNER, until
 from tests.nfs.suite.site import LARGE, POD
+
+
+def test_the_server_takes_the_two_for_two(a, b, server):
+    """Over NFSv3 it knows of no clients; that each has a cache of its own is seen in test_caches."""
+    assert len(list((CONTROL / "clients").iterdir())) == (0 if server.version == "3" else 2)
 
 
 def test_what_one_client_publishes_another_one_proves(site, model, a, b):

@@ -1,25 +1,41 @@
 """Rows 43 and 44: a volume that is too small, and one that fills up meanwhile."""
 
 import os
+from collections.abc import Iterator
 
-from tests.nfs.suite.site import LARGE, POD
+import pytest
+
+from tests.nfs.suite.site import LARGE, POD, Site
 
 LEFT = 1 << 20
 """Bytes; less than what the held file takes."""
 
 
-def fill(site, left: int) -> None:
-    """As another writer on the same volume does."""
-    with (site.volume.path / "other").open("wb") as other:
-        os.posix_fallocate(other.fileno(), 0, site.server.free_bytes() - left)
+class OtherWriter:
+    """On the same disk."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._file = site.volume.path / "other"
+
+    def fill(self) -> None:
+        """All but what is ``LEFT``."""
+        with self._file.open("wb") as other:
+            os.posix_fallocate(other.fileno(), 0, self._site.server.free_bytes() - LEFT)
+
+    def make_room(self) -> None:
+        self._file.unlink(missing_ok=True)
 
 
-def make_room(site) -> None:
-    (site.volume.path / "other").unlink()
+@pytest.fixture
+def other(site: Site) -> Iterator[OtherWriter]:
+    made = OtherWriter(site)
+    yield made
+    made.make_room()
 
 
-def test_a_volume_that_is_too_small_is_known_before_a_byte_is_fetched(site, model, a):
-    fill(site, LEFT)
+def test_a_volume_that_is_too_small_is_known_before_a_byte_is_fetched(site, model, a, other):
+    other.fill()
     gate = site.gate(f"models/org--stub/{model.commit}/")
     done = site.populate(a, model, gate=gate).end()
     assert done.code == 15, done.stderr
@@ -29,7 +45,9 @@ def test_a_volume_that_is_too_small_is_known_before_a_byte_is_fetched(site, mode
     assert site.staging() == []
 
 
-def test_a_volume_that_fills_up_meanwhile_gets_its_space_back_and_the_next_run_finishes(site, model, a, tmp_path):
+def test_a_volume_that_fills_up_meanwhile_gets_its_space_back_and_the_next_run_finishes(
+    site, model, a, other, tmp_path
+):
     """Every write is taken; the server says so at the sync or the close."""
     before = site.server.free_bytes()
     calls = tmp_path / "calls"
@@ -37,7 +55,7 @@ def test_a_volume_that_fills_up_meanwhile_gets_its_space_back_and_the_next_run_f
     watched = ("strace", "-f", "-qq", "-z", "-e", "status=failed", "-e", "trace=pwrite64,fsync,close", "-o", str(calls))
     step = site.populate(a, model, gate=gate, under=(*POD, *watched))
     gate.wait()
-    fill(site, LEFT)
+    other.fill()
     gate.open()
     done = step.end()
     failed = [line for line in calls.read_text().splitlines() if "ENOSPC" in line]
@@ -47,7 +65,7 @@ def test_a_volume_that_fills_up_meanwhile_gets_its_space_back_and_the_next_run_f
     assert f"{LARGE}: No space left on device; make room on the volume or raise its quota" in done.sentence
     assert site.staging() == []
     assert not site.published(model).exists()
-    make_room(site)
+    other.make_room()
     assert before - site.server.free_bytes() < LEFT
     again = site.populate(a, model).end()
     assert again.code == 0, again.stderr
