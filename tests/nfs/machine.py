@@ -37,7 +37,21 @@ class Machine:
     def run(self, told: Sequence[str], say: Callable[[str], None]) -> int:
         """Pytest's exit code in there; ``say`` gets its lines. Raises Transient where it did not get that far."""
         self._directory.mkdir()
-        self._process = subprocess.Popen(
+        with self._started(told) as self._process:
+            assert self._process.stdout
+            for line in self._process.stdout:
+                if not line.startswith(NOISE):
+                    say(line.rstrip())
+        ended = self._directory / "ended"
+        if not ended.exists():
+            raise Transient(
+                f"the machine for NFS {self.version} did not get to the end of its tests, in {SECONDS} s at most; "
+                "see its last lines"
+            )
+        return int(ended.read_text())
+
+    def _started(self, told: Sequence[str]) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
             self._command(told),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -48,22 +62,10 @@ class Machine:
             env={**os.environ, "HOME": str(self._directory), "PATH": shell.path()},
             start_new_session=True,
         )
-        assert self._process.stdout
-        for line in self._process.stdout:
-            if not line.startswith(NOISE):
-                say(line.rstrip())
-        self._process.wait()
-        ended = self._directory / "ended"
-        if not ended.exists():
-            raise Transient(
-                f"the machine for NFS {self.version} did not get to the end of its tests, in {SECONDS} s at most; "
-                "see its last lines"
-            )
-        return int(ended.read_text())
 
     def end(self) -> None:
         """Whatever it does."""
-        if self._process:
+        if self._process and self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 

@@ -33,7 +33,7 @@ def test_what_is_missing_is_named_by_its_packages():
 
 
 def test_a_package_that_does_not_bring_its_program_is_a_failure(monkeypatch):
-    installed = []
+    installed: list[tuple[str, ...]] = []
     monkeypatch.setattr(packages, "_install", installed.append)
     with pytest.raises(Missing, match="their programs are not there: the-package"):
         packages.provide({"no-such-program": "the-package", "sh": "dash"})
@@ -42,7 +42,7 @@ def test_a_package_that_does_not_bring_its_program_is_a_failure(monkeypatch):
 
 def test_a_machine_that_ends_before_its_tests_do_is_a_failure(tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "KERNEL", "echo")
-    lines = []
+    lines: list[str] = []
     with pytest.raises(Transient, match=r"NFS 4\.2 did not get to the end of its tests"):
         Machine("4.2", tmp_path / "made").run((), lines.append)
     assert len(lines) == 1

@@ -45,7 +45,7 @@ def test_a_volume_that_is_too_small_is_known_before_a_byte_is_fetched(site, mode
     assert site.staging() == []
 
 
-def test_a_volume_that_fills_up_meanwhile_gets_its_space_back_and_the_next_run_finishes(
+def test_a_volume_that_fills_up_meanwhile_gets_its_space_back_and_the_next_run_ends_well(
     site, model, a, other, tmp_path
 ):
     """Every write is taken; the server says so at the sync or the close."""
