@@ -52,7 +52,7 @@ def test_a_volume_that_fills_up_meanwhile_gets_its_space_back_and_the_next_run_e
     before = site.server.free_bytes()
     calls = tmp_path / "calls"
     gate = site.gate()
-    watched = ("strace", "-f", "-qq", "-z", "-e", "status=failed", "-e", "trace=pwrite64,fsync,close", "-o", str(calls))
+    watched = ("strace", "-f", "-qq", "-e", "status=failed", "-e", "trace=pwrite64,fsync,close", "-o", str(calls))
     step = site.populate(a, model, gate=gate, under=(*POD, *watched))
     gate.wait()
     other.fill()
