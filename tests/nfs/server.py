@@ -123,9 +123,7 @@ class Server:
 
     def export(self) -> None:
         for client in self.clients:
-            run(
-                "exportfs", "-i", "-o", "rw,sync,fsid=0,insecure,root_squash,no_subtree_check", f"{client.own}:{EXPORT}"
-            )
+            run("exportfs", "-i", "-o", OPTIONS, f"{client.own}:{EXPORT}")
 
     @contextmanager
     def other_disk(self) -> Iterator[None]:
