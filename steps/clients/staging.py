@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 import stat
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -29,6 +30,9 @@ from steps.ports.volume import Staging as StagingPort
 SHOWN = 3
 PARTIAL = ".partial-"
 """What is written still; a random part follows, so it is no file of the model."""
+
+PAUSES = (0.0, 0.1, 0.4, 1.0)
+"""Seconds before each try to remove a directory."""
 
 log = logging.getLogger(__name__)
 
@@ -278,7 +282,7 @@ def _remove(path: Path) -> None:
     try:
         path.rename(swept)
         if stat.S_ISDIR(swept.lstat().st_mode):
-            shutil.rmtree(swept, ignore_errors=True)
+            _remove_tree(swept)
         else:
             swept.unlink()
     except FileNotFoundError:  # somebody else removes it as well
@@ -288,3 +292,12 @@ def _remove(path: Path) -> None:
         return
     if os.path.lexists(swept):
         log.warning("%s cannot be removed whole", swept)
+
+
+def _remove_tree(directory: Path) -> None:
+    """Over NFS a file whose writes are still on the way keeps a name for a moment after it was closed and removed."""
+    for pause in PAUSES:
+        time.sleep(pause)
+        shutil.rmtree(directory, ignore_errors=True)
+        if not os.path.lexists(directory):
+            return

@@ -305,6 +305,23 @@ def test_a_disk_that_tells_at_the_sync_what_went_wrong_is_heard(tmp_path, monkey
     assert len([p for p in (tmp_path / ".staging").rglob("*") if p.is_file()]) == kept
 
 
+def test_a_file_whose_name_nfs_keeps_for_a_moment_keeps_no_directory(directory, tmp_path, monkeypatch):
+    """A full disk told at the sync leaves writes on the way, and so a name in the directory."""
+    real = shutil.rmtree
+    tries: list[Path] = []
+
+    def rmtree(path, **options):
+        tries.append(path)
+        if len(tries) > 1:
+            real(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    with pytest.raises(NoSpace), directory.stage(MODEL.manifest):
+        raise NoSpace
+    assert len(tries) == 2
+    assert list((tmp_path / ".staging" / "org--stub").iterdir()) == []
+
+
 @pytest.mark.parametrize(("swept", "ours"), [(True, Conflict), (False, Transient)])
 def test_a_stale_handle_is_a_conflict_where_the_directory_was_swept_and_else_the_servers_doing(
     tmp_path, monkeypatch, directory, swept, ours

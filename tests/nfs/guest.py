@@ -9,6 +9,7 @@ from pathlib import Path
 from workflows.checkout import CHECKOUT
 
 SUITE = "tests/nfs/suite"
+WRITES_NOTHING = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
 MODULES = ("loop", "nfsd", "nfs", "nfsv4", "nfsv3", "veth")
 MODULE_ROOT = Path("/run/modules")
 """As modprobe wants them: below lib/modules."""
@@ -21,7 +22,7 @@ def main(version: str, directory: Path, told: list[str]) -> None:
     """``directory`` is the one outside that may be written to."""
     try:
         prepare(directory)
-        options = ("-q", "--color=no", "--durations=8", "-p", "no:cacheprovider", f"--nfs={version}")
+        options = ("-v", "--tb=short", "--color=no", "--durations=8", f"--nfs={version}", *WRITES_NOTHING)
         done = subprocess.run([sys.executable, "-m", "pytest", SUITE, *options, *told], check=False)
         (directory / "ended").write_text(str(done.returncode))
     except BaseException:

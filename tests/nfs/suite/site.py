@@ -91,8 +91,12 @@ class Site:
         return self.volume.path / "org--stub" / model.commit
 
     def staging(self) -> list[str]:
-        """Directories of attempts, as the server sees them."""
-        return sorted(path.name for path in self.volume.path.glob(".staging/*/*"))
+        """What attempts left, as the server sees it; of an attempt that runs, its directory and what is in it."""
+        top = self.volume.path / ".staging" / "org--stub"
+        return sorted(str(path.relative_to(top)) for path in top.rglob("*"))
+
+    def attempts(self) -> int:
+        return len({path.partition("/")[0] for path in self.staging()})
 
     def is_whole(self, model: Released) -> bool:
         """By every byte on the server's disk, and its manifest."""

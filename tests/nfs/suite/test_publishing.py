@@ -30,7 +30,7 @@ def test_two_clients_that_populate_the_same_at_once_both_succeed_and_it_is_whole
     both = [site.populate(mount, model, gate=gate) for mount, gate in zip((a, b), gates, strict=True)]
     for gate in gates:
         gate.wait()
-    assert len(site.staging()) == 2
+    assert site.attempts() == 2
     for gate in gates:
         gate.open()
     ended = [step.end() for step in both]
@@ -64,7 +64,7 @@ def test_what_a_killed_client_has_finished_another_one_takes_over(site, model, a
     gate.wait()
     site.signal(killed, signal.SIGKILL)
     killed.popen.wait(10)
-    assert len(site.staging()) == 1
+    assert site.attempts() == 1
     finished = sum(len(body) for path, body in model.content.items() if path != LARGE)
     done = site.populate(b, model).end()
     assert (done.code, done.outputs["reused_bytes"]) == (0, str(finished)), done.stderr

@@ -52,7 +52,18 @@ def test_a_volume_that_fills_up_meanwhile_gets_its_space_back_and_the_next_run_e
     before = site.server.free_bytes()
     calls = tmp_path / "calls"
     gate = site.gate()
-    watched = ("strace", "-f", "-qq", "-e", "status=failed", "-e", "trace=pwrite64,fsync,close", "-o", str(calls))
+    watched = (
+        "strace",
+        "-f",
+        "--seccomp-bpf",
+        "-qq",
+        "-e",
+        "status=failed",
+        "-e",
+        "trace=pwrite64,fsync,close",
+        "-o",
+        str(calls),
+    )
     step = site.populate(a, model, gate=gate, under=(*POD, *watched))
     gate.wait()
     other.fill()
@@ -63,7 +74,7 @@ def test_a_volume_that_fills_up_meanwhile_gets_its_space_back_and_the_next_run_e
     assert not [line for line in failed if "pwrite" in line]
     assert done.code == 15, done.stderr
     assert f"{LARGE}: No space left on device; make room on the volume or raise its quota" in done.sentence
-    assert site.staging() == []
+    assert site.staging() == [], done.stderr
     assert not site.published(model).exists()
     other.make_room()
     assert before - site.server.free_bytes() < LEFT
