@@ -31,15 +31,20 @@ def prepare() -> None:
         raise BadInput("a cluster needs namespaces, mounts and cgroups: run it as root")
     if not shutil.which("go", path=shell.path()):
         raise Missing("Go 1.24 or newer is needed to build Kubernetes, and there is no `go` on the PATH; install it")
-    if packages := missing(_is_there):
-        _install(packages)
-    if packages := missing(_is_there):
-        raise Missing(f"these packages are installed, and their programs are not there: {', '.join(packages)}")
+    provide(PACKAGES)
 
 
-def missing(is_there: Callable[[str], bool]) -> tuple[str, ...]:
+def provide(packages: Mapping[str, str]) -> None:
+    """Programs to packages: install what is missing, as root. Raises Missing where this machine cannot."""
+    if wanted := missing(packages, _is_there):
+        _install(wanted)
+    if wanted := missing(packages, _is_there):
+        raise Missing(f"these packages are installed, and their programs are not there: {', '.join(wanted)}")
+
+
+def missing(packages: Mapping[str, str], is_there: Callable[[str], bool]) -> tuple[str, ...]:
     """Packages, each once."""
-    return tuple(sorted({package for program, package in PACKAGES.items() if not is_there(program)}))
+    return tuple(sorted({package for program, package in packages.items() if not is_there(program)}))
 
 
 def _is_there(program: str) -> bool:
