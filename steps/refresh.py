@@ -11,9 +11,9 @@ from steps.core import refresh as core
 from steps.core.names import Layout
 from steps.core.refresh import Decision, Found, Serves
 from steps.entry import run_step
-from steps.errors import Missing
+from steps.errors import Conflict, Missing
 from steps.ports.clock import Clock
-from steps.ports.runs import Runs
+from steps.ports.runs import Runs, Unfinished
 from steps.ports.serving import Serving
 from steps.ports.store import Store
 from steps.scheduled import REFRESH, RefreshInputs, RefreshOutputs
@@ -52,7 +52,7 @@ def decide(found: Sequence[Found], outside: Outside, failures: Failures) -> list
     return [_decide(f, outside, unfinished, failures) for f in found]
 
 
-def _decide(found: Found, outside: Outside, unfinished: Mapping[str, str], failures: Failures) -> Decision:
+def _decide(found: Found, outside: Outside, unfinished: Mapping[str, Unfinished], failures: Failures) -> Decision:
     deployment = found.deployment
     if found.failure:  # to be told again, because a run counts as good when its last step does
         failures.found[deployment] = Missing(found.failure)
@@ -60,13 +60,22 @@ def _decide(found: Found, outside: Outside, unfinished: Mapping[str, str], failu
     serves = failures.keep(deployment, lambda: look(outside.serving(deployment), unfinished.get(deployment)))
     if serves is None:
         return Decision(found=found, kind="failed", why=str(failures.found[deployment]))
-    return core.decide(found, serves)
+    decision = core.decide(found, serves)
+    if decision.kind == "failed":  # else it would be in flight every night, and nobody would be told
+        failures.found[deployment] = Conflict(decision.why)
+    return decision
 
 
-def look(serving: Serving, unfinished: str | None) -> Serves:
+def look(serving: Serving, unfinished: Unfinished | None) -> Serves:
     record = serving.read().record
     live = serving.release(record.live) if record.live else None
-    return Serves(record=record, commit=live.commit if live else None, unfinished=unfinished)
+    at_work = unfinished or Unfinished("")
+    return Serves(
+        record=record,
+        commit=live.commit if live else None,
+        unfinished=at_work.run or None,
+        standstill=at_work.standstill,
+    )
 
 
 def _begin(decision: Decision, run: str, outside: Outside, failures: Failures) -> Decision:

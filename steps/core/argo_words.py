@@ -10,6 +10,8 @@ _ENDED = re.compile(r"main: (\w+) \(exit code (\d+)\)(?:: (.*))?")
 _SHUTDOWN = re.compile(r"workflow shutdown with strategy: +(\w+)")
 _WAITING = re.compile(r"\w+: .+")
 """``Unschedulable: 0/1 nodes are available``; a reason alone, ``PodInitializing``, is nothing to worry about."""
+_REFUSED = re.compile(r'pods "[^"]+" is forbidden: .+')
+"""The API server's own words: a pod for which there is no quota is asked for again, and its node waits meanwhile."""
 
 
 def of_attempt(message: str) -> str:
@@ -37,7 +39,7 @@ def is_shutdown(message: str) -> bool:
 def of_waiting(message: str) -> str:
     """Of a pod that does not run yet: what keeps it, empty for what passes by itself."""
     text = " ".join(message.split())
-    return text if _WAITING.fullmatch(text) else ""
+    return text if _WAITING.fullmatch(text) or _REFUSED.fullmatch(text) else ""
 
 
 def of_run(status: dict[str, Any]) -> str:

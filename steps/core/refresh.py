@@ -62,12 +62,14 @@ class Findings:
 class Serves:
     """A deployment as it is. ``commit`` is the live release's, None where it is not known any more.
 
-    ``unfinished`` is the run, where there is one, that was started for this deployment and has not ended.
+    ``unfinished`` is the run, where there is one, that was started for this deployment and has not ended;
+    ``standstill`` a sentence where that one does not go on by itself.
     """
 
     record: Record
     commit: str | None = None
     unfinished: str | None = None
+    standstill: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,6 +91,8 @@ def decide(found: Found, serves: Serves) -> Decision:
 def _reasons(found: Found, serves: Serves) -> Iterator[tuple[Kind, str]]:
     """The first one counts."""
     record, what = serves.record, _what(found)
+    if serves.standstill:
+        yield "failed", _does_not_go_on(serves)
     if found.refusal:
         yield "refused", found.refusal
     if found.release_id == record.live and record.phase == "idle":
@@ -188,6 +192,14 @@ def _what(found: Found) -> str:
     """A revision that is a commit already is not told twice."""
     at = found.commit if found.commit == found.revision else f"{found.commit} ({found.revision})"
     return f"{found.model} at {at}"
+
+
+def _does_not_go_on(serves: Serves) -> str:
+    run = serves.unfinished
+    return (
+        f"run {run} does not go on, {serves.standstill}; `python -m workflows.watch {run}` says what to do, "
+        f"`python -m workflows.stop --run {run}` ends it"
+    )
 
 
 def _at_it(serves: Serves) -> str:

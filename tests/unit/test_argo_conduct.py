@@ -1,6 +1,7 @@
 """The commands against an argo-server on loopback, whose runs end as they did on a real controller."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -156,6 +157,16 @@ def test_a_run_whose_time_is_over_is_stopped_and_followed_to_the_end_of_its_roll
     assert house.run["spec"]["shutdown"] == "Stop"
     assert "its time is over: stopping it" in text
     assert text.index("its time is over") < text.index("report: succeeded") < text.index("timed out: failed (mirror)")
+
+
+@pytest.mark.parametrize("becomes", ["bad-pull", "unschedulable"])
+def test_a_step_that_cannot_start_is_told_with_its_remedy_while_the_run_is_followed(house, capsys, becomes):
+    house.becomes, began = becomes, time.monotonic()
+    code, text = call(capsys, "promote", *ASKED, "--timeout", "3")
+    name, (waits, remedy) = house.run["metadata"]["name"], (text.index(f"preflight{w}") for w in (": waits", " cannot"))
+    assert (code, time.monotonic() - began < 10) == (124, True)
+    assert waits < remedy < text.index("its time is over")
+    assert f"workflows.stop --run {name} --now`" in text[remedy:]
 
 
 def test_nobody_can_stop_in_time_what_nobody_follows(house, capsys):

@@ -4,10 +4,16 @@ from steps.clients.kube.api import WORKFLOW
 from steps.clients.kube.runs import KubeRuns
 from steps.clients.runs import connect
 from steps.core import argo
+from steps.core.standstill import LASTING_SECONDS
 from steps.errors import Conflict, Missing
+from steps.ports.runs import Unfinished
 from steps.settings import from_environment
 from tests.stubs.kube import FakeApi
+from tests.stubs.recorded import workflow as recorded
+from tests.stubs.scene import FakeClock
 
+PENDING_SINCE = 1_795_405_956.0
+"""When the recorded pod was made."""
 CHAT = {"model": "o/n", "revision": "c" * 40, "deployment": "chat"}
 
 
@@ -66,7 +72,35 @@ def test_what_has_not_ended_is_found_by_its_deployment_whoever_began_it(api, run
     for each in (waiting, by_hand, over, theirs):
         api.create(WORKFLOW, each)
 
-    assert runs.unfinished() == {"chat": "waiting", "other": "by-hand"}
+    assert runs.unfinished() == {"chat": Unfinished("waiting"), "other": Unfinished("by-hand")}
+
+
+@pytest.mark.parametrize("waiting", ["a-waiting", "z-waiting"])
+def test_a_run_whose_step_does_not_start_for_an_hour_is_told_whoever_waits_for_it(api, waiting):
+    for name, status in (("holds", recorded("bad-pull")["status"]), (waiting, {"phase": "Pending"})):
+        api.create(WORKFLOW, argo.workflow("vllm-promote", CHAT, name=name))
+        api.tell(WORKFLOW, name, named(status, name))
+    clock = FakeClock(PENDING_SINCE + LASTING_SECONDS - 1)
+    runs = KubeRuns(api, clock)
+
+    assert runs.unfinished() == {"chat": Unfinished("holds")}
+    clock.time += 1
+    held = runs.unfinished()["chat"]
+    assert held.run == "holds"
+    assert held.standstill.startswith("its step preflight has not started for 1 h 0 min: ImagePullBackOff: Back-off")
+
+
+def test_a_run_whose_nodes_are_kept_elsewhere_is_told_without_a_word_of_how_it_goes(api, runs):
+    api.create(WORKFLOW, argo.workflow("vllm-promote", CHAT, name="big"))
+    api.tell(WORKFLOW, "big", {"phase": "Running", "offloadNodeStatusVersion": "fnv:1"})
+
+    assert runs.unfinished() == {"chat": Unfinished("big")}
+
+
+def named(status, run):
+    """What was recorded of another run, as this one's."""
+    nodes = {key: {**n, "name": n["name"].replace("badpull-q9lnh", run)} for key, n in status.get("nodes", {}).items()}
+    return {**status, "nodes": nodes}
 
 
 def test_a_run_that_names_no_deployment_is_at_none(api, runs):

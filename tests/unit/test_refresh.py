@@ -7,6 +7,7 @@ from steps.core.names import Layout
 from steps.core.record import Record
 from steps.core.refresh import FRESH_SECONDS, Findings, Found, Serves, command, decide, line, run_name, summary
 from steps.errors import BadInput, Conflict, Corrupt, Missing
+from steps.ports.runs import Unfinished
 from steps.ports.serving import Held
 from steps.refresh import Outside, read, refresh
 from steps.scheduled import RefreshInputs
@@ -114,7 +115,7 @@ def test_what_is_something_else_is_told_from_it(body):
 class FakeRuns:
     """``steps.ports.runs.Runs`` in memory."""
 
-    running: dict[str, str] = field(default_factory=dict)
+    running: dict[str, Unfinished] = field(default_factory=dict)
     begun: dict[str, dict[str, str]] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
     failure: Exception | None = None
@@ -160,10 +161,21 @@ def test_a_proposal_begins_nothing(runs):
 
 
 def test_what_waits_for_its_turn_is_not_begun_again(runs):
-    runs.running = {"chat": "night-0"}
+    runs.running = {"chat": Unfinished("night-0")}
 
     assert refreshed([FOUND], runs, chat=serving()) == "in flight: chat"
     assert runs.begun == {}
+
+
+@pytest.mark.parametrize("found", [FOUND, replace(FOUND, release_id=OLD.release_id, commit=OLD.commit)])
+def test_a_run_that_does_not_go_on_is_a_failure_every_night_and_keeps_no_other_from_its_turn(runs, found):
+    runs.running = {"chat": Unfinished("night-0", "its step resolve has not started for 20 h: ErrImagePull: gone")}
+
+    other = replace(FOUND, deployment="other")
+    said = r"chat: run night-0 does not go on, its step resolve .*workflows\.stop --run night-0` ends it"
+    with pytest.raises(Conflict, match=said):
+        refreshed([found, other], runs, chat=serving(), other=serving())
+    assert list(runs.begun.values()) == [other.parameters]
 
 
 def test_a_refused_release_is_never_begun(runs):

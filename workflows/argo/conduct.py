@@ -18,6 +18,7 @@ from steps.core.outcome import INTERRUPTED_EXIT, exit_code
 from steps.core.run import Run
 from workflows import ending
 from workflows.argo import session
+from workflows.argo.advice import Adviser
 from workflows.argo.patience import OutOfSight
 from workflows.argo.submit import Underway
 from workflows.argo.watch import Watch
@@ -59,18 +60,21 @@ def _to_its_end(run: Underway, follower: Follower, timeout_seconds: float | None
     """The run as it ended, and whether its time was over before."""
     clock = SystemClock()
     watch = Watch(run.access, run.name, clock, follower.note)
-    last = _told(watch.states(None if timeout_seconds is None else clock.now() + timeout_seconds), follower)
+    adviser = Adviser(run.name, run.config.namespace, clock, follower.note)
+    deadline = None if timeout_seconds is None else clock.now() + timeout_seconds
+    last = _told(watch.states(deadline), follower, adviser)
     if argo.is_over(last):
         return last, False
     follower.note("its time is over: stopping it; what was begun is put right first")
     watch.stop()
-    return _told(watch.states(last=last), follower), True
+    return _told(watch.states(last=last), follower, adviser), True
 
 
-def _told(states: Iterator[Run], follower: Follower) -> Run:
+def _told(states: Iterator[Run], follower: Follower, adviser: Adviser) -> Run:
     """The last one."""
     for state in states:
         follower.update(state)
+        adviser.look(state)
     return state
 
 
