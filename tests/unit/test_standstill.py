@@ -1,5 +1,6 @@
 """A step whose pod does not start, as a real controller tells of it."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from tests.stubs.recorded import workflow as recorded
 from tests.stubs.runs import START, attempt, done, on_exit, run
 from tests.stubs.scene import FakeClock
 from workflows.argo.advice import Adviser, remedy
+from workflows.config import Config
 
 NAME = "promote-1"
 QUOTA = 'pods "promote-1-resolve-1" is forbidden: exceeded quota: small, requested: cpu=500m, limited: cpu=0'
@@ -54,6 +56,14 @@ def test_every_trouble_with_an_image_of_the_transfer_steps_names_their_setting(r
     [said] = told(pending("resolve", f"{reason}: no such image"))
     assert "transfer_image" in said
     assert f"workflows.stop --run {NAME}`" in said  # its exit handler has another image, and says what is true
+
+
+@pytest.mark.parametrize("step", ["resolve", "preflight"])
+def test_what_a_remedy_says_to_set_is_a_setting(step):
+    [said] = told(pending(step, "ErrImagePull: no such image"))
+    named = set(re.findall(r"[a-z]+_[a-z_]+", said))
+    assert len(named) == 2
+    assert named <= Config.model_fields.keys()
 
 
 def test_a_remedy_is_told_once_for_each_kind_of_trouble_and_each_step():

@@ -39,15 +39,14 @@ def remedy(found: Standstill, run: str, namespace: str) -> str:
             setting = f"{_IMAGES.get(step, 'transfer')}_image"
             return (
                 f"{step} cannot start, as an image cannot be had: push it, or give its registry's Secret in "
-                f"pull_secrets, {mended}; where {setting} names a wrong one, mend it, run `{typed('workflows.install')}`, "
-                f"end the run with `{_end(found, run)}`, as it keeps what it began with, and start a new one"
+                f"image_pull_secrets, {mended}; where {setting} names a wrong one, mend it, run "
+                f"`{typed('workflows.install')}`, end the run with `{_end(found, run)}`, as it keeps what it began "
+                f"with, and start a new one"
             )
         case "configuration":
             return f"{step} cannot start: make what the line above names, {mended}; {again}"
         case "node":
-            return (
-                f"{step} cannot start, as no node takes it: free or add what the line above names, {mended}; {again}"
-            )
+            return f"{step} cannot start, as no node takes it: free or add what the line above names, {mended}; {again}"
         case "refused":
             return f"{step} cannot start, as the cluster refuses its pod: raise that quota, {mended}; {again}"
     of = f"{argo.RUN}={run},{labels.COMPONENT}={step}"
