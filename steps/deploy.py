@@ -29,7 +29,7 @@ def deploy(inputs: DeployInputs, stage: Stage, release: Release) -> DeployOutput
 def main(inputs: DeployInputs, settings: Settings) -> DeployOutputs:
     from steps.clients import store
 
-    stage = connect(settings, inputs.deployment)
+    stage = connect(settings, inputs.deployment, inputs.run)
     release = resolved_release(stage, partial(store.connect, settings), Layout(settings.prefix), inputs.release_id)
     return deploy(inputs, stage, release)
 

@@ -4,6 +4,7 @@ import logging
 
 from steps.core.verdict import last_words
 from steps.errors import Conflict, Failed
+from steps.filing import LINES, Filing
 from steps.ports.serving import Held, Pod
 from steps.stage import Stage
 
@@ -62,7 +63,18 @@ def _require_wanted(stage: Stage, release_id: str, replicas: int) -> None:
 
 def keep_log(stage: Stage, release_id: str) -> None:
     """What its servers said last goes into this step's log, which outlives them."""
-    for line in stage.serving.log_tail(release_id, LOG_LINES).splitlines():
+    _tell(release_id, stage.serving.log_tail(release_id, LOG_LINES))
+
+
+def file_log(stage: Stage, release_id: str) -> Filing | None:
+    """All of it goes to the store as well, beside what the step does next; None where they said nothing."""
+    said = stage.serving.log_tail(release_id, LINES)
+    _tell(release_id, said)
+    return stage.files.begin(release_id, said) if stage.files and said else None
+
+
+def _tell(release_id: str, said: str) -> None:
+    for line in said.splitlines()[-LOG_LINES:]:
         log.info("%s | %s", release_id, line)
 
 

@@ -97,7 +97,7 @@ def main(inputs: PreflightInputs, settings: Settings) -> PreflightOutputs:
 
     documents = store.connect(settings)
     document = releases.read(documents, Layout(settings.prefix), inputs.deployment, inputs.release_id)
-    stage = connect(settings, inputs.deployment)
+    stage = connect(settings, inputs.deployment, inputs.run)
     return preflight(inputs, stage, documents, volume.Directory(settings.volume), document)
 
 

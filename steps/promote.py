@@ -62,7 +62,7 @@ def _drain(inputs: PromoteInputs, stage: Stage, held: Held) -> PromoteOutputs:
 def main(inputs: PromoteInputs, settings: Settings) -> PromoteOutputs:
     from steps.clients import store
 
-    stage, documents = connect(settings, inputs.deployment), partial(store.connect, settings)
+    stage, documents = connect(settings, inputs.deployment, inputs.run), partial(store.connect, settings)
     return promote(inputs, stage, started_release(stage, documents, Layout(settings.prefix), inputs.release_id))
 
 

@@ -75,7 +75,8 @@ def main(inputs: ReconcileInputs, settings: Settings) -> ReconcileOutputs:
     from steps.clients import serving
 
     known = serving.deployments(settings)
-    return reconcile(inputs.owner, chosen(known, inputs.deployment), lambda name: connect(settings, name))
+    run = f"{RECONCILE.name}-{inputs.owner}"  # among whose reports is what it ended
+    return reconcile(inputs.owner, chosen(known, inputs.deployment), lambda name: connect(settings, name, run))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Put right what a promotion left unfinished: undo it, or complete it where clients follow it already."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from steps.candidate import complete
@@ -12,7 +14,7 @@ from steps.core.release import Release
 from steps.core.rollout import Course
 from steps.errors import Conflict, Denied, Failed, RollbackFailed, StepError, Transient
 from steps.health import healthy, look
-from steps.pods import keep_log, wait_ready
+from steps.pods import file_log, wait_ready
 from steps.ports.serving import Held
 from steps.proof import prove_again
 from steps.stage import Stage
@@ -148,9 +150,9 @@ def _complete(stage: Stage, held: Held, owner: str) -> RollbackOutputs:
 def _undo(stage: Stage, held: Held, owner: str, *, afresh: bool) -> RollbackOutputs:
     live = _live(stage, held.record)
     held = _enter(stage, held, live, owner)
-    _end_candidate(stage, held.record, owner)
-    if live is not None:
-        _bring_back(stage, held, live, owner, afresh=afresh)
+    with _candidate_ended(stage, held.record, owner):
+        if live is not None:
+            _bring_back(stage, held, live, owner, afresh=afresh)
     since = held.record.since if live else None
     outage = 0.0 if since is None else max(stage.clock.now() - since, 0.0)
     _forget_candidate(stage, held.record, owner)
@@ -208,10 +210,19 @@ def _bring_back(stage: Stage, held: Held, live: Release, owner: str, *, afresh: 
         raise Transient(f"release {live.release_id}, which was never stopped, does not say that it serves")
 
 
-def _end_candidate(stage: Stage, record: Record, owner: str) -> None:
-    if record.candidate is not None:
-        keep_log(stage, record.candidate)
+@contextmanager
+def _candidate_ended(stage: Stage, record: Record, owner: str) -> Iterator[None]:
+    """What it said is filed meanwhile: its pods take it with them."""
+    if record.candidate is None:
+        yield
+        return
+    filing = file_log(stage, record.candidate)
+    try:
         stage.serving.stop(record.candidate, owner)
+        yield
+    finally:
+        if filing is not None:
+            filing.end()
 
 
 def _forget_candidate(stage: Stage, record: Record, owner: str) -> None:

@@ -13,10 +13,11 @@ from steps.contracts import REPORT, ROLLBACK, SMOKE, ReportInputs, ReportOutputs
 from steps.core import canonical
 from steps.core.account import Account, Named, Surroundings, draw_up, sortable
 from steps.core.names import Layout, check_deployment
-from steps.core.outcome import release_id
+from steps.core.outcome import GOOD, release_id
 from steps.core.page import render
 from steps.core.record import Record
 from steps.core.run import Node, Phase, Run
+from steps.core.serverlog import log_name
 from steps.core.words import summary
 from steps.entry import run_step
 from steps.errors import StepError
@@ -82,7 +83,7 @@ def report(inputs: ReportInputs, outside: Outside) -> ReportOutputs:
     if account.outcome == "live":
         deliver(account, outside, None, troubles)
     else:
-        keep(account, run, outside, troubles)
+        account = keep(account, run, outside, troubles)
     return said(account, troubles.sentences)
 
 
@@ -97,14 +98,16 @@ def said(account: Account, troubles: Sequence[str]) -> ReportOutputs:
     return ReportOutputs(outcome=account.outcome, summary=words)
 
 
-def keep(account: Account, run: Run, outside: Outside, troubles: Troubles) -> None:
-    """In the store as well, with the evidence that the smoke test left there."""
+def keep(account: Account, run: Run, outside: Outside, troubles: Troubles) -> Account:
+    """In the store as well, with what the smoke test and the rollback left there."""
     store = None
     with troubles.noted():
         store = outside.store()
         if _attempted(run, SMOKE.name):
             account = replace(account, evidence=evidence(store, outside.layout, run.name))
+        account = replace(account, server_log=server_log(store, outside.layout, account))
     deliver(account, outside, store, troubles)
+    return account
 
 
 def look(run: Run, serving: Serving, flag: str) -> Surroundings:
@@ -149,6 +152,14 @@ def evidence(store: Store, layout: Layout, run: str) -> Any:
     except ValueError:
         log.warning("the evidence of run %s is not JSON", run)
         return None
+
+
+def server_log(store: Store, layout: Layout, account: Account) -> str:
+    """The key of what was filed when the candidate was ended; empty where nothing was."""
+    if account.outcome in GOOD or account.release is None:
+        return ""
+    key = layout.report(account.run, log_name(account.release.release_id))
+    return key if store.stat(key) else ""
 
 
 def deliver(account: Account, outside: Outside, store: Store | None, troubles: Troubles) -> None:

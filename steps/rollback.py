@@ -15,7 +15,7 @@ def rollback(inputs: RollbackInputs, stage: Stage) -> RollbackOutputs:
 
 
 def main(inputs: RollbackInputs, settings: Settings) -> RollbackOutputs:
-    return rollback(inputs, connect(settings, inputs.deployment))
+    return rollback(inputs, connect(settings, inputs.deployment, inputs.run))
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def keep(store: Callable[[], Store], key: str, proof: Proof) -> None:
 def main(inputs: SmokeInputs, settings: Settings) -> SmokeOutputs:
     from steps.clients import store
 
-    stage, layout = connect(settings, inputs.deployment), Layout(settings.prefix)
+    stage, layout = connect(settings, inputs.deployment, inputs.run), Layout(settings.prefix)
     documents = partial(store.connect, settings)
     return smoke(inputs, stage, started_release(stage, documents, layout, inputs.release_id), documents, layout)
 

@@ -105,11 +105,11 @@ NEEDS: Mapping[str, Needs] = {
     "deploy": Needs(hours=12, retries=2, s3=True, key=True),
     "smoke": Needs(hours=12, retries=2, s3=True, key=True),
     "promote": Needs(hours=12, s3=True, key=True),  # after a rollback the store alone knows a first release
-    "rollback": Needs(hours=12, key=True),
+    "rollback": Needs(hours=12, s3=True, key=True),  # for what the candidate said; it needs no store to go back
     "report": Needs(hours=0.5, s3=True),
     "discover": Needs(hours=2, s3=True, hub=True, catalog=True),
     "refresh": Needs(hours=0.5, s3=True),
-    "reconcile": Needs(hours=12, key=True),  # a CronJob's: it is tried again at its next turn
+    "reconcile": Needs(hours=12, s3=True, key=True),  # a CronJob's: it is tried again at its next turn
 }
 
 

@@ -86,6 +86,8 @@ class Account:
     flag: str
     evidence: Any = None
     """The smoke test's own JSON."""
+    server_log: str = ""
+    """Where in the store it is kept what the model server said; empty where nothing is."""
 
     @property
     def removed(self) -> bool:
@@ -103,8 +105,12 @@ class Account:
             "outcome": self.outcome,
             "outage_seconds": self.outage_seconds,
             "steps": [asdict(line) for line in self.lines],
-            "evidence": self.evidence,
+            "evidence": self._evidence(),
         }
+
+    def _evidence(self) -> Any:
+        """With where the model server's own words are, which no smoke test may have asked for."""
+        return {**(self.evidence or {}), "server_log": self.server_log} if self.server_log else self.evidence
 
     def history(self) -> Entry:
         """The entry of this run in the deployment's history."""

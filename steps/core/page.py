@@ -101,6 +101,8 @@ def _facts(account: Account) -> Iterable[tuple[str, str]]:
     yield "outage", "not over" if account.outage_seconds is None else _span(account.outage_seconds)
     if account.startup_seconds is not None:
         yield "start-up", seconds(account.startup_seconds)
+    if account.server_log:
+        yield "log of its model server", account.server_log
     yield "started", iso(account.started)
     yield "took", seconds(account.at - account.started)
 

@@ -6,6 +6,11 @@ _DEVICE = re.compile(r"\bdevice_config=([a-z]+)|Automatically detected platform 
 """vLLM's words: the engine's configuration, and what it found at the very start."""
 
 
+def log_name(release_id: str) -> str:
+    """Among the reports of the run that ended it."""
+    return f"server-{release_id}.log"
+
+
 def device(log: str) -> str | None:
     """``cuda`` or ``cpu``: the last one that the log names, as the engine's own word comes after the guess."""
     named = [a or b for a, b in _DEVICE.findall(log)]

@@ -19,7 +19,8 @@ HEADLINES: dict[Outcome, str] = {
 def summary(account: Account) -> str:
     """One line: what happened, why, and what serves now."""
     why = f" ({account.failed_step}): {account.failure.rstrip('. ')}" if account.failed_step else _why(account)
-    return f"{headline(account)}{why}; {serves(account)}{_outage(account)}"
+    log = f"; what its model server said is kept at {account.server_log}" if account.server_log else ""
+    return f"{headline(account)}{why}; {serves(account)}{_outage(account)}{log}"
 
 
 def headline(account: Account) -> str:

@@ -33,6 +33,9 @@ def test_a_bad_candidate_is_refused_and_the_previous_model_serves_again(served: 
     assert "Paris" in answer["choices"][0]["message"]["content"]
     report = served.machine.report(ended)
     assert (report["outcome"], report["outage_seconds"] > 0) == ("rolled-back", True)
+    log = report["evidence"]["server_log"]
+    assert log.endswith(f"/server-{refused}.log")
+    assert served.objects()[log] > 0
 
 
 def test_a_refused_release_is_not_tried_again_until_a_person_allows_it(served: World):

@@ -13,6 +13,7 @@ from steps.core.record import Record
 from steps.core.release import Document, Release, Serving
 from steps.deploy import deploy
 from steps.errors import StepError
+from steps.filing import Files
 from steps.ports.serving import Held
 from steps.promote import promote
 from steps.rollback import rollback
@@ -112,6 +113,12 @@ class Scene:
             clock=self.clock,
             patience=Patience(request=10.0, startup=None, retry_base=1.0),
             volume=Path("/models"),
+            files=Files(
+                store=self._documents,
+                layout=self.layout,
+                run="run",
+                redact=lambda text: text.replace("hush", "[secret]"),
+            ),
         )
 
     def _at(self, url: str) -> Model | None:

@@ -284,3 +284,21 @@ def test_a_server_that_is_away_keeps_a_run_from_being_submitted(house, capsys, m
     monkeypatch.setenv("ARGO_SERVER", "127.0.0.1:9")
     code, text = call(capsys, "promote", *ASKED)
     assert (code, text.startswith("Error: could not submit: cannot create a workflow: argo-server at")) == (3, True)
+
+
+def test_the_log_of_a_candidate_is_named_where_the_report_has_seen_it(house, capsys):
+    house.becomes = "bad"
+    assert "/server-" not in call(capsys, "promote", *ASKED)[1]
+    name, seen = house.run["metadata"]["name"], house.run["status"]
+    [release] = {n for node in seen["nodes"].values() for n in _outputs(node, "release_id")}
+    key = f"reports/{name}/server-{release}.log"
+    for node in seen["nodes"].values():
+        if node["name"].startswith(f"{name}.onExit.report"):
+            node["outputs"] = {"parameters": [{"name": "summary", "value": f"what it said is kept at {key}"}]}
+    house.api.after = lambda _kind: None
+    house.api.tell(WORKFLOW, name, seen)
+    assert f"look at  s3://models/{key}\n" in call(capsys, "watch", name)[1]
+
+
+def _outputs(node: dict[str, Any], name: str) -> list[str]:
+    return [p["value"] for p in (node.get("outputs") or {}).get("parameters", ()) if p["name"] == name and "value" in p]

@@ -78,9 +78,11 @@ def test_the_reconciler_s_arguments_are_its_contract_s():
     assert {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}} in container["env"]
 
 
-def test_the_reconciler_is_given_neither_store_nor_hub_nor_models():
+def test_the_reconciler_is_given_neither_hub_nor_models_and_needs_no_store():
     assert {v["name"] for v in pod()["volumes"]} == {"tmp", "ca"}
-    assert "s3-credentials" not in str(JOB)
+    (container,) = pod()["containers"]
+    (s3,) = (source["secretRef"] for source in container["envFrom"] if "secretRef" in source)
+    assert s3 == {"name": "s3-credentials", "optional": True}  # for what a candidate said before it was ended
     assert "hf-token" not in str(JOB)
     assert "{{" not in str(JOB)
 

@@ -41,6 +41,13 @@ def test_what_a_dead_run_left_is_undone_and_the_old_release_answers_again():
     assert left.serves(OLD)
 
 
+def test_what_the_candidate_of_a_dead_run_said_is_kept():
+    left = abandoned()
+    put_right(chat=left)
+
+    assert left.store.objects[f"p/reports/run/server-{NEW.release_id}.log"] == Manner().log.encode()
+
+
 def test_the_work_of_a_living_run_and_what_is_idle_are_not_touched():
     busy, idle = scene(), Scene()
     idle.live(OLD)

@@ -15,7 +15,7 @@ from steps.entry import flag
 from steps.errors import Conflict, Missing, NoSpace
 from steps.ports.serving import Held
 from steps.report import Outside, report
-from tests.stubs.runs import COMMIT, NEW, RESOLVED, done, failed, on_exit, promoted, resolved, run
+from tests.stubs.runs import COMMIT, NEW, OLD, RESOLVED, done, failed, on_exit, promoted, resolved, rolled_back, run
 from tests.stubs.serving import FakeServing
 from tests.stubs.store import FakeStore
 
@@ -109,6 +109,26 @@ def test_the_evidence_of_the_smoke_test_is_in_the_report():
     world.store.put(LAYOUT.report(INPUTS.run, "smoke.json"), canonical.dump({"result": "pass"}))
     world.report()
     assert world.on_shelf()["evidence"] == {"result": "pass"}
+
+
+def rolled_back_world(store=None):
+    return World(rolled_back(), Record(live=OLD.release_id), store=store)
+
+
+def test_what_the_model_server_said_is_named_where_it_was_kept():
+    world, key = rolled_back_world(), LAYOUT.report(INPUTS.run, f"server-{NEW.release_id}.log")
+    world.store.put(key, b"CUDA error")
+    world.store.put(LAYOUT.report(INPUTS.run, "smoke.json"), canonical.dump({"result": "fail"}))
+    assert world.report().summary.endswith(f"what its model server said is kept at {key}")
+    assert world.on_shelf()["evidence"] == {"result": "fail", "server_log": key}
+    assert f"<dd>{key}</dd>" in world.shelf.files["report.html"].decode()
+
+
+def test_nothing_is_said_of_a_log_that_was_not_kept_or_is_of_a_model_that_serves():
+    good = World(promoted(), Record(live=NEW.release_id))
+    good.store.put(LAYOUT.report(INPUTS.run, f"server-{NEW.release_id}.log"), b"of an earlier try")
+    for world in (good, rolled_back_world()):
+        assert "model server said" not in world.report().summary
 
 
 @pytest.mark.parametrize("body", [None, b"{"])

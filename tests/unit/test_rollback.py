@@ -1,3 +1,4 @@
+import threading
 from dataclasses import replace
 
 import pytest
@@ -6,6 +7,7 @@ from steps.contracts import RollbackOutputs
 from steps.core.record import Record
 from steps.core.release import Smoke
 from steps.errors import Conflict, Denied, Failed, Refused, RollbackFailed, Transient
+from steps.filing import KEPT_BYTES
 from steps.recovery import recover, settle
 from tests.stubs.scene import Killed, Scene, make_release
 from tests.stubs.serving import Manner
@@ -102,6 +104,65 @@ def test_what_a_dead_candidate_said_is_kept(scene, caplog):
     caplog.clear()
     scene.rollback()
     assert "its last words" in caplog.text
+
+
+KEY = f"p/reports/run/server-{NEW.release_id}.log"
+
+
+def refused_by_its_test(scene, log="INFO\nTraceback\nCUDA error: hush"):
+    scene.deploy(NEW)
+    scene.serving.manners[NEW.release_id] = Manner(log=log)
+    scene.faults[NEW.release_id] = "empty-text"
+    with pytest.raises(Failed):
+        scene.smoke(NEW)
+
+
+def test_all_that_a_refused_candidate_said_is_kept_in_the_store_without_secrets(scene):
+    refused_by_its_test(scene, "\n".join(f"line {number} hush" for number in range(1000)))
+    scene.rollback()
+    assert scene.serving.release(NEW.release_id) is None
+    kept = scene.store.objects[KEY].decode().splitlines()
+    assert (len(kept), kept[0], kept[-1]) == (1000, "line 0 [secret]", "line 999 [secret]")
+
+
+def test_the_end_of_a_long_log_is_kept(scene):
+    refused_by_its_test(scene, "x" * 2 * KEPT_BYTES + "the end")
+    scene.rollback()
+    assert len(scene.store.objects[KEY]) == KEPT_BYTES
+    assert scene.store.objects[KEY].endswith(b"xthe end")
+
+
+@pytest.mark.parametrize("trouble", [Transient("no answer"), Denied("no key"), KeyError("a bug")])
+def test_a_store_that_is_away_fails_no_rollback_and_is_told(scene, caplog, trouble):
+    refused_by_its_test(scene)
+    scene.no_store = trouble
+    assert scene.rollback().outcome == "rolled-back"
+    assert scene.serves(OLD)
+    assert f"is not kept at {KEY}" in caplog.text
+
+
+def test_a_store_that_does_not_answer_costs_clients_no_second_and_the_rollback_not_many(scene, caplog, monkeypatch):
+    monkeypatch.setattr("steps.filing.PATIENCE_SECONDS", 0.05)
+    refused_by_its_test(scene)
+    asked, back, answers = threading.Event(), [], threading.Event()
+
+    class Silent:
+        def put(self, _key, _body):
+            asked.set()
+            back.append(answers.wait(10))
+
+    scene.stage = replace(scene.stage, files=replace(scene.stage.files, store=Silent))
+    assert scene.rollback().outcome == "rolled-back"
+    assert (asked.is_set(), back, scene.serves(OLD)) == (True, [], True)
+    assert "the store does not answer" in caplog.text
+    answers.set()
+
+
+def test_a_candidate_that_said_nothing_leaves_what_is_kept_alone(scene):
+    scene.deploy(NEW)
+    scene.serving.manners[NEW.release_id] = Manner(log="")
+    scene.rollback()
+    assert KEY not in scene.store.objects
 
 
 def test_a_first_deployment_is_removed_whole():

@@ -78,7 +78,7 @@ def test_each_secret_reaches_the_steps_that_need_it_and_no_other():
     hub = {n for n, t in found.items() if "hf-token" in str(t["container"].get("env"))}
     key = {n for n, t in found.items() if "vllm-api-key" in str(t["container"].get("env"))}
 
-    assert s3 == {"resolve", "preflight", "mirror", "populate", "deploy", "smoke", "promote", "report"}
+    assert s3 == {"resolve", "preflight", "mirror", "populate", "deploy", "smoke", "promote", "rollback", "report"}
     assert hub == {"resolve", "mirror"}
     assert key == {"preflight", "deploy", "smoke", "promote", "rollback"}
 

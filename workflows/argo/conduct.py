@@ -7,15 +7,18 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import NoReturn
 
 from steps.clients.clock import SystemClock
+from steps.contracts import REPORT
 from steps.core import argo, labels
 from steps.core.account import Account, draw_up
 from steps.core.names import Layout
 from steps.core.outcome import INTERRUPTED_EXIT, exit_code
 from steps.core.run import Run
+from steps.core.serverlog import log_name
 from workflows import ending
 from workflows.argo import session
 from workflows.argo.advice import Adviser
@@ -41,7 +44,7 @@ def follow(run: Underway, timeout_seconds: float | None = None) -> int:
         return NOT_SUBMITTED_EXIT
     account = draw_up(last, ending.surroundings(last, session.settings(run.config), flag=""))
     preface = "timed out: " if timed_out and last.phase != "Succeeded" else ""
-    say(preface + ending.last_words(account, last, tuple(_places(run.config, account))))
+    say(preface + ending.last_words(account, last, tuple(_places(run.config, last, account))))
     return exit_code(account.outcome, timed_out=timed_out)
 
 
@@ -78,11 +81,15 @@ def _told(states: Iterator[Run], follower: Follower, adviser: Adviser) -> Run:
     return state
 
 
-def _places(config: Config, account: Account) -> Iterator[str]:
+def _places(config: Config, run: Run, account: Account) -> Iterator[str]:
     if where := link(config, account.run):
         yield where
+    reports = partial(Layout(config.prefix).report, account.run)
     if account.outcome != "live":
-        yield f"s3://{config.bucket}/{Layout(config.prefix).report(account.run, 'report.html')}"
+        yield f"s3://{config.bucket}/{reports('report.html')}"
+    log = reports(log_name(account.release.release_id)) if account.release else ""
+    if log and log in run.output(REPORT.name, "summary"):  # the report has seen that it is there
+        yield f"s3://{config.bucket}/{log}"
     if account.failed_step:
         of = f"{argo.RUN}={account.run},{labels.COMPONENT}={account.failed_step}"
         yield f"kubectl --namespace {config.namespace} logs --container main --tail -1 --selector {of}"
