@@ -3,11 +3,15 @@
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from itertools import count
+from typing import TypeVar
 
+from steps.core.budget import backoff
 from steps.core.names import check_deployment
 from steps.entry import run_step
-from steps.errors import BadInput
+from steps.errors import BadInput, Transient
 from steps.parallel import in_order
+from steps.ports.clock import Clock
 from steps.recovery import is_abandoned, recover
 from steps.scheduled import RECONCILE, ReconcileInputs, ReconcileOutputs
 from steps.settings import Settings
@@ -16,6 +20,8 @@ from steps.stage import Stage, connect
 
 WORKERS = 8
 """Deployments that are looked at side by side: one that takes half an hour to come back keeps few others waiting."""
+PATIENCE_SECONDS, LONGEST_PAUSE_SECONDS = 300.0, 30.0
+"""For an API server that is away: nobody tries this step again, and whom its failure calls should be needed."""
 LEFT_ALONE = "left alone"
 WORDS = {
     "rolled-back": "back at the previous release",
@@ -28,18 +34,39 @@ WORDS = {
 log = logging.getLogger(__name__)
 
 
+T = TypeVar("T")
+
+
 def reconcile(owner: str, deployments: Sequence[str], stage: Callable[[str], Stage]) -> ReconcileOutputs:
     """Raises what went wrong with a deployment when all others had their turn: RollbackFailed before all else."""
     failures, done = Failures(), dict[str, str]()
 
     def put_right(deployment: str) -> tuple[str, str]:
-        return deployment, failures.keep(deployment, lambda: settle(stage(deployment), owner)) or "failed"
+        return deployment, failures.keep(deployment, lambda: _settle(stage(deployment), owner)) or "failed"
 
     in_order(put_right, deployments, WORKERS, lambda told: done.update([told]))
     told = summary(done)
     log.info("%s", told)
     failures.tell()
     return ReconcileOutputs(summary=told)
+
+
+def patiently(work: Callable[[], T], clock: Clock, base: float) -> T:
+    """What ``work`` returns, once nobody is away. Raises Transient where that takes minutes."""
+    until = clock.now() + PATIENCE_SECONDS
+    for number in count():
+        try:
+            return work()
+        except Transient as err:
+            if clock.now() >= until:
+                raise
+            log.warning("trying again: %s", err)
+            clock.sleep(min(backoff(number, base), LONGEST_PAUSE_SECONDS))
+    raise AssertionError("a count does not end")
+
+
+def _settle(stage: Stage, owner: str) -> str:
+    return patiently(lambda: settle(stage, owner), stage.clock, stage.patience.retry_base)
 
 
 def settle(stage: Stage, owner: str) -> str:
@@ -73,8 +100,9 @@ def summary(done: dict[str, str]) -> str:
 
 def main(inputs: ReconcileInputs, settings: Settings) -> ReconcileOutputs:
     from steps.clients import serving
+    from steps.clients.clock import SystemClock
 
-    known = serving.deployments(settings)
+    known = patiently(lambda: serving.deployments(settings), SystemClock(), settings.retry_base_seconds)
     run = f"{RECONCILE.name}-{inputs.owner}"  # among whose reports is what it ended
     return reconcile(inputs.owner, chosen(known, inputs.deployment), lambda name: connect(settings, name, run))
 

@@ -73,7 +73,8 @@ def reconcile_job(config: TemplateConfig, namespace: str) -> Json:
     """One that was missed is worth nothing once the next is due.
 
     Turns may overlap: each leaves alone what a living one is at. Were they to wait for each other, a single pod that
-    cannot start, or whose node is lost, would keep all work from being put right until its deadline.
+    cannot start, or whose node is lost, would keep all work from being put right until its deadline. That one bounds
+    how many of them can wait at a time; whoever is cut off by it leaves a model that loads, and its next turn waits on.
     """
     pod, deadline = _pod(RECONCILE, config)
     return {

@@ -109,7 +109,7 @@ NEEDS: Mapping[str, Needs] = {
     "report": Needs(hours=0.5, s3=True),
     "discover": Needs(hours=2, s3=True, hub=True, catalog=True),
     "refresh": Needs(hours=0.5, s3=True),
-    "reconcile": Needs(hours=12, s3=True, key=True),  # a CronJob's: it is tried again at its next turn
+    "reconcile": Needs(hours=3, s3=True, key=True),  # a CronJob's: its next turn goes on where this one ended
 }
 
 

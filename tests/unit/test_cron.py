@@ -95,6 +95,12 @@ def test_a_reconciler_that_is_stuck_keeps_no_other_from_its_turn_and_a_failed_on
     assert job["activeDeadlineSeconds"] > 0
 
 
+def test_no_more_than_a_few_hours_of_jobs_wait_for_a_node_at_a_time():
+    minutes = int(JOB["spec"]["schedule"].partition(" ")[0].removeprefix("*/"))
+
+    assert JOB["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"] / (60 * minutes) <= 18
+
+
 def test_more_than_one_failed_night_can_be_looked_at():
     assert CRON["spec"]["failedJobsHistoryLimit"] > 1
     assert CRON["spec"]["startingDeadlineSeconds"] >= 3600

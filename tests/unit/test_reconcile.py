@@ -4,9 +4,9 @@ import pytest
 
 from steps.core.record import Record
 from steps.errors import BadInput, Missing, RollbackFailed, Transient
-from steps.reconcile import chosen, reconcile
-from tests.stubs.scene import Scene, make_release
-from tests.stubs.serving import Manner
+from steps.reconcile import LONGEST_PAUSE_SECONDS, PATIENCE_SECONDS, chosen, patiently, reconcile
+from tests.stubs.scene import FakeClock, Killed, Scene, make_release
+from tests.stubs.serving import FakeServing, Manner
 
 OLD, NEW = (make_release(mark) for mark in "12")
 
@@ -90,11 +90,86 @@ def test_one_that_does_not_come_back_calls_a_person_and_keeps_no_other_from_its_
 
 
 def test_what_calls_a_person_is_told_before_what_may_pass():
-    def stage(name):
+    def stage(name):  # before anything is asked, so nothing is tried again
         raise {"a": Missing("no right"), "b": RollbackFailed("lost"), "c": Transient("down")}[name]
 
     with pytest.raises(RollbackFailed, match=r"b: lost \(and a, c failed, as the log says\)"):
         reconcile("pod", "abc", stage)
+
+
+class Away(FakeServing):
+    """Its API server does not answer before ``until``."""
+
+    clock: FakeClock
+    until = float("inf")
+
+    def read(self):
+        if self.clock.now() < self.until:
+            raise Transient("the API server does not answer")
+        return super().read()
+
+
+def out_of_reach(seconds):
+    away = Away()
+    made = Scene(serving=away)
+    away.clock, away.until = made.clock, 0.0
+    made.publish(NEW)
+    made.live(OLD)
+    made.serving.owners.add("run")
+    made.deploy(NEW)
+    made.serving.owners.clear()
+    away.until = made.clock.now() + seconds
+    return made
+
+
+def test_an_api_server_that_is_away_for_minutes_calls_nobody():
+    left = out_of_reach(PATIENCE_SECONDS - 1)
+
+    assert put_right(chat=left).startswith("chat: back at the previous release")
+    assert max(left.clock.slept) <= LONGEST_PAUSE_SECONDS
+
+
+def test_one_that_stays_away_is_told_and_keeps_no_other_from_its_turn():
+    gone, left = out_of_reach(PATIENCE_SECONDS * 10), abandoned()
+    began = gone.clock.now()
+
+    with pytest.raises(Transient, match="gone: the API server does not answer"):
+        put_right(gone=gone, left=left)
+    assert PATIENCE_SECONDS <= gone.clock.now() - began <= PATIENCE_SECONDS + LONGEST_PAUSE_SECONDS
+    assert left.record == Record(live=OLD.release_id)
+
+
+def test_the_names_of_deployments_are_asked_for_again_too():
+    clock, answers = FakeClock(), [Transient("away"), Transient("away"), ("chat",)]
+
+    def ask():
+        if isinstance(answer := answers.pop(0), Transient):
+            raise answer
+        return answer
+
+    assert patiently(ask, clock, 2.0) == ("chat",)
+    assert clock.slept == [2.0, 4.0]
+
+
+def test_whoever_is_cut_off_while_a_model_loads_leaves_it_and_the_next_turn_waits_on():
+    left = abandoned()
+    left.serving.manners[OLD.release_id] = Manner(ready_after=5)
+    left.clock.sleep = killed
+    with pytest.raises(Killed):
+        put_right(chat=left)
+    (loading,) = left.serving._pods[OLD.release_id]
+    left.clock.sleep = lambda _seconds: None
+    left.serving.owners.clear()
+    left.serving.owners.add("next")
+
+    done = reconcile("next", ["chat"], lambda _name: left.stage)
+    assert done.summary.startswith("chat: back at the previous release")
+    (serves,) = left.serving._pods[OLD.release_id]
+    assert serves.uid == loading.uid
+
+
+def killed(_seconds):
+    raise Killed
 
 
 def test_a_name_that_nothing_was_ever_promoted_to_is_told():
