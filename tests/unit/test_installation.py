@@ -88,6 +88,10 @@ def test_what_serves_is_changed_by_who_serves_and_its_record_by_who_may_allow_a_
     assert changed["services"] == {"operate", "allow"}
 
 
+def test_what_a_run_is_followed_by_is_watched_and_nothing_else():
+    assert changing("watch") == {each: {"start"} for each in ("workflows", "pods", "events")}
+
+
 def test_what_makes_pods_of_any_account_is_a_matter_of_few_roles():
     made = changing("create")
     assert (made["workflows"], made["jobs"]) == ({"start", "refresh"}, {"repair"})

@@ -4,13 +4,17 @@ import pytest
 
 from steps.clients.kube.api import DEPLOYMENT, POD, SERVICE, WORKFLOW
 from steps.clients.kube.errors import Forbidden
+from steps.clients.kube.runs import KubeRuns
 from steps.clients.kube.serving import KubeServing
 from steps.core import argo
 from steps.core.labels import PROJECT
 from steps.core.record import Record
+from steps.core.refresh import Found, run_name
 from steps.core.workload import Where
+from steps.refresh import Outside, refresh
+from steps.scheduled import RefreshInputs
 from tests.stubs.kube import FakeApi
-from tests.stubs.scene import FakeClock
+from tests.stubs.scene import FakeClock, make_release
 from workflows.allow import lift
 from workflows.argo.direct import Direct
 from workflows.cluster import rights
@@ -59,3 +63,22 @@ def test_who_may_start_runs_may_end_them(api, end):
     runs.submit(argo.workflow("vllm-promote", {"deployment": "chat"}, name="promote-1"))
     getattr(runs, end)("promote-1")
     assert "shutdown" in api.get(WORKFLOW, "promote-1")["spec"]
+
+
+def test_the_nightly_refresh_does_its_work_with_its_rights_and_has_no_other(api, serving):
+    live = make_release("1")
+    held = serving.swap(serving.read(), Record(phase="swapping", candidate=live.release_id, owner="earlier"))
+    serving.ensure(live, 1, "earlier")
+    serving.swap(held, Record(live=live.release_id))
+    found = Found(
+        deployment="chat", model="org/tiny", revision="main", refresh="promote", commit="2" * 40, release_id=REFUSED
+    )
+    person(api, "refresh")
+    api.calls.clear()
+
+    outside = Outside(serving=lambda _name: serving, runs=KubeRuns(api), flag="")
+    assert refresh(RefreshInputs(run="night-1"), [found], outside).summary == "promoted: chat"
+    KubeRuns(api).promote(run_name(found, "night-1"), found.parameters, {})  # as another attempt of it would
+
+    asked = {tuple(call.partition("/")[0].split()) for call in api.calls}
+    assert asked == {(verb, each) for rule in rights.REFRESHING for each in rule.resources for verb in rule.verbs}

@@ -53,20 +53,23 @@ OPERATE = (
 
 REFRESHING = (
     Rule("argoproj.io", ("workflows",), (*READ, "create")),
-    Rule("", ("services",), READ),
-    Rule("apps", ("deployments",), READ),
+    Rule("", ("services",), ("get",)),  # of each deployment that the catalog names, its record
+    Rule("apps", ("deployments",), ("get",)),  # and what its live release was made from
 )
 
 START = (
     Rule("argoproj.io", ("workflows",), (*LOOK, "create", "update", "patch")),  # also retry and stop
-    Rule("argoproj.io", ("workflowtemplates", "cronworkflows"), LOOK),
-    Rule("", ("services",), LOOK),
-    Rule("apps", ("deployments",), LOOK),
+    Rule("argoproj.io", ("workflowtemplates", "cronworkflows"), READ),
+    Rule("", ("services",), READ),
+    Rule("apps", ("deployments",), READ),
     Rule("", ("pods",), (*LOOK, "delete")),  # a retry takes the failed attempts' pods away
     Rule("", ("pods/log",), ("get",)),
     Rule("", ("events",), LOOK),
     Rule("", ("persistentvolumeclaims", "configmaps"), ("get",)),
 )
+"""Our commands watch Workflows alone. Argo's UI, which asks as the account that a person logs in as, also watches pods
+while it shows the log of a run, and events while it shows those.
+"""
 
 REPAIR = (
     Rule("batch", ("cronjobs",), ("get",)),

@@ -37,13 +37,13 @@ OPERATE = {
     "persistentvolumeclaims": {"get"},
     "workflows": READ,
 }
-REFRESHING = {"workflows": {*READ, "create"}, "services": READ, "deployments": READ}
+REFRESHING = {"workflows": {*READ, "create"}, "services": {"get"}, "deployments": {"get"}}
 START = {
     "workflows": {*LOOK, "create", "update", "patch"},
-    "workflowtemplates": LOOK,
-    "cronworkflows": LOOK,
-    "services": LOOK,
-    "deployments": LOOK,
+    "workflowtemplates": READ,
+    "cronworkflows": READ,
+    "services": READ,
+    "deployments": READ,
     "pods": {*LOOK, "delete"},
     "pods/log": {"get"},
     "events": LOOK,
