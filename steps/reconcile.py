@@ -98,13 +98,17 @@ def summary(done: dict[str, str]) -> str:
     return "; ".join([*told, f"{quiet} left alone"])
 
 
+def stages(owner: str, settings: Settings) -> Callable[[str], Stage]:
+    """By deployment. What is ended is filed under this turn's own name: of a dead owner no more than a uid is known."""
+    return lambda deployment: connect(settings, deployment, f"{RECONCILE.name}-{owner}")
+
+
 def main(inputs: ReconcileInputs, settings: Settings) -> ReconcileOutputs:
     from steps.clients import serving
     from steps.clients.clock import SystemClock
 
     known = patiently(lambda: serving.deployments(settings), SystemClock(), settings.retry_base_seconds)
-    run = f"{RECONCILE.name}-{inputs.owner}"  # among whose reports is what it ended
-    return reconcile(inputs.owner, chosen(known, inputs.deployment), lambda name: connect(settings, name, run))
+    return reconcile(inputs.owner, chosen(known, inputs.deployment), stages(inputs.owner, settings))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ import pytest
 
 from steps.core.record import Record
 from steps.errors import BadInput, Missing, RollbackFailed, Transient
-from steps.reconcile import LONGEST_PAUSE_SECONDS, PATIENCE_SECONDS, chosen, patiently, reconcile
+from steps.reconcile import LONGEST_PAUSE_SECONDS, PATIENCE_SECONDS, chosen, patiently, reconcile, stages
+from steps.settings import from_environment
 from tests.stubs.scene import FakeClock, Killed, Scene, make_release
 from tests.stubs.serving import FakeServing, Manner
 
@@ -46,6 +47,16 @@ def test_what_the_candidate_of_a_dead_run_said_is_kept():
     put_right(chat=left)
 
     assert left.store.objects[f"p/reports/run/server-{NEW.release_id}.log"] == Manner().log.encode()
+
+
+def test_in_the_cluster_it_is_kept_under_the_name_of_the_turn_and_without_secrets(tmp_path, monkeypatch):
+    monkeypatch.setenv("VLLM_API_KEY", "hush-hush")
+    settings = from_environment({"VLLM_PROMOTE_SERVING": f"local://{tmp_path}", "VLLM_PROMOTE_PREFIX": "p"})
+    files = stages("uid-of-its-pod", settings)("chat").files
+
+    assert files
+    assert files.layout.report(files.run, "x") == "p/reports/reconcile-uid-of-its-pod/x"
+    assert files.redact("key hush-hush") == "key [secret]"
 
 
 def test_the_work_of_a_living_run_and_what_is_idle_are_not_touched():
