@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from steps.clients.kube import claims
 from steps.clients.kube.api import (
     CLAIM,
     DEPLOYMENT,
@@ -22,7 +23,7 @@ from steps.core.installed import PROMOTE_TEMPLATE
 from steps.errors import Conflict
 from steps.scheduled import RECONCILE
 from workflows.checkout import typed
-from workflows.cluster import claim, reconciler, secrets
+from workflows.cluster import reconciler, secrets
 from workflows.cluster.parts import MODEL
 from workflows.cluster.plan import Change, installed
 from workflows.config import Config
@@ -86,7 +87,7 @@ def stays(api: Api, config: Config, models: str) -> Iterator[Stays]:
         yield Stays(f"the deployments {', '.join(names)}, which serve on", f"{delete} deploy,svc,sa -l {labels.OURS}")
     if api.get(CLAIM, models):
         yield Stays(f"claim {models}, with the models", f"{delete} pvc {models}")
-    if volume := claim.volume_of(api, models):
+    if volume := claims.volume_of(api, models):
         name = volume["metadata"]["name"]
         yield Stays(f"volume {name} under it", f"kubectl delete pv {name}")
     for name in _secrets(api, config):

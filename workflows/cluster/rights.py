@@ -89,8 +89,12 @@ ROLES: Mapping[str, tuple[tuple[Rule, ...], tuple[str, ...]]] = {
 }
 """By name: rules, and the accounts that have them. To be bound to people: the last three, as each of them needs."""
 
-NODES = (Rule("", ("nodes",), ("list",)),)
-"""Whether the GPUs that a release asks for exist at all is asked before room is made for it."""
+NODES = (
+    Rule("", ("nodes",), ("list",)),
+    Rule("", ("persistentvolumes",), ("get",)),
+)
+"""Whether the GPUs that a release asks for exist at all, and whether a claim of one node is tied to it, is asked before
+room is made for it."""
 
 
 def accounts(namespace: str, pull_secrets: tuple[str, ...]) -> tuple[Json, ...]:
