@@ -4,7 +4,7 @@ import logging
 import sys
 
 from steps import releases
-from steps.candidate import require_rollback_target
+from steps.candidate import require_one_volume, require_rollback_target
 from steps.contracts import PREFLIGHT, PreflightInputs, PreflightOutputs
 from steps.core import rollout, space, transfer
 from steps.core.manifest import Manifest
@@ -40,6 +40,7 @@ def preflight(
 
 def check(stage: Stage, record: Record, store: Store, volume: Volume, document: Document) -> Release | None:
     """What must hold before a byte moves; the rollback target. Writes nothing, so that a dry run asks the same."""
+    require_one_volume(stage, record, document.release.release_id)
     target = _rollback_target(stage, record, document.release.release_id, volume)
     manifest, missing = document.manifest, missing_files(volume, document.manifest)
     left = volume.leftovers(manifest.model, manifest.commit)

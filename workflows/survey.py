@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from steps import mirror, preflight, recovery, resolve
+from steps import candidate, mirror, preflight, recovery, resolve
 from steps.contracts import ResolveInputs
 from steps.core import rollout
 from steps.core.account import Named
@@ -102,6 +102,7 @@ def _check(around: Landscape, record: Record, document: Document) -> None:
     if around.volume is not None:
         preflight.check(around.stage, record, around.store, around.volume, document)
     else:
+        candidate.require_one_volume(around.stage, record, document.release.release_id)
         around.stage.serving.check_room(document.release)
 
 

@@ -310,6 +310,20 @@ class TestOfRoom:
         assert "may not list nodes" in caplog.text
 
 
+def test_a_release_that_was_made_for_another_claim_is_elsewhere_and_the_way_out_is_told(api, serving, pod):
+    assert serving.elsewhere(ID) is None
+    assert serving.elsewhere("feedfeedfeed") is None
+    moved = replace(serving, where=Where(claim="larger", volume="/models"))
+    told = moved.elsewhere(ID)
+    assert told is not None
+    assert told.startswith(f"Deployment chat-{ID} reads claim models, and the steps prove what is on claim larger;")
+    assert "install with claim = models again" in told
+    assert f"`kubectl -n models delete deployment chat-{ID}`" in told
+    api.delete(DEPLOYMENT, f"chat-{ID}")
+    moved.ensure(RELEASE, 1, OWNER)
+    assert moved.elsewhere(ID) is None
+
+
 def test_deployments_are_the_endpoints_that_are_ours(api, serving):
     api.create(SERVICE, {"metadata": {"name": "other"}, "spec": {}})
     assert kube.deployments(api) == ("chat",)

@@ -5,7 +5,7 @@ import pytest
 from steps.contracts import PreflightInputs, PreflightOutputs
 from steps.core.record import Record
 from steps.core.release import Document
-from steps.errors import Conflict, Corrupt, Failed, Missing, NoSpace, Refused
+from steps.errors import BadInput, Conflict, Corrupt, Failed, Missing, NoSpace, Refused
 from steps.ports.serving import Held
 from steps.preflight import preflight
 from tests.stubs.scene import Scene, make_manifest, make_release
@@ -137,6 +137,15 @@ def test_what_has_no_room_on_the_accelerator_is_found_now(scene):
     scene.serving.room = NoSpace("no GPU is free")
     with pytest.raises(NoSpace, match="no GPU is free"):
         check(scene)
+
+
+@pytest.mark.parametrize("moved", [OLD, NEW])
+def test_what_would_read_another_volume_than_the_one_that_is_proved_is_found_now(scene, moved):
+    scene.serving.away[moved.release_id] = "Deployment reads claim old; remove it"
+    with pytest.raises(BadInput, match=f"release {moved.release_id} of chat has its models elsewhere: .*claim old"):
+        check(scene)
+    scene.serving.away.clear()
+    assert check(scene).state == "new"
 
 
 def test_a_volume_that_is_too_small_is_named_with_both_numbers(scene):
