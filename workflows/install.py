@@ -71,15 +71,16 @@ def _write(config: "Config", directory: Path) -> int:
 
 
 def _install(config: "Config", consent: Consent) -> int:
-    from workflows.cluster import objects
+    from workflows.cluster import objects, reach
 
     with command.usage():
-        wanted = objects.objects(config)
+        objects.objects(config)
     api = session.connect(config)
     with session.asking():
         _require_argo(api)
+        found = reach.with_ports(config, lambda namespace: replace(api, namespace=namespace))
     command.say(f"Namespace {config.namespace} at {api.server}\n")
-    return upgrade(api, config, wanted, consent)
+    return upgrade(api, config, objects.objects(found), consent)
 
 
 def _require_argo(api: "Cluster") -> None:

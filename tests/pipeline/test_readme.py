@@ -71,7 +71,14 @@ def test_exit_codes_are_those_of_the_errors():
 
 LOCAL = {"local_dir", "serve_command"}
 """Settings that a cluster does not heed."""
-SAID = {"none": "", "all": "", "AWS itself": "", "each from where it is": "", "the images' own": ""}
+SAID = {
+    "none": "",
+    "all": "",
+    "AWS itself": "",
+    "each from where it is": "",
+    "the images' own": "",
+    "what `install` finds": "",
+}
 """Words of the table that stand for nothing being given."""
 
 

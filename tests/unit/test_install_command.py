@@ -5,7 +5,7 @@ import io
 import pytest
 import yaml
 
-from steps.clients.kube.api import CONFIG_MAP, WORKFLOW_TEMPLATE
+from steps.clients.kube.api import CONFIG_MAP, ENDPOINT_SLICE, WORKFLOW_TEMPLATE
 from steps.errors import Conflict, Refused, Transient
 from tests.stubs.installed import configuration
 from tests.stubs.installed import install as put_all
@@ -129,6 +129,17 @@ def test_agreed_to_it_is_done_and_a_second_time_there_is_nothing_to_do(capsys, a
     capsys.readouterr()
     assert up(api, config, dry_run=True) == 0
     assert capsys.readouterr().out.startswith("Nothing to change: ")
+
+
+def test_what_the_cluster_tells_of_its_ports_is_in_what_is_applied(capsys, api, monkeypatch):
+    marks = {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}}
+    api.create(ENDPOINT_SLICE, {"metadata": marks, "ports": [{"name": "https", "port": 16443}]})
+    api.server = "https://cluster"
+    monkeypatch.setattr("workflows.cluster.session.connect", lambda _config: api)
+    monkeypatch.setattr("workflows.install._require_argo", lambda _api: None)
+    monkeypatch.setattr("workflows.install.replace", lambda api, **_: api)  # one namespace is all that it has
+    code, text = call(capsys, "install --dry-run --namespace models")
+    assert (code, "1 to change" in text, "port: 16443" in text) == (0, True, True), text
 
 
 def test_what_somebody_else_manages_is_refused_with_their_name_and_the_flag_that_takes_it(capsys, api, config):

@@ -10,7 +10,6 @@ from steps.clients.kube.api import NETWORK_POLICY, Json
 from steps.core import labels
 from steps.core.labels import PROJECT
 from steps.core.workload import PORT
-from workflows.address import port
 from workflows.cluster.parts import head
 
 NAMES = (53, 5353)
@@ -26,11 +25,11 @@ PIPELINE: Json = {
 }
 
 
-def policies(namespace: str, addresses: Iterable[str], clients: tuple[str, ...]) -> tuple[Json, ...]:
-    """``addresses`` are the URLs of what lies outside; ``clients`` the namespaces of the model servers' clients."""
+def policies(namespace: str, ports: Iterable[int], clients: tuple[str, ...]) -> tuple[Json, ...]:
+    """``ports`` are those of what lies outside; ``clients`` the namespaces of the model servers' clients."""
     return (
         _policy(namespace, "deny", OURS, {"policyTypes": ["Ingress", "Egress"]}),
-        _policy(namespace, "pipeline", PIPELINE, {"policyTypes": ["Egress"], "egress": _outside(addresses)}),
+        _policy(namespace, "pipeline", PIPELINE, {"policyTypes": ["Egress"], "egress": _outside(ports)}),
         _policy(
             namespace,
             "trial",
@@ -52,9 +51,9 @@ def policies(namespace: str, addresses: Iterable[str], clients: tuple[str, ...])
     )
 
 
-def _outside(addresses: Iterable[str]) -> list[Json]:
+def _outside(ports: Iterable[int]) -> list[Json]:
     """By port, not by address: those of the Hub's and of a cloud's stores change, and policies know no names."""
-    reached = sorted({OVER_TLS, API_SERVER, *map(port, addresses)})
+    reached = sorted({OVER_TLS, API_SERVER, *ports})
     return [{"ports": [*_ports("UDP", *NAMES), *_ports("TCP", *NAMES)]}, {"ports": _ports("TCP", *reached)}]
 
 
