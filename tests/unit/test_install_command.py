@@ -5,7 +5,16 @@ import io
 import pytest
 import yaml
 
-from steps.clients.kube.api import CONFIG_MAP, ENDPOINT_SLICE, WORKFLOW_TEMPLATE
+from steps.clients.kube.api import (
+    CONFIG_MAP,
+    CRON_JOB,
+    ENDPOINT_SLICE,
+    ROLE,
+    SERVICE_ACCOUNT,
+    WORKFLOW,
+    WORKFLOW_TEMPLATE,
+)
+from steps.core import argo
 from steps.errors import Conflict, Refused, Transient
 from tests.stubs.installed import configuration
 from tests.stubs.installed import install as put_all
@@ -167,6 +176,33 @@ def test_uninstall_shows_what_goes_and_what_stays(capsys, api, config):
     with pytest.raises(Refused):
         down(api, config)
     assert not any(call.startswith("delete") for call in api.calls)
+
+
+def test_what_begins_while_a_person_thinks_is_not_robbed_of_its_rights(api, config, monkeypatch):
+    def agree(_question, _consent):
+        api.create(WORKFLOW, argo.workflow("vllm-promote-refresh", {}, name="nightly"))
+
+    monkeypatch.setattr("workflows.cluster.session.require_agreement", agree)
+    with pytest.raises(Conflict, match="at work: nightly; wait for the end"):
+        down(api, config)
+    assert not any(call.startswith("delete") for call in api.calls)
+
+
+def test_what_begins_while_it_is_being_removed_keeps_its_rights_until_it_is_over(api, config):
+    def a_last_one(request):
+        if request.startswith("delete cronworkflows/"):
+            api.before = lambda _request: None
+            api.create(WORKFLOW, argo.workflow("vllm-promote-refresh", {}, name="nightly"))
+
+    api.before = a_last_one
+    with pytest.raises(Conflict, match=r"at work: nightly; .*begun just now: nothing new begins.*install"):
+        down(api, config, yes=True)
+    assert (api.list(CRON_JOB), api.list(WORKFLOW_TEMPLATE)) == ([], [])
+    assert api.list(SERVICE_ACCOUNT) != []
+    assert api.list(ROLE) != []
+    api.delete(WORKFLOW, "nightly")
+    assert down(api, config, yes=True) == 0
+    assert api.list(ROLE) == []
 
 
 def test_uninstall_removes_and_a_second_time_finds_nothing(capsys, api, config):

@@ -14,6 +14,7 @@ from steps.clients.kube.api import (
     SERVICE,
     SERVICE_ACCOUNT,
     WORKFLOW,
+    WORKFLOW_TEMPLATE,
 )
 from steps.clients.kube.errors import Forbidden
 from steps.core import argo, labels
@@ -146,7 +147,12 @@ def test_what_serves_goes_on_with_its_account_and_is_named(api, config):
         api.create(kind, {**kind.header, "metadata": {"name": "chat", "labels": marks}})
     plan.carry_out(api, removal.plan(api, config), take_over=False)
     assert [account["metadata"]["name"] for account in api.list(SERVICE_ACCOUNT)] == [MODEL]
-    assert next(removal.stays(api, config, "models")).what == "the deployments chat, which serve on"
+    policies = {policy["metadata"]["name"] for policy in api.list(NETWORK_POLICY)}
+    assert policies == {"vllm-promote-deny", "vllm-promote-model-servers"}
+    first = next(removal.stays(api, config, "models"))
+    assert first.what == "the deployments chat, which serve on, and their network policies"
+    assert first.command.endswith("delete deploy,svc,sa,netpol -l app.kubernetes.io/part-of=vllm-promote")
+    assert removal.plan(api, config) == ()
 
 
 def test_nothing_is_taken_away_under_a_run_that_is_at_work(api):
@@ -155,6 +161,19 @@ def test_nothing_is_taken_away_under_a_run_that_is_at_work(api):
         removal.require_rest(api)
     api.patch(WORKFLOW, "promote-x", {"metadata": {"labels": {"workflows.argoproj.io/completed": "true"}}})
     removal.require_rest(api)
+
+
+def test_nothing_is_taken_away_under_a_refresh_which_would_start_a_promotion(api):
+    for template in (t["metadata"]["name"] for t in api.list(WORKFLOW_TEMPLATE)):
+        api.create(WORKFLOW, argo.workflow(template, {}, name=f"of-{template}"))
+        with pytest.raises(Conflict, match=f"at work: of-{template};"):
+            removal.require_rest(api)
+        api.delete(WORKFLOW, f"of-{template}")
+    removal.require_rest(api)
+    api.undefined.add("workflowtemplates")
+    api.create(WORKFLOW, argo.workflow("vllm-promote-refresh", {}, name="nightly"))
+    with pytest.raises(Conflict, match="at work: nightly;"):
+        removal.require_rest(api)
 
 
 @pytest.mark.parametrize("name", ["vllm-promote-reconcile-29385", "vllm-promote-reconcile-by-hand-ab"])

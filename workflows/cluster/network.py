@@ -17,6 +17,9 @@ NAMES = (53, 5353)
 OVER_TLS, API_SERVER = 443, 6443
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
 
+DENY, MODEL_SERVERS = f"{PROJECT}-deny", f"{PROJECT}-model-servers"
+"""Policies that model servers are under."""
+
 OURS: Json = {"matchLabels": {labels.PART_OF: PROJECT}}
 SERVERS: Json = {"matchLabels": {labels.PART_OF: PROJECT, labels.COMPONENT: labels.MODEL_SERVER}}
 PIPELINE: Json = {
@@ -28,11 +31,11 @@ PIPELINE: Json = {
 def policies(namespace: str, ports: Iterable[int], clients: tuple[str, ...]) -> tuple[Json, ...]:
     """``ports`` are those of what lies outside; ``clients`` the namespaces of the model servers' clients."""
     return (
-        _policy(namespace, "deny", OURS, {"policyTypes": ["Ingress", "Egress"]}),
-        _policy(namespace, "pipeline", PIPELINE, {"policyTypes": ["Egress"], "egress": _outside(ports)}),
+        _policy(namespace, DENY, OURS, {"policyTypes": ["Ingress", "Egress"]}),
+        _policy(namespace, f"{PROJECT}-pipeline", PIPELINE, {"policyTypes": ["Egress"], "egress": _outside(ports)}),
         _policy(
             namespace,
-            "trial",
+            f"{PROJECT}-trial",
             PIPELINE,
             {
                 "policyTypes": ["Egress"],
@@ -41,7 +44,7 @@ def policies(namespace: str, ports: Iterable[int], clients: tuple[str, ...]) -> 
         ),
         _policy(
             namespace,
-            "model-servers",
+            MODEL_SERVERS,
             SERVERS,
             {
                 "policyTypes": ["Ingress"],
@@ -69,4 +72,4 @@ def _ports(protocol: str, *numbers: int) -> list[Json]:
 
 
 def _policy(namespace: str, name: str, pods: Json, rest: Json) -> Json:
-    return {**head(NETWORK_POLICY, namespace, f"{PROJECT}-{name}"), "spec": {"podSelector": pods, **rest}}
+    return {**head(NETWORK_POLICY, namespace, name), "spec": {"podSelector": pods, **rest}}
