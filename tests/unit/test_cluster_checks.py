@@ -186,6 +186,15 @@ def test_each_image_is_listed_with_what_brings_it_to_the_registry(api, config):
     assert "docker://vllm/vllm-openai:v0.32.0 docker://registry.example/ai/vllm/vllm-openai:v0.32.0" in told
 
 
+def test_our_own_image_is_pushed_from_where_it_was_built_under_whatever_tag(api, config):
+    """``docker.io/vllm-promote`` is not ours."""
+    own = {"transfer_image": "vllm-promote/transfer:v2", "cluster_image": "quay.example/us/vllm-promote/cluster:v2"}
+    told = left(api, config.model_copy(update={"registry": "registry.example:5000/ai", **own}))
+    target = "registry.example:5000/ai/vllm-promote/transfer:v2"
+    assert f"docker tag vllm-promote/transfer:v2 {target} && docker push {target}" in told
+    assert "skopeo copy --all docker://quay.example/us/vllm-promote/cluster:v2 docker://registry.example:5000" in told
+
+
 def test_an_image_with_tag_and_digest_is_copied_by_digest_to_its_tag(tmp_path, api, config):
     digest = "sha256:" + "0" * 64
     config.catalog_path.write_text(f"deployments: {{chat: {{model: org/chat, image: 'vllm/vllm:v1@{digest}'}}}}")

@@ -18,7 +18,7 @@ def copies(config: Config, catalog: Catalog) -> tuple[Copy, ...]:
 def command(copy: Copy) -> str:
     """What a person types: ours are on the machine that built them, the others where they are published."""
     source, target = shlex.quote(copy.source), shlex.quote(copy.target)
-    if copy.source in _built():
+    if _repository(copy.source) in _built():
         return f"docker tag {source} {target} && docker push {target}"
     return f"skopeo copy --all docker://{_one_name(source)} docker://{_one_name(target, of_digest=False)}"
 
@@ -32,9 +32,16 @@ def _used(config: Config, catalog: Catalog) -> Iterator[str]:
         yield entry.image or DEFAULT_IMAGES[entry.device or config.device or "cuda"]
 
 
-def _built() -> tuple[str, str]:
-    """By ``make images``."""
-    return TemplateConfig().transfer_image, TemplateConfig().cluster_image
+def _built() -> set[str]:
+    """Repositories that ``make images`` fills, under whatever tag; a name without a host is no published image."""
+    usual = TemplateConfig()
+    return {_repository(usual.transfer_image), _repository(usual.cluster_image)}
+
+
+def _repository(image: str) -> str:
+    name, _, _ = image.partition("@")
+    repository, colon, tag = name.rpartition(":")
+    return repository if colon and "/" not in tag else name
 
 
 def _one_name(image: str, *, of_digest: bool = True) -> str:
