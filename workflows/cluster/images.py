@@ -1,6 +1,7 @@
 """Every image that this configuration may have pods ask for, and how each comes to a registry of one's own."""
 
 import shlex
+import shutil
 from collections.abc import Iterator
 
 from steps.core import images
@@ -8,6 +9,8 @@ from steps.core.catalog import DEFAULT_IMAGES, Catalog
 from steps.core.images import Copy
 from workflows.config import Config
 from workflows.pods import TemplateConfig
+
+BUILDERS = ("docker", "podman", "buildah")
 
 
 def copies(config: Config, catalog: Catalog) -> tuple[Copy, ...]:
@@ -19,8 +22,13 @@ def command(copy: Copy) -> str:
     """What a person types: ours are on the machine that built them, the others where they are published."""
     source, target = shlex.quote(copy.source), shlex.quote(copy.target)
     if _repository(copy.source) in _built():
-        return f"docker tag {source} {target} && docker push {target}"
+        return f"{builder()} tag {source} {target} && {builder()} push {target}"
     return f"skopeo copy --all docker://{_one_name(source)} docker://{_one_name(target, of_digest=False)}"
+
+
+def builder() -> str:
+    """As ``make images`` chooses, as far as that shows without asking: what is on the PATH."""
+    return next(filter(shutil.which, BUILDERS), BUILDERS[0])
 
 
 def _used(config: Config, catalog: Catalog) -> Iterator[str]:
