@@ -78,8 +78,10 @@ def _install(config: "Config", consent: Consent) -> int:
     api = session.connect(config)
     with session.asking():
         _require_argo(api)
-        found = reach.with_ports(config, lambda namespace: replace(api, namespace=namespace))
+        found, api_server = reach.with_ports(config, lambda namespace: replace(api, namespace=namespace))
     command.say(f"Namespace {config.namespace} at {api.server}\n")
+    if config.network_policies and not api_server:
+        command.say(f"{reach.UNSEEN}\n")
     return upgrade(api, config, objects.objects(found), consent)
 
 

@@ -149,6 +149,10 @@ def test_what_the_cluster_tells_of_its_ports_is_in_what_is_applied(capsys, api, 
     monkeypatch.setattr("workflows.install.replace", lambda api, **_: api)  # one namespace is all that it has
     code, text = call(capsys, "install --dry-run --namespace models")
     assert (code, "1 to change" in text, "port: 16443" in text) == (0, True, True), text
+    assert "put that into egress_ports" not in text
+    api.forbidden.add(("list", ENDPOINT_SLICE.plural))
+    code, text = call(capsys, "install --dry-run --namespace models")
+    assert (code, "put that into egress_ports" in text, "16443" in text) == (0, True, False), text
 
 
 def test_what_somebody_else_manages_is_refused_with_their_name_and_the_flag_that_takes_it(capsys, api, config):

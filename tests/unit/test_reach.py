@@ -39,7 +39,8 @@ def opened(config):
 
 
 def found(tmp_path, places, **keys):
-    return opened(reach.with_ports(configuration(tmp_path, **keys), places.__getitem__))
+    config, _ = reach.with_ports(configuration(tmp_path, **keys), places.__getitem__)
+    return opened(config)
 
 
 def test_the_api_server_is_reached_where_it_is(tmp_path, places):

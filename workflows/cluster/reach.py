@@ -14,6 +14,10 @@ API_SERVER, DEFAULT = "kubernetes", "default"
 """The Service that every pod finds the API server by, and its namespace."""
 OF_SERVICE = "kubernetes.io/service-name"
 """Label of an EndpointSlice."""
+UNSEEN = (
+    "No right to list endpointslices in namespace default, or none there: the network policies let steps reach the API "
+    "server on 443, 6443 and egress_ports; where it listens on another, put that into egress_ports."
+)
 
 InNamespace = Callable[[str], Api]
 
@@ -23,14 +27,18 @@ def outside(config: Config) -> tuple[str, ...]:
     return tuple(filter(None, (config.aws_endpoint_url, config.hf_endpoint, config.https_proxy)))
 
 
-def with_ports(config: Config, of: InNamespace) -> Config:
-    """As this cluster answers, beside what is set; what one has no right to see is left to the setting."""
-    found = {*config.egress_ports, *_api_server(of(DEFAULT))}
+def with_ports(config: Config, of: InNamespace) -> tuple[Config, bool]:
+    """As this cluster answers, beside what is set; what one has no right to see is left to the setting.
+
+    And whether it told where the API server is.
+    """
+    api_server = tuple(_api_server(of(DEFAULT)))
+    found = {*config.egress_ports, *api_server}
     for address in outside(config):
         if named := _service(address, config.namespace):
             name, namespace = named
             found.update(_behind(of(namespace), name, port(address)))
-    return config.model_copy(update={"egress_ports": tuple(sorted(found))})
+    return config.model_copy(update={"egress_ports": tuple(sorted(found))}), bool(api_server)
 
 
 def _api_server(api: Api) -> Iterator[int]:
