@@ -33,7 +33,7 @@ def populate(
     manifest = releases.read(store, layout, inputs.deployment, inputs.release_id).manifest
     copied = 0
     if not is_published(volume, manifest):
-        copied = _publish(store, volume, layout, manifest, progress_file)
+        copied = publish(store, volume, layout, manifest, progress_file)
     volume.sweep(manifest.model, manifest.commit)
     return PopulateOutputs(copied_bytes=copied, reused_bytes=manifest.total_bytes - copied)
 
@@ -54,10 +54,19 @@ def is_published(volume: WritableVolume, manifest: Manifest) -> bool:
     return True
 
 
-def _publish(
-    store: Store, volume: WritableVolume, layout: Layout, manifest: Manifest, progress_file: Path | None
+def publish(  # noqa: PLR0913  # what populate works with, and how it ends
+    store: Store,
+    volume: WritableVolume,
+    layout: Layout,
+    manifest: Manifest,
+    progress_file: Path | None,
+    *,
+    instead: bool = False,
 ) -> int:
-    """Bytes copied; what a faster attempt copied meanwhile is counted as ours."""
+    """Bytes copied; what a faster attempt copied meanwhile is counted as ours.
+
+    ``instead`` of a damaged directory that has the name now. Raises as ``populate``.
+    """
     copied = 0
     try:
         with volume.stage(manifest) as staging:
@@ -67,7 +76,7 @@ def _publish(
             space.require(copied, volume.free_bytes(), manifest.model, left)
             copy = _Copy(store, staging, layout, manifest, Progress(progress_file, copied))
             copying.all_files(todo.copy, copy.fetch, copy.source)
-            staging.publish()
+            (staging.replace if instead else staging.publish)()
     except Conflict as err:
         if not is_published(volume, manifest):
             raise Transient(f"another attempt got in the way: {err}") from err

@@ -3,12 +3,13 @@
     SLUG/COMMIT/PATH               published
     .manifests/SLUG/COMMIT.json    what is in it, written just before
     .staging/SLUG/COMMIT.ATTEMPT/  in the making, see ``staging``
+    .trash/SLUG/COMMIT.ATTEMPT/    was damaged, and was replaced
 
 No locks: they do not hold on every NFS, and nothing here needs them. Links are never followed below the root.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from io import FileIO
 from pathlib import Path
@@ -19,11 +20,12 @@ from steps.clients.place import Place, open_fresh
 from steps.clients.volume_errors import translated
 from steps.core import manifest as manifests
 from steps.core.manifest import Manifest
-from steps.errors import Corrupt, Missing
-from steps.ports.volume import ReadableVolume, Staging, WritableVolume
+from steps.core.names import is_commit, model_of, slug
+from steps.errors import BadInput, Corrupt, Missing
+from steps.ports.volume import AuditedVolume, Staging
 
 
-class Directory(ReadableVolume, WritableVolume):
+class Directory(AuditedVolume):
     """``root`` is where the volume is mounted: ``/models`` in a pod."""
 
     def __init__(self, root: Path) -> None:
@@ -48,6 +50,11 @@ class Directory(ReadableVolume, WritableVolume):
     def entries(self, model: str, commit: str) -> Mapping[str, int | None]:
         place = Place.of(self._root, model, commit)
         return places.entries(place.published) if place.is_published() else {}
+
+    def published(self) -> Sequence[tuple[str, str]]:
+        with translated("read", self._root):
+            found = sorted(self._root.glob("*/*"))
+        return [(model_of(p.parent.name), p.name) for p in found if is_commit(p.name) and _is_slug(p.parent.name)]
 
     def staged(self, model: str, commit: str) -> Mapping[str, int]:
         return staging.finished(Place.of(self._root, model, commit))
@@ -78,3 +85,11 @@ class Directory(ReadableVolume, WritableVolume):
 
     def sweep(self, model: str, commit: str) -> None:
         staging.sweep(Place.of(self._root, model, commit))
+
+
+def _is_slug(name: str) -> bool:
+    """Our own directories begin with a dot, which no model's name does."""
+    try:
+        return slug(model_of(name)) == name
+    except BadInput:
+        return False

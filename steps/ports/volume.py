@@ -58,13 +58,20 @@ class Staging(Protocol):
     """A directory in the making. Any method may raise Conflict: somebody else has published the same by now."""
 
     def adopt(self, file: File) -> bool:
-        """Take over a finished file of an earlier attempt, its content proved; False where there is none."""
+        """Take over a finished file of an earlier attempt, or of the published directory that is to be replaced.
+
+        Its content is proved; False where there is none.
+        """
         ...
 
     def write(self, file: File) -> AbstractContextManager[Draft]: ...
 
     def publish(self) -> None:
         """From here on the directory is there, whole."""
+        ...
+
+    def replace(self) -> None:
+        """As ``publish``, in the place of a damaged one, which is moved to the trash as it is."""
         ...
 
 
@@ -77,4 +84,12 @@ class WritableVolume(Volume, Protocol):
 
     def sweep(self, model: str, commit: str) -> None:
         """Remove what attempts at a published commit have left; one that still runs meets Conflict."""
+        ...
+
+
+class AuditedVolume(ReadableVolume, WritableVolume, Protocol):
+    """As ``audit`` sees it."""
+
+    def published(self) -> Sequence[tuple[str, str]]:
+        """Model and commit of everything that has the name of a published directory, whatever it is."""
         ...
