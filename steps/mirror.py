@@ -1,6 +1,7 @@
 """Copy a release's files from the Hub into S3, without a scratch disk, each proved by its sha256 on the way.
 
-What S3 has already is not copied again. The manifest is written last: its presence means that all files are there.
+What S3 has already is not copied again; what it has of another commit it copies itself. The manifest is written last:
+its presence means that all files are there.
 """
 
 import sys
@@ -9,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from steps import copying, parallel, releases
+from steps import copying, nearby, parallel, releases
 from steps.contracts import MIRROR, MirrorInputs, MirrorOutputs
 from steps.core import parts, transfer
 from steps.core.manifest import File, Manifest
@@ -31,6 +32,9 @@ def mirror(
     manifest = releases.read(store, layout, inputs.deployment, inputs.release_id).manifest
     todo = survey(store, layout, manifest)
     copy = from_hub(hub, store, layout, manifest, Progress(progress_file, todo.copy_bytes))
+    if not is_complete(store, layout, manifest):  # else it is healed, perhaps of what was copied: from the Hub alone
+        done = nearby.copied_in_store(store, layout, manifest, todo.copy, copy.progress)
+        todo = transfer.plan(manifest, (*todo.reuse, *done))
     copying.all_files(todo.copy, copy.fetch, copy.source)
     if not is_complete(store, layout, manifest):
         store.create(layout.manifest(manifest.model, manifest.commit), manifest.dump())
@@ -46,6 +50,13 @@ def survey(store: Store, layout: Layout, manifest: Manifest) -> Transfer:
     if is_complete(store, layout, manifest):  # so each was proved once; populate proves it again
         return transfer.plan(manifest, candidates)
     return transfer.plan(manifest, _proved(store, layout, manifest, candidates))
+
+
+def expected(store: Store, layout: Layout, manifest: Manifest) -> Transfer:
+    """What there is to fetch, for a plan: what other commits have is not fetched. Nothing is written."""
+    todo = survey(store, layout, manifest)
+    near = {} if is_complete(store, layout, manifest) else nearby.in_store(store, layout, manifest, todo.copy)
+    return transfer.plan(manifest, (*todo.reuse, *(f for f in todo.copy if f.path in near)))
 
 
 def is_complete(store: Store, layout: Layout, manifest: Manifest) -> bool:

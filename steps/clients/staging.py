@@ -1,8 +1,11 @@
 """One attempt's own directory on the volume, out of which a published one is made by a rename.
 
 A file is written under a name of its own, synced, closed, and only then gets its name in the model: what has a name is
-finished, and never opened for writing again. So finished files of other attempts, dead or alive, can be shared by hard
-links, and an attempt that is killed at any moment leaves nothing outside ``.staging``.
+finished, and never opened for writing again. So finished files of other attempts, dead or alive, and of other commits
+can be shared by hard links, and an attempt that is killed at any moment leaves nothing outside ``.staging``.
+
+Two commits that share a file have it once: it takes no room and no time again, and it rots in both. So the rollback
+target is read as well before anything is changed, and the store has a copy of its own for each commit.
 """
 
 import errno
@@ -15,6 +18,7 @@ import stat
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path, PurePath
 
 from steps.clients import place as places
@@ -90,7 +94,10 @@ class Staging(StagingPort):
 
     def adopt(self, file: File) -> bool:
         others = [attempt for attempt in _attempts(self._place) if attempt != self._directory]
-        return any(self._take(file, other) for other in (*others, self._place.published))
+        return any(self._take(file, other, file.path) for other in (*others, self._place.published))
+
+    def share(self, file: File, commit: str, path: str) -> bool:
+        return self._take(file, replace(self._place, commit=commit).published, path)
 
     @contextmanager
     def write(self, file: File) -> Iterator[Draft]:
@@ -138,13 +145,15 @@ class Staging(StagingPort):
         except FileNotFoundError as err:
             raise Conflict(f"{self._directory} was removed by another attempt at the same commit") from err
 
-    def _take(self, file: File, other: Path) -> bool:
+    def _take(self, file: File, other: Path, path: str) -> bool:
         """A hard link, and not a rename: whoever made the file may be alive and need it."""
+        if not _is_directory(other):
+            return False
         ours = places.below(self._directory, file.path)
         with self.guarded(ours):
             _make_folders(self._directory, file.path)
             try:
-                os.link(places.below(other, file.path), ours, follow_symlinks=False)
+                os.link(places.below(other, path), ours, follow_symlinks=False)
             except (OSError, Refused):  # it has no such file, or may not share it: then it is fetched
                 return False
             if _holds(ours, file):

@@ -8,6 +8,7 @@
 No locks: they do not hold on every NFS, and nothing here needs them. Links are never followed below the root.
 """
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -23,6 +24,8 @@ from steps.core.manifest import Manifest
 from steps.core.names import is_commit, model_of, slug
 from steps.errors import BadInput, Corrupt, Missing
 from steps.ports.volume import AuditedVolume, Staging
+
+log = logging.getLogger(__name__)
 
 
 class Directory(AuditedVolume):
@@ -56,6 +59,10 @@ class Directory(AuditedVolume):
             found = sorted(self._root.glob("*/*"))
         return [(model_of(p.parent.name), p.name) for p in found if is_commit(p.name) and _is_slug(p.parent.name)]
 
+    def commits(self, model: str) -> Sequence[Manifest]:
+        commits = [commit for found, commit in self.published() if found == model]
+        return [m for commit in commits if (m := self._readable(model, commit)) and m.commit == commit]
+
     def staged(self, model: str, commit: str) -> Mapping[str, int]:
         return staging.finished(Place.of(self._root, model, commit))
 
@@ -78,6 +85,13 @@ class Directory(AuditedVolume):
                 yield file
         except FileNotFoundError as err:
             raise Corrupt(f"{full} is gone; a published directory is never changed, so see who did it") from err
+
+    def _readable(self, model: str, commit: str) -> Manifest | None:
+        try:
+            return self.manifest(model, commit)
+        except Corrupt as err:
+            log.warning("passed over: %s", err)
+            return None
 
     def stage(self, manifest: Manifest) -> AbstractContextManager[Staging]:
         self.free_bytes()  # a volume that is not mounted is never made up for by a directory in the container

@@ -27,6 +27,10 @@ class Volume(Protocol):
         """Bytes by directory of what attempts at other commits have left; each is swept when its own is published."""
         ...
 
+    def commits(self, model: str) -> Sequence[Manifest]:
+        """Manifests of all published commits of this model, where they can be read."""
+        ...
+
     def free_bytes(self) -> int: ...
 
 
@@ -64,6 +68,13 @@ class Staging(Protocol):
         """
         ...
 
+    def share(self, file: File, commit: str, path: str) -> bool:
+        """Give a file of another published commit a second name here, its content proved; False where that cannot be.
+
+        It is one file then: what damages it damages both commits.
+        """
+        ...
+
     def write(self, file: File) -> AbstractContextManager[Draft]: ...
 
     def publish(self) -> None:
@@ -75,7 +86,7 @@ class Staging(Protocol):
         ...
 
 
-class WritableVolume(Volume, Protocol):
+class WritableVolume(ReadableVolume, Protocol):
     """As ``populate`` sees it."""
 
     def stage(self, manifest: Manifest) -> AbstractContextManager[Staging]:
@@ -87,7 +98,7 @@ class WritableVolume(Volume, Protocol):
         ...
 
 
-class AuditedVolume(ReadableVolume, WritableVolume, Protocol):
+class AuditedVolume(WritableVolume, Protocol):
     """As ``audit`` sees it."""
 
     def published(self) -> Sequence[tuple[str, str]]:
