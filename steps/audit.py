@@ -26,6 +26,8 @@ Tell = Callable[[str], None]
 MEND: Mapping[Place, Callable[[Means, Manifest, Findings], None]] = {"store": mending.store, "volume": mending.volume}
 """The store first: the volume is published from it."""
 RESTART = "right again; a model server that started while it was not may still have what it read then"
+MENDS = "with --repair one copy is made right out of the other"
+LEFT = "what is left nobody has right, or has the right to change: see above"
 SHOWN = 5
 
 log = logging.getLogger(__name__)
@@ -48,7 +50,7 @@ def audit(inputs: AuditInputs, means: Means, tell: Tell) -> AuditOutputs:
     tell(tally.summary())
     failures.tell()
     if left:
-        raise Corrupt(f"{tally.summary()}: {_first(left)}")
+        raise Corrupt(f"{tally.summary()}: {_first(left)}; {LEFT if inputs.repair else MENDS}")
     return AuditOutputs(differences=tally.found, summary=tally.summary())
 
 
@@ -115,7 +117,7 @@ class _Auditor:
         if right is None or copy.absent:
             return found
         files = core.to_read(copy, right)
-        log.info("%s", core.reading(side.place, subject, files))
+        self.tell(core.reading(side.place, subject, files))
         return found.and_content(side.digests(right, files), right)
 
 

@@ -73,9 +73,10 @@ class InStore(Side):
         def read(file: File) -> tuple[str, str]:
             return file.path, self._digest(manifest, file)
 
-        small = [f for f in files if parts.cut(f.size).count == 1]
+        ordered = sorted(files, key=lambda f: f.size)
+        small = [f for f in ordered if parts.cut(f.size).count == 1]
         parallel.in_order(read, small, parts.MAX_WORKERS, lambda seen: found.update([seen]))
-        found.update(read(f) for f in files if f not in small)
+        found.update(map(read, ordered[len(small) :]))
         return found
 
     def _digest(self, manifest: Manifest, file: File) -> str:

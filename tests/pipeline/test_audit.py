@@ -39,7 +39,9 @@ def flip(path):
 
 def test_what_is_right_is_said_to_be(served):
     ended = audit(served)
-    assert (ended.code, ended.text) == (0, "1 commit looked at: no difference\n")
+    assert (ended.code, ended.text.splitlines()[-1]) == (0, "1 commit looked at: no difference")
+    assert [line.partition(":")[0] for line in ended.text.splitlines()[:-1]] == ["store", "volume"]
+    assert all(": reading 6 files, " in line for line in ended.text.splitlines()[:-1])
 
 
 def test_both_copies_are_told_of_before_anything_is_changed_and_repaired_while_the_model_serves(served, shard):

@@ -7,7 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from steps.contracts import PopulateInputs
+from steps.core.audit import Subject, dump
 from steps.errors import BadInput, Corrupt, Missing, Transient
+from steps.populate import populate
 from tests.stubs.audited import IN_STORE, ON_VOLUME, OTHER_SHARD, SHARD, Audited, flip, put
 from tests.stubs.released import Released
 from tests.stubs.store import FakeStore
@@ -26,7 +29,11 @@ def test_what_is_right_is_read_and_left_as_it_is(world):
     before = world.everything()
     world.store.reads.clear()
     assert world.audit(repair=True).differences == 0
-    assert world.told == ["1 commit looked at: no difference"]
+    assert world.told == [
+        f"store: org/stub at {world.model.commit}: reading 5 files, 8.3 KiB",
+        f"volume: org/stub at {world.model.commit}: reading 5 files, 8.3 KiB",
+        "1 commit looked at: no difference",
+    ]
     assert set(world.store.reads) == {world.model.key(path) for path in world.content}
     assert world.everything() == before
 
@@ -76,7 +83,7 @@ def test_every_difference_is_told_and_not_only_the_first(world):
         damage(world)
     with pytest.raises(Corrupt, match="4 differences, nothing was changed"):
         world.audit()
-    assert len(world.told) == 5
+    assert len([line for line in world.told if "reading" not in line]) == 5
 
 
 @pytest.mark.exhaustive
@@ -174,7 +181,7 @@ def test_what_nobody_serves_is_looked_at_when_all_is_asked_for_and_may_lie_in_on
     old = Released({"config.json": b"{}", "model.safetensors": b"x"}, commit="d" * 40, layout=world.layout)
     old.mirror_into(world.store)
     assert world.audit(everything=True).differences == 0
-    assert world.told == ["2 commits looked at: no difference"]
+    assert world.told[-1] == "2 commits looked at: no difference"
     world.store.delete(old.key("config.json"))
     assert world.audit().differences == 0
     with pytest.raises(Corrupt, match=r"store: org/stub at d{40}: config\.json: missing"):
@@ -229,3 +236,26 @@ def test_a_key_that_may_not_delete_repairs_all_else(world):
 def test_what_names_no_commit_is_refused(world, text):
     with pytest.raises(BadInput):
         world.audit(commits=text)
+
+
+def test_what_rots_in_a_file_that_two_commits_share_is_told_of_both_and_repaired_in_both(world):
+    content = {**world.content, OTHER_SHARD: b"another"}
+    upgrade = Released(content, commit="d" * 40, layout=world.layout)
+    upgrade.resolve_into(world.store)
+    upgrade.mirror_into(world.store)
+    populate(
+        PopulateInputs(deployment="chat", release_id=upgrade.release_id), world.store, world.means.volume, world.layout
+    )
+    both = (world.published / SHARD, world.published.with_name(upgrade.commit) / SHARD)
+    assert both[0].samefile(both[1])
+    flip(SHARD)(world)
+    served = dump(Subject(m.model, m.commit, m.manifest.sha256) for m in (world.model, upgrade))
+    world.store.reads.clear()
+
+    assert world.audit(commits=served, store=False, repair=True).differences == 2
+
+    assert world.volume_is_right()
+    assert both[1].read_bytes() == content[SHARD]
+    assert both[0].samefile(both[1])
+    assert world.store.reads.count(world.model.key(SHARD)) == 1
+    assert upgrade.key(SHARD) not in world.store.reads  # the second shares what the first fetched
