@@ -124,6 +124,7 @@ def test_status_and_history_tell_of_it(served):
     assert "--local" not in command(served, "status").stdout
 
 
+@pytest.mark.timeout(300)
 def test_an_audit_reads_and_repairs_the_volume_in_a_pod_because_no_other_place_has_it(served):
     live = asked(served, "status")[0]["live"]
     config = served.volume / slug(served.model) / live["commit"] / "config.json"
