@@ -1,13 +1,16 @@
 """Copy a release's files from the Hub into S3, without a scratch disk, each proved by its sha256 on the way.
 
-What S3 has already is not copied again. The manifest is written last: its presence means that all files are there.
+What S3 has already is not copied again; what it has of another commit it copies itself. The manifest is written last:
+its presence means that all files are there.
 """
 
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from steps import copying, parallel, releases
+from steps import copying, nearby, parallel, releases
 from steps.contracts import MIRROR, MirrorInputs, MirrorOutputs
 from steps.core import parts, transfer
 from steps.core.manifest import File, Manifest
@@ -16,7 +19,7 @@ from steps.core.parts import Part
 from steps.core.transfer import Transfer
 from steps.entry import run_step
 from steps.errors import Conflict, Corrupt, Transient
-from steps.ports.hub import Hub
+from steps.ports.hub import Hub, Ranges
 from steps.ports.store import Object, Store
 from steps.progress import Progress
 from steps.settings import Settings
@@ -28,7 +31,10 @@ def mirror(
     """Safe to run twice, and twice at once. Raises Corrupt, Missing, NoSpace."""
     manifest = releases.read(store, layout, inputs.deployment, inputs.release_id).manifest
     todo = survey(store, layout, manifest)
-    copy = _Copy(hub, store, layout, manifest, Progress(progress_file, todo.copy_bytes))
+    copy = from_hub(hub, store, layout, manifest, Progress(progress_file, todo.copy_bytes))
+    if not is_complete(store, layout, manifest):  # else it is healed, perhaps of what was copied: from the Hub alone
+        done = nearby.copied_in_store(store, layout, manifest, todo.copy, copy.progress)
+        todo = transfer.plan(manifest, (*todo.reuse, *done))
     copying.all_files(todo.copy, copy.fetch, copy.source)
     if not is_complete(store, layout, manifest):
         store.create(layout.manifest(manifest.model, manifest.commit), manifest.dump())
@@ -44,6 +50,13 @@ def survey(store: Store, layout: Layout, manifest: Manifest) -> Transfer:
     if is_complete(store, layout, manifest):  # so each was proved once; populate proves it again
         return transfer.plan(manifest, candidates)
     return transfer.plan(manifest, _proved(store, layout, manifest, candidates))
+
+
+def expected(store: Store, layout: Layout, manifest: Manifest) -> Transfer:
+    """What there is to fetch, for a plan: what other commits have is not fetched. Nothing is written."""
+    todo = survey(store, layout, manifest)
+    near = {} if is_complete(store, layout, manifest) else nearby.in_store(store, layout, manifest, todo.copy)
+    return transfer.plan(manifest, (*todo.reuse, *(f for f in todo.copy if f.path in near)))
 
 
 def is_complete(store: Store, layout: Layout, manifest: Manifest) -> bool:
@@ -71,15 +84,25 @@ def _proved(store: Store, layout: Layout, manifest: Manifest, files: tuple[File,
     return found
 
 
+def from_hub(hub: Hub, store: Store, layout: Layout, manifest: Manifest, progress: Progress) -> "Copy":
+    def opened(file: File) -> AbstractContextManager[Ranges]:
+        return nullcontext(hub.open(manifest.model, manifest.commit, file))
+
+    return Copy(opened, store, layout, manifest, progress)
+
+
 @dataclass(frozen=True)
-class _Copy:
-    hub: Hub
+class Copy:
+    """Of single files into the store; ``open`` is where they come from."""
+
+    open: Callable[[File], AbstractContextManager[Ranges]]
     store: Store
     layout: Layout
     manifest: Manifest
     progress: Progress
 
     def fetch(self, file: File) -> str:
+        """The sha256 of what was read; the object is written, in one piece, only if that is the file's."""
         key = copying.key(self.layout, self.manifest, file)
         try:
             return self._stream(file, key)
@@ -95,8 +118,7 @@ class _Copy:
         )
 
     def _stream(self, file: File, key: str) -> str:
-        source = self.hub.open(self.manifest.model, self.manifest.commit, file)
-        with self.store.upload(key, file.size, file.sha256) as upload:
+        with self.open(file) as source, self.store.upload(key, file.size, file.sha256) as upload:
 
             def move(part: Part) -> tuple[bytes]:
                 body = source.read(part.start, part.end) if part.size else b""

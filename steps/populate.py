@@ -1,10 +1,12 @@
 """Copy a release's files from S3 to the volume, each proved by its sha256, and publish them as one directory.
 
-What earlier attempts finished is taken over. A directory that is published is looked at, and never written to.
+What earlier attempts finished is taken over, and what other commits have is shared with them. A directory that is
+published is looked at, and never written to.
 """
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from steps import copying, parallel, releases
@@ -16,6 +18,7 @@ from steps.core.parts import Part
 from steps.core.transfer import Transfer
 from steps.entry import run_step
 from steps.errors import Conflict, Corrupt, Transient
+from steps.nearby import OnVolume
 from steps.ports.store import Store
 from steps.ports.volume import Staging, WritableVolume
 from steps.progress import Progress
@@ -33,7 +36,7 @@ def populate(
     manifest = releases.read(store, layout, inputs.deployment, inputs.release_id).manifest
     copied = 0
     if not is_published(volume, manifest):
-        copied = _publish(store, volume, layout, manifest, progress_file)
+        copied = publish(store, volume, layout, manifest, progress_file)
     volume.sweep(manifest.model, manifest.commit)
     return PopulateOutputs(copied_bytes=copied, reused_bytes=manifest.total_bytes - copied)
 
@@ -54,34 +57,52 @@ def is_published(volume: WritableVolume, manifest: Manifest) -> bool:
     return True
 
 
-def _publish(
-    store: Store, volume: WritableVolume, layout: Layout, manifest: Manifest, progress_file: Path | None
+def publish(  # noqa: PLR0913  # what populate works with, and how it ends
+    store: Store,
+    volume: WritableVolume,
+    layout: Layout,
+    manifest: Manifest,
+    progress_file: Path | None,
+    *,
+    instead: bool = False,
 ) -> int:
-    """Bytes copied; what a faster attempt copied meanwhile is counted as ours."""
+    """Bytes copied; what a faster attempt copied meanwhile is counted as ours.
+
+    ``instead`` of a damaged directory that has the name now. Raises as ``populate``.
+    """
     copied = 0
     try:
         with volume.stage(manifest) as staging:
-            todo = _adopt(staging, manifest)
+            near = OnVolume.of(volume, staging, manifest)
+            todo = _adopt(staging, near, manifest)
             copied = todo.copy_bytes
             left = volume.leftovers(manifest.model, manifest.commit)
             space.require(copied, volume.free_bytes(), manifest.model, left)
             copy = _Copy(store, staging, layout, manifest, Progress(progress_file, copied))
-            copying.all_files(todo.copy, copy.fetch, copy.source)
-            staging.publish()
+            copying.all_files(todo.copy, partial(_nearest, near, copy), copy.source)
+            (staging.replace if instead else staging.publish)()
     except Conflict as err:
         if not is_published(volume, manifest):
             raise Transient(f"another attempt got in the way: {err}") from err
     return copied
 
 
-def _adopt(staging: Staging, manifest: Manifest) -> Transfer:
+def _nearest(near: OnVolume, copy: "_Copy", file: File) -> str:
+    """From another directory of the volume, else from the store; the sha256 of what was read."""
+    if not near.copy(file):
+        return copy.fetch(file)
+    copy.progress.add(file.size)
+    return file.sha256
+
+
+def _adopt(staging: Staging, near: OnVolume, manifest: Manifest) -> Transfer:
     found: list[File] = []
 
     def take(seen: tuple[File, bool]) -> None:
         if seen[1]:
             found.append(seen[0])
 
-    parallel.in_order(lambda file: (file, staging.adopt(file)), manifest.files, HASHERS, take)
+    parallel.in_order(lambda file: (file, staging.adopt(file) or near.share(file)), manifest.files, HASHERS, take)
     return transfer.plan(manifest, found)
 
 

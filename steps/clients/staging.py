@@ -1,8 +1,11 @@
 """One attempt's own directory on the volume, out of which a published one is made by a rename.
 
 A file is written under a name of its own, synced, closed, and only then gets its name in the model: what has a name is
-finished, and never opened for writing again. So finished files of other attempts, dead or alive, can be shared by hard
-links, and an attempt that is killed at any moment leaves nothing outside ``.staging``.
+finished, and never opened for writing again. So finished files of other attempts, dead or alive, and of other commits
+can be shared by hard links, and an attempt that is killed at any moment leaves nothing outside ``.staging``.
+
+Two commits that share a file have it once: it takes no room and no time again, and it rots in both. So the rollback
+target is read as well before anything is changed, and the store has a copy of its own for each commit.
 """
 
 import errno
@@ -16,14 +19,16 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path, PurePath
 
 from steps.clients import place as places
+from steps.clients import replacing
 from steps.clients.place import Place, open_fresh
 from steps.clients.volume_errors import translated
 from steps.core.manifest import File, Manifest
 from steps.core.transfer import differences
-from steps.errors import Conflict, Corrupt, Missing, Transient
+from steps.errors import Conflict, Corrupt, Missing, Refused, Transient
 from steps.ports.volume import Draft
 from steps.ports.volume import Staging as StagingPort
 
@@ -92,8 +97,11 @@ class Staging(StagingPort):
                 _own(directory)
 
     def adopt(self, file: File) -> bool:
-        others = (attempt for attempt in _attempts(self._place) if attempt != self._directory)
-        return any(self._take(file, other) for other in others)
+        others = [attempt for attempt in _attempts(self._place) if attempt != self._directory]
+        return any(self._take(file, other, file.path) for other in (*others, self._place.published))
+
+    def share(self, file: File, commit: str, path: str) -> bool:
+        return self._take(file, replace(self._place, commit=commit).published, path)
 
     @contextmanager
     def write(self, file: File) -> Iterator[Draft]:
@@ -112,20 +120,21 @@ class Staging(StagingPort):
         """Everything is on the disk before the name is: the order of the lines is the point of this function."""
         place = self._place
         with self.guarded(self._directory):
-            if wrong := differences(self._manifest, places.entries(self._directory)):
-                raise Conflict(f"somebody changed {self._directory}: {'; '.join(wrong[:SHOWN])}")
-            self._write_manifest()
-            for directory, _, _ in os.walk(self._directory, topdown=False):
-                sync(Path(directory))
-            _own(place.published.parent)
-            sync(place.root)
-            try:
-                self._directory.rename(place.published)
-            except OSError as err:
-                if err.errno in (errno.ENOTEMPTY, errno.EEXIST):
-                    raise Conflict(f"{place.published} was published by another attempt; look at it") from err
-                raise
+            self._settle()
+            self._take_the_name()
             sync(place.published.parent)
+
+    def replace(self) -> None:
+        place = self._place
+        aside = place.trash / self._directory.name
+        with self.guarded(self._directory):
+            self._settle()
+            for directory in (place.trash.parent, place.trash):
+                _own(directory)
+            replacing.swap(self._directory, place.published, aside, self._take_the_name)
+            for directory in (place.published.parent, place.trash):
+                sync(directory)
+        log.warning("%s was damaged and is replaced; what it was lies at %s", place.published, aside)
 
     def remove(self) -> None:
         """Give its space back."""
@@ -149,19 +158,40 @@ class Staging(StagingPort):
                     raise Conflict(gone) from err
             raise
 
-    def _take(self, file: File, other: Path) -> bool:
+    def _take(self, file: File, other: Path, path: str) -> bool:
         """A hard link, and not a rename: whoever made the file may be alive and need it."""
+        if not _is_directory(other):
+            return False
         ours = places.below(self._directory, file.path)
         with self.guarded(ours):
             _make_folders(self._directory, file.path)
             try:
-                os.link(places.below(other, file.path), ours, follow_symlinks=False)
-            except OSError:  # it has no such file, or may not share it: then it is fetched
+                os.link(places.below(other, path), ours, follow_symlinks=False)
+            except (OSError, Refused):  # it has no such file, or may not share it: then it is fetched
                 return False
             if _holds(ours, file):
                 return True
             ours.unlink()
         return False
+
+    def _settle(self) -> None:
+        """Everything is on the disk before the name is."""
+        if wrong := differences(self._manifest, places.entries(self._directory)):
+            raise Conflict(f"somebody changed {self._directory}: {'; '.join(wrong[:SHOWN])}")
+        self._write_manifest()
+        for directory, _, _ in os.walk(self._directory, topdown=False):
+            sync(Path(directory))
+        _own(self._place.published.parent)
+        sync(self._place.root)
+
+    def _take_the_name(self) -> None:
+        published = self._place.published
+        try:
+            self._directory.rename(published)
+        except OSError as err:
+            if err.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                raise Conflict(f"{published} was published by another attempt; look at it") from err
+            raise
 
     def _write_manifest(self) -> None:
         place, aside = self._place, self._aside()

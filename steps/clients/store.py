@@ -13,7 +13,7 @@ import boto3
 from botocore import exceptions as boto
 from botocore.config import Config
 
-from steps.clients import store_upload
+from steps.clients import store_copy, store_upload
 from steps.clients.bucket import Bucket
 from steps.clients.store_errors import code_of, require
 from steps.core import parts
@@ -130,6 +130,9 @@ class S3(Store):
             yield upload
         finally:
             upload.end()
+
+    def copy(self, source: str, key: str, size: int, sha256: str) -> bool:
+        return store_copy.copy(self._bucket, source, key, Object(size=size, sha256=sha256))
 
     def read(self, key: str, start: int, end: int) -> Iterator[bytes]:
         """A body that breaks off is asked for again from there on: boto3 only repeats requests without an answer.

@@ -55,6 +55,13 @@ class Store(Protocol):
         """``complete`` ends every other unfinished upload to this key; whose upload was ended so meets Conflict."""
         ...
 
+    def copy(self, source: str, key: str, size: int, sha256: str) -> bool:
+        """Within the store, as ``upload`` would leave it. False, and no object, where it was not done.
+
+        ``source`` is taken at its word: it must say this size and sha256 of itself.
+        """
+        ...
+
     def read(self, key: str, start: int, end: int) -> Iterable[bytes]:
         """Bytes ``start`` to ``end``, ``end`` excluded, in pieces. Raises Corrupt when the object is gone or short."""
         ...

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from steps.clients import store as stores
+from steps.clients import store_copy
 from steps.core import parts
 from steps.errors import Conflict, Corrupt, Missing
 from steps.ports.store import Object, Store
@@ -226,3 +227,26 @@ def unfinished(store: Store) -> int:
     assert isinstance(store, stores.S3)
     bucket = store._bucket
     return len(bucket.client.list_multipart_uploads(Bucket=bucket.name).get("Uploads", []))
+
+
+@pytest.mark.parametrize("body", [b"", b"small", BIG], ids=["empty", "small", "multipart"])
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_a_copy_is_what_an_upload_would_have_left(store, body, in_parts, monkeypatch):
+    if in_parts:
+        monkeypatch.setattr(store_copy, "WHOLE", 5 * parts.MiB)
+    upload(store, "from/a b+é", body)
+    assert store.copy("from/a b+é", "to/x", len(body), digest(body))
+    assert store.stat("to/x") == Object(size=len(body), sha256=digest(body))
+    assert b"".join(store.read("to/x", 0, len(body))) == body
+    store.delete("from/a b+é")
+    assert b"".join(store.read("to/x", 0, len(body))) == body
+
+
+def test_what_is_not_there_or_says_something_else_of_itself_is_not_copied(store):
+    upload(store, "a", b"1")
+    store.put("b", b"1")  # says nothing
+    assert not store.copy("gone", "to", 1, digest(b"1"))
+    assert not store.copy("a", "to", 2, digest(b"1"))
+    assert not store.copy("a", "to", 1, digest(b"2"))
+    assert not store.copy("b", "to", 1, digest(b"1"))
+    assert store.stat("to") is None

@@ -23,6 +23,8 @@ class FakeStore(Store):
         self.uploads: list[FakeUpload] = []
         """Unfinished ones, dead ones included."""
         self.reads: list[str] = []
+        self.copies: list[tuple[str, str]] = []
+        """From and to."""
 
     def check_writable(self) -> None:
         self._for("write")
@@ -61,6 +63,14 @@ class FakeStore(Store):
             yield upload
         finally:
             upload.end()
+
+    def copy(self, source: str, key: str, size: int, sha256: str) -> bool:
+        self._for("write")
+        if self.stat(source) != Object(size=size, sha256=sha256):
+            return False
+        self.copies.append((source, key))
+        self.objects[key], self.digests[key] = self.objects[source], sha256
+        return True
 
     def read(self, key: str, start: int, end: int) -> Iterator[bytes]:
         self._for("read")

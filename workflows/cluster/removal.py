@@ -22,7 +22,7 @@ from steps.core.installed import PROMOTE_TEMPLATE
 from steps.errors import Conflict
 from steps.scheduled import RECONCILE
 from workflows.checkout import typed
-from workflows.cluster import claim, reconciler, secrets
+from workflows.cluster import by_hand, claim, secrets
 from workflows.cluster.parts import MODEL
 from workflows.cluster.plan import Change, installed
 from workflows.config import Config
@@ -104,7 +104,7 @@ def _runs(api: Api) -> Iterator[str]:
 
 def _reconcilers(api: Api) -> Iterator[str]:
     jobs = api.list(JOB, labels=RECONCILERS)
-    return (job["metadata"]["name"] for job in jobs if not reconciler.how_it_ended(job))
+    return (job["metadata"]["name"] for job in jobs if not by_hand.how_it_ended(job))
 
 
 def _unfinished(api: Api) -> Iterator[str]:
