@@ -268,13 +268,14 @@ def _remove(path: Path) -> None:
     swept = path.with_name(f"{path.name.partition('.')[0]}.swept-{uuid.uuid4().hex}")
     try:
         path.rename(swept)
-    except OSError as err:
-        if path.exists():
-            log.warning("%s cannot be removed: %s", path, err)
+        if stat.S_ISDIR(swept.lstat().st_mode):
+            shutil.rmtree(swept, ignore_errors=True)
+        else:
+            swept.unlink()
+    except FileNotFoundError:  # somebody else removes it as well
         return
-    if swept.is_dir() and not swept.is_symlink():
-        shutil.rmtree(swept, ignore_errors=True)
-    else:
-        swept.unlink(missing_ok=True)
-    if swept.exists():
+    except OSError as err:
+        log.warning("%s cannot be removed: %s", path, err)
+        return
+    if os.path.lexists(swept):
         log.warning("%s cannot be removed whole", swept)

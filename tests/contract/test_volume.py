@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -186,6 +187,16 @@ def test_a_living_attempt_that_is_swept_meets_a_conflict_and_does_not_come_back(
         with pytest.raises(Conflict):
             draft.keep()
     assert not list((tmp_path / ".staging" / "org--stub").iterdir())
+
+
+def test_a_server_that_goes_away_while_debris_is_removed_fails_nobody(directory, tmp_path, monkeypatch, caplog):
+    fill(directory)
+    (tmp_path / ".staging" / "org--stub" / f"{MODEL.commit}.dead").mkdir()
+    monkeypatch.setattr(shutil, "rmtree", lambda *_args, **_options: raise_os_error(errno.EIO))
+
+    directory.sweep(*NAMES)
+
+    assert "dead cannot be removed: [Errno 5]" in caplog.text
 
 
 @pytest.mark.parametrize("path", ["../evil", "/etc/evil", "a/../../evil", "a//b", "a\nb", "."])
