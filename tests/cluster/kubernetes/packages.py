@@ -31,15 +31,20 @@ def prepare() -> None:
         raise BadInput("a cluster needs namespaces, mounts and cgroups: run it as root")
     if not shutil.which("go", path=shell.path()):
         raise Missing("Go 1.24 or newer is needed to build Kubernetes, and there is no `go` on the PATH; install it")
-    if packages := missing(_is_there):
+    provide(PACKAGES)
+
+
+def provide(wanted: Mapping[str, str]) -> None:
+    """Install the packages of those programs that are not there. Raises Missing where that cannot be."""
+    if packages := missing(_is_there, wanted):
         _install(packages)
-    if packages := missing(_is_there):
+    if packages := missing(_is_there, wanted):
         raise Missing(f"these packages are installed, and their programs are not there: {', '.join(packages)}")
 
 
-def missing(is_there: Callable[[str], bool]) -> tuple[str, ...]:
+def missing(is_there: Callable[[str], bool], wanted: Mapping[str, str] = PACKAGES) -> tuple[str, ...]:
     """Packages, each once."""
-    return tuple(sorted({package for program, package in PACKAGES.items() if not is_there(program)}))
+    return tuple(sorted({package for program, package in wanted.items() if not is_there(program)}))
 
 
 def _is_there(program: str) -> bool:
