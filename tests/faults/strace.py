@@ -23,7 +23,6 @@ FILES = (
     "unlinkat,rmdir,mkdir,mkdirat,stat,lstat,newfstatat,fstat,statx,statfs,fstatfs,getdents64,readlink,fadvise64,lseek"
 )
 """What a program asks of a file system."""
-SOCKETS = "socket,connect,sendto,sendmsg,recvfrom,recvmsg,shutdown,poll,close"
 CALL = re.compile(r"(?:\d+ +)?([a-z0-9_]+)\((.*)")
 PATIENCE_SECONDS = 60
 

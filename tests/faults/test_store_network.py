@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from steps.contracts import CHECKSUM, MIRROR, POPULATE, MirrorInputs, MirrorOutp
 from steps.core import parts
 from steps.errors import Corrupt
 from steps.mirror import mirror
+from steps.ports.store import Store
 from steps.settings import PREFIX
 from steps.step import Step
 from tests.faults import volume_state
@@ -82,7 +84,7 @@ def test_a_store_that_takes_nothing_is_transient_and_the_next_run_goes_on(shipme
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("step", [MIRROR, POPULATE], ids=["mirror", "populate"])
-def test_a_store_that_is_busy_now_and_then_costs_time_alone(shipment: Shipment, network, step: Step):
+def test_a_store_that_is_busy_now_and_then_costs_time_alone(shipment: Shipment, network, step: Step[Any, Any]):
     if step is POPULATE:
         shipment.model.mirror_into(shipment.store)
     asked = iter(range(10**6))
@@ -111,7 +113,7 @@ def test_a_store_that_gives_nothing_is_transient_and_the_next_populate_goes_on(s
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("step", [MIRROR, POPULATE], ids=["mirror", "populate"])
-def test_a_connection_that_is_cut_once_is_no_failure(shipment: Shipment, network, step: Step):
+def test_a_connection_that_is_cut_once_is_no_failure(shipment: Shipment, network, step: Step[Any, Any]):
     if step is POPULATE:
         shipment.model.mirror_into(shipment.store)
         network.down = network.cut_once(lambda data: MARKER in data)
@@ -205,8 +207,10 @@ def mirrored_at_once(s3: S3, runs: int, *, ignoring: list[str] | None = None) ->
     return ended
 
 
-def ignore_conditions(store: stores.S3, ignored: list[str]) -> None:
+def ignore_conditions(store: Store, ignored: list[str]) -> None:
     """As gateways do that are older than conditional writes: before the request is signed, the header is gone."""
+
+    assert isinstance(store, stores.S3)
 
     def drop(request, **_: object) -> None:
         if request.headers.get("If-None-Match"):

@@ -3,8 +3,6 @@
 import os
 import resource
 import signal
-import time
-from collections.abc import Callable
 
 import pytest
 
@@ -13,7 +11,7 @@ from steps.settings import PREFIX
 from tests.stubs.hub import flipped
 from tests.stubs.released import weights
 from tests.stubs.s3 import READER
-from tests.stubs.shipment import SHARD, Shipment
+from tests.stubs.shipment import SHARD, Shipment, wait_until
 
 MANY = {f"extra/{n:03}.json": b"{}" for n in range(150)}
 
@@ -148,10 +146,3 @@ def test_a_key_that_may_only_read_is_told_at_the_first_write(world):
     assert "cannot write s3://" in ended.sentence
     assert "403" in ended.sentence
     assert READER.secret_key not in ended.stderr
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)

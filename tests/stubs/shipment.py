@@ -1,7 +1,8 @@
 """A model on its way from the Hub to a volume, its steps as processes of their own."""
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,3 +83,10 @@ class Shipment:
         """Names of the files that attempts have left."""
         found = (self.volume / ".staging").glob("*/*/**/*")
         return [p.name for p in found if p.is_file()]
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
