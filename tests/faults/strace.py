@@ -97,6 +97,7 @@ def _fork(work: Callable[[], int], told: socket.socket, stderr: Path) -> int:
     if pid == 0:
         code = 1
         try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.alarm(PATIENCE_SECONDS)
             os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
             sys.stderr = os.fdopen(2, "w", buffering=1)
