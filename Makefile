@@ -87,7 +87,8 @@ images: ## build vllm-promote/{transfer,cluster}:dev; BUILDER=docker|podman|buil
 
 # A real Kubernetes on this machine, in a network namespace; root, on Debian. Its data lie in the project's cache.
 ON_CLUSTER := $(RUN) -m tests.cluster.kubernetes
-# Most of its time a promotion waits for pods to end; the files that need the only GPU are one, or run alone.
+# Most of its time a promotion waits for pods to end; the files that need the only GPU are one. What restarts the node
+# or its API server runs alone, and last.
 CLUSTER_PYTEST = $(ON_CLUSTER) exec -- $(RUN) -m pytest tests/cluster/suite --timeout=600 --durations=15
 START := for step in prepare build up images; do $(ON_CLUSTER) $$step || exit; done
 
@@ -99,12 +100,7 @@ cluster: $(VENV)/.dev ## build and start a Kubernetes of one node, with our imag
 cluster-test: cluster-down ## the suite on that Kubernetes, from nothing; then it is gone (its logs stay if that failed)
 	@trap '$(ON_CLUSTER) down' EXIT; $(START); \
 		$(CLUSTER_PYTEST) -m "not alone" --numprocesses=2 --dist=loadfile --no-loadscope-reorder && \
-		$(ON_CLUSTER) down --wipe
-
-# Not yet in CI: its tests have passed one by one on an older harness, and not yet in one run on this one (issue 4).
-.PHONY: interference-test
-interference-test: cluster-down ## what restarts of node and API server, and a deleted claim, do to a promotion
-	@trap '$(ON_CLUSTER) down' EXIT; $(START); $(CLUSTER_PYTEST) -m alone && $(ON_CLUSTER) down --wipe
+		$(CLUSTER_PYTEST) -m alone && $(ON_CLUSTER) down --wipe
 
 .PHONY: cluster-down
 cluster-down: $(VENV)/.dev ## end that Kubernetes and remove its data

@@ -269,6 +269,28 @@ def test_a_zombie_does_not_run(place):
         assert launch.identify(child.pid) is None
 
 
+HEADLESS = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=[600]).start()
+print("begun", flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+"""Its first thread has ended, another goes on: so for a moment is every big process that was killed."""
+
+
+def test_a_zombie_whose_other_threads_still_end_runs_until_they_have(place):
+    daemon.start(place, (sys.executable, "-c", HEADLESS), ENVIRON)
+    leader = psutil.Process(pid_of(place))
+    until(lambda: leader.status() == psutil.STATUS_ZOMBIE)
+
+    assert daemon.running(place) == leader.pid
+    daemon.stop(place, 0.0)
+
+    assert daemon.running(place) is None
+    daemon.start(place, SLEEP, ENVIRON)
+    assert pid_of(place) != leader.pid
+
+
 STARTER = """
 import os, sys
 from pathlib import Path

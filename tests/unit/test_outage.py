@@ -6,7 +6,7 @@ from tests.cluster.suite.clients import Answer, Clients
 
 
 def clients(*answers: tuple[float, str | None]) -> Clients:
-    return Clients(lambda: None, "", [Answer(at, root) for at, root in answers])
+    return Clients(lambda: None, "", answers=[Answer(at, root) for at, root in answers])
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,9 @@ def test_an_outage_is_the_longest_time_in_which_every_request_failed(seen, secon
 
 def test_weights_are_told_in_the_order_in_which_they_answered():
     assert clients((0, "a"), (1, None), (2, "b"), (3, "a")).roots == ["a", "b"]
+
+
+def test_each_request_without_an_answer_is_told_with_the_time_and_the_reason():
+    lost = Clients(lambda: None, "", answers=[Answer(5, "a"), Answer(6.5, None, "refused")])
+
+    assert lost.failures == ["1.5 s: refused"]

@@ -80,10 +80,10 @@ def stop(daemon: Daemon, grace_seconds: float) -> None:
     group = _session(leader)
     _end([p for p in group if leader and p.pid == leader.pid], grace_seconds)
     for _ in range(KILL_ROUNDS):  # one may fork while another is killed
-        if not (left := {p for p in (*group, *_orphans(daemon, leader)) if _lives(p)}):
+        if not (left := {p for p in (*group, *_orphans(daemon, leader)) if lives(p)}):
             return
         _end(left, CHILDREN_GRACE_SECONDS)
-    if pids := sorted(p.pid for p in left if _lives(p)):
+    if pids := sorted(p.pid for p in left if lives(p)):
         raise Transient(f"processes {pids} of {daemon.name} survive SIGKILL; look at them, then restart the machine")
 
 
@@ -192,7 +192,7 @@ def _stat(path: Path) -> os.stat_result | None:
 def _end(processes: Collection[psutil.Process], grace_seconds: float) -> None:
     """SIGTERM, SIGKILL after the grace; psutil signals only the very process that it was made for."""
     for number, seconds in ((signal.SIGTERM, grace_seconds), (signal.SIGKILL, KILL_SECONDS)):
-        for process in filter(_lives, processes):
+        for process in filter(lives, processes):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
         _wait(processes, seconds)
@@ -200,12 +200,10 @@ def _end(processes: Collection[psutil.Process], grace_seconds: float) -> None:
 
 def _wait(processes: Collection[psutil.Process], seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while any(map(_lives, processes)) and time.monotonic() < deadline:
+    while any(map(lives, processes)) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
 
 
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+def lives(process: psutil.Process) -> bool:
+    """Whether the very process that this was made for is there, and more than a zombie: see `launch.identify`."""
+    return process.is_running() and launch.identify(process.pid) is not None

@@ -37,18 +37,23 @@ class Identity(NamedTuple):
 
     @property
     def alive(self) -> bool:
-        """Zombies are not."""
+        """Zombies are not, unless threads of theirs still end."""
         return identify(self.pid) == self
 
 
 def identify(pid: int) -> Identity | None:
-    """None where there is no such process, or only a zombie of it."""
+    """None where there is no such process, or only a zombie of it.
+
+    One that was killed may be a zombie by its first thread, while others still end: until then its files, a lock of
+    ours among them, are open (proc_pid_stat(5), num_threads).
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     fields = stat.rpartition(")")[2].split()  # the name before it may hold spaces and brackets
-    return None if fields[0] in ("Z", "X") else Identity(pid, fields[19], boot())
+    dead = fields[0] in ("Z", "X") and fields[17] in ("0", "1")
+    return None if dead else Identity(pid, fields[19], boot())
 
 
 def boot() -> str:

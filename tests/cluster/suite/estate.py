@@ -35,7 +35,7 @@ from steps.core.release import Device
 from steps.core.run import Run
 from steps.settings import Settings
 from tests.cluster.conductor.controller import Conductor
-from tests.cluster.suite.clients import Clients
+from tests.cluster.suite.clients import IMPATIENT_SECONDS, Clients
 from tests.cluster.suite.node import Node, until
 from tests.stubs.hub import LocalHub
 from tests.stubs.machine import ask, served_root
@@ -170,9 +170,9 @@ class Estate:
         body = {"model": SERVED_NAME, "messages": [message], "temperature": 0, "max_tokens": 32}
         return str(ask(url, "/v1/chat/completions", body, seconds=60, key=KEY)["choices"][0]["message"]["content"])
 
-    def clients(self) -> Clients:
+    def clients(self, patience_seconds: float = IMPATIENT_SECONDS) -> Clients:
         """They come as soon as they are entered."""
-        return Clients(self.url, KEY)
+        return Clients(self.url, KEY, patience_seconds)
 
     def directory(self, commit: str) -> str:
         """As pods see it."""

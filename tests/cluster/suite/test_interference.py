@@ -9,6 +9,7 @@ from steps.clients.kube.api import CLAIM, POD
 from steps.core.run import Run
 from tests.cluster.kubernetes import programs
 from tests.cluster.kubernetes.cluster import Cluster
+from tests.cluster.suite.clients import PATIENT_SECONDS
 from tests.cluster.suite.estate import ANSWER, Estate, told
 from tests.cluster.suite.node import until
 
@@ -117,7 +118,7 @@ def deleted(served):
 
 class TestTheClaim:
     def test_outlasts_its_deletion_as_long_as_a_model_serves_from_it(self, deleted):
-        with deleted.clients() as clients:
+        with deleted.clients(PATIENT_SECONDS) as clients:
             time.sleep(3)
 
         claim = deleted.api.get(CLAIM, "models")

@@ -5,6 +5,7 @@ import pytest
 from steps.clients.kube.api import DEPLOYMENT, WORKFLOW_TEMPLATE
 from steps.core import labels
 from steps.core.installed import PROMOTE_TEMPLATE
+from tests.cluster.suite.clients import PATIENT_SECONDS
 from tests.cluster.suite.estate import ANSWER, Estate, told
 from tests.cluster.suite.node import GPU, until
 
@@ -147,7 +148,7 @@ class TestOneThatIsBad:
         served.catalog(strategy="blue-green", startup_budget_seconds=10)
         (holder,) = served.pods()
 
-        with served.clients() as clients:
+        with served.clients(PATIENT_SECONDS) as clients:
             run = served.promote()
 
         served.catalog()
@@ -199,7 +200,7 @@ class TestTwoGpus:
         served.catalog(strategy="blue-green")
         old, commit = served.root(), served.publish(seed=61)
 
-        with served.clients() as clients:
+        with served.clients(PATIENT_SECONDS) as clients:
             run = served.promote()
 
         served.catalog()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from steps.clients.local import daemon
 from steps.clients.local.journal import LocalJournal
 from steps.errors import Failed
 
@@ -41,7 +42,7 @@ def end(journal: LocalJournal, name: str, patience_seconds: float) -> None:
     for process in engines:
         process.send_signal(signal.SIGTERM)
     deadline = time.monotonic() + patience_seconds
-    while journal.alive(name) or any(map(_lives, engines)):  # its last words come after its last step
+    while journal.alive(name) or any(map(daemon.lives, engines)):  # its last words come after its last step
         if time.monotonic() > deadline:
             raise Failed(f"run {name} is still at work after {patience_seconds:g} s; see what it waits for, try again")
         time.sleep(POLL_SECONDS)
@@ -52,13 +53,6 @@ def _engines(journal: LocalJournal, name: str) -> Iterator[psutil.Process]:
     lock = str(journal.alive_lock(name).absolute())
     holders = {p.pid: p for p in psutil.process_iter() if _has_open(p, lock)}
     yield from (p for p in holders.values() if p.ppid() not in holders)
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _has_open(process: psutil.Process, path: str) -> bool:
