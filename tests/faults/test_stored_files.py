@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steps.checksum import checksum
@@ -113,7 +113,7 @@ CHANGES = st.one_of(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(deadline=None)  # a busy disk takes its time
 @given(CHANGES)
 def test_no_change_of_a_published_file_passes_checksum(published: Path, change: tuple[str, int]):
     path = published / "org--stub" / MODEL.commit / SHARD
