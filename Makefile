@@ -106,6 +106,11 @@ cluster-test: cluster-down ## the suite on that Kubernetes, from nothing; then i
 cluster-down: $(VENV)/.dev ## end that Kubernetes and remove its data
 	@$(ON_CLUSTER) down --wipe
 
+# Not on this machine's kernel, which need not know NFS: on that of Debian's package user-mode-linux, as a process.
+.PHONY: nfs-test
+nfs-test: $(VENV)/.dev ## the volume on a real NFS, 4.2 and 3, with root_squash; root, on Debian
+	$(RUN) -m tests.nfs
+
 .PHONY: lock
 lock: $(VENV)/.dev ## write the requirements anew from the groups in pyproject.toml
 	$(LOCK) $(LEAN) --group=dev --output-file=tests/requirements-dev.txt

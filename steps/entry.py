@@ -11,11 +11,12 @@ import threading
 import traceback
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import MISSING, fields
 from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from steps.core.names import check_release_id, check_run
 from steps.errors import BadInput, StepError, Transient
@@ -25,12 +26,15 @@ from steps.step import Fields, I, O, Step, decode, encode
 
 MESSAGE_LIMIT = 4000
 """Bytes; the kubelet cuts a termination message at 4096."""
+LAST_WORDS_SECONDS = 0.5
 LIFELINE = PREFIX + "STDIN_IS_LIFELINE"
 """Set by the local engine, which holds the other end of stdin: when the engine is killed, its steps end too."""
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 NAMES: Mapping[str, Callable[[str], str]] = {"run": check_run, "release_id": check_release_id}
 """Inputs that no step goes without; the others are checked where they are used."""
+
+R = TypeVar("R")
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +60,7 @@ def run_step(
         end_with_stdin()
     try:
         check(inputs, environ)
-        deliver(body(inputs, from_environment(environ)), output_dir(environ))
+        deliver(beside(lambda: body(inputs, from_environment(environ))), output_dir(environ))
     except StepError as err:
         log.debug("caused by", exc_info=err)
         sentence = one_line(redact(f"{type(err).__name__}: {err}", environ))
@@ -74,6 +78,12 @@ def run_step(
     with contextlib.suppress(OSError):  # nothing may fail it
         write(last, output_dir(environ))
     return 0
+
+
+def beside(work: Callable[[], R]) -> R:
+    """Done in a thread of its own, so that this one hears a signal: who waits for an NFS server is deaf to all."""
+    with ThreadPoolExecutor(1, thread_name_prefix="step") as pool:
+        return pool.submit(work).result()
 
 
 def start_log(environ: Mapping[str, str]) -> None:
@@ -180,11 +190,12 @@ def end_on_sigterm(name: str, termination_log: Path) -> None:
     """
 
     def end(number: int, _frame: FrameType | None) -> NoReturn:
+        sentence = f"Stopped: {name} was ended by {signal.Signals(number).name}; run it again to go on"
+        telling = threading.Thread(target=report, args=(termination_log, sentence), daemon=True)
         try:
-            report(
-                termination_log, f"Stopped: {name} was ended by {signal.Signals(number).name}; run it again to go on"
-            )
-        finally:  # even when stderr was in the middle of another line, and refuses a second one
+            telling.start()
+            telling.join(LAST_WORDS_SECONDS)  # it has to wait where a line is being written that nobody reads
+        finally:
             os._exit(128 + number)  # threads in the middle of a transfer would keep sys.exit waiting
 
     if threading.current_thread() is threading.main_thread():

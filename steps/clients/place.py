@@ -41,18 +41,22 @@ class Place:
 
     def is_published(self) -> bool:
         """Raises Corrupt when something else has taken the name."""
-        return _is_ours(self.published.parent) and _is_ours(self.published)
+        return is_there(self.root, 0) and is_there(self.published.parent) and is_there(self.published)
 
 
-def _is_ours(directory: Path) -> bool:
-    """False where there is nothing. Raises Corrupt for a link, even to a directory."""
+def is_there(directory: Path, link: int = os.O_NOFOLLOW) -> bool:
+    """False where there is nothing. Raises Corrupt for what is no directory, and for a link even to one.
+
+    It is opened, and not only looked up. An NFS client remembers for half a minute that a name was not there, whoever
+    has made it meanwhile; unless the directory which it is in has been opened since. So each from the root down is.
+    """
     with translated("read", directory):
         try:
-            mode = directory.lstat().st_mode
+            os.close(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | link))
         except FileNotFoundError:
             return False
-    if not stat.S_ISDIR(mode):
-        raise Corrupt(f"{directory} is not a directory, so this program did not make it; move it away")
+        except NotADirectoryError as err:  # for a link, too
+            raise Corrupt(f"{directory} is not a directory, so this program did not make it; move it away") from err
     return True
 
 

@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 import stat
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,13 +23,16 @@ from steps.clients.place import Place, open_fresh
 from steps.clients.volume_errors import translated
 from steps.core.manifest import File, Manifest
 from steps.core.transfer import differences
-from steps.errors import Conflict, Corrupt, Transient
+from steps.errors import Conflict, Corrupt, Missing, Transient
 from steps.ports.volume import Draft
 from steps.ports.volume import Staging as StagingPort
 
 SHOWN = 3
 PARTIAL = ".partial-"
 """What is written still; a random part follows, so it is no file of the model."""
+
+PAUSES = (0.0, 0.1, 0.4, 1.0)
+"""Seconds before each try to remove a directory."""
 
 log = logging.getLogger(__name__)
 
@@ -129,12 +133,21 @@ class Staging(StagingPort):
 
     @contextmanager
     def guarded(self, path: Path) -> Iterator[None]:
-        """A directory of ours that is gone was swept by who published first; or by us, if a rename was sent twice."""
+        """A directory of ours that is gone was swept by who published first; or by us, if a rename was sent twice.
+
+        Over NFSv3 it is a stale handle that tells of it, when a file was open.
+        """
+        gone = f"{self._directory} was removed by another attempt at the same commit"
         try:
             with translated("write", path):
                 yield
         except FileNotFoundError as err:
-            raise Conflict(f"{self._directory} was removed by another attempt at the same commit") from err
+            raise Conflict(gone) from err
+        except Transient as err:
+            with suppress(Corrupt, Missing, Transient):  # that it is gone is not known then
+                if not places.is_there(self._directory):
+                    raise Conflict(gone) from err
+            raise
 
     def _take(self, file: File, other: Path) -> bool:
         """A hard link, and not a rename: whoever made the file may be alive and need it."""
@@ -269,7 +282,7 @@ def _remove(path: Path) -> None:
     try:
         path.rename(swept)
         if stat.S_ISDIR(swept.lstat().st_mode):
-            shutil.rmtree(swept, ignore_errors=True)
+            _remove_tree(swept)
         else:
             swept.unlink()
     except FileNotFoundError:  # somebody else removes it as well
@@ -279,3 +292,12 @@ def _remove(path: Path) -> None:
         return
     if os.path.lexists(swept):
         log.warning("%s cannot be removed whole", swept)
+
+
+def _remove_tree(directory: Path) -> None:
+    """Over NFS a file whose writes are still on the way keeps a name for a moment after it was closed and removed."""
+    for pause in PAUSES:
+        time.sleep(pause)
+        shutil.rmtree(directory, ignore_errors=True)
+        if not os.path.lexists(directory):
+            return

@@ -305,6 +305,51 @@ def test_a_disk_that_tells_at_the_sync_what_went_wrong_is_heard(tmp_path, monkey
     assert len([p for p in (tmp_path / ".staging").rglob("*") if p.is_file()]) == kept
 
 
+def test_a_file_whose_name_nfs_keeps_for_a_moment_keeps_no_directory(directory, tmp_path, monkeypatch):
+    """A full disk told at the sync leaves writes on the way, and so a name in the directory."""
+    real = shutil.rmtree
+    tries: list[Path] = []
+
+    def rmtree(path, **options):
+        tries.append(path)
+        if len(tries) > 1:
+            real(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    with pytest.raises(NoSpace), directory.stage(MODEL.manifest):
+        raise NoSpace
+    assert len(tries) == 2
+    assert list((tmp_path / ".staging" / "org--stub").iterdir()) == []
+
+
+@pytest.mark.parametrize(("swept", "ours"), [(True, Conflict), (False, Transient)])
+def test_a_stale_handle_is_a_conflict_where_the_directory_was_swept_and_else_the_servers_doing(
+    tmp_path, monkeypatch, directory, swept, ours
+):
+    """Over NFSv3 a file that was removed elsewhere is stale to who has it open; so is all of a server set up anew."""
+    file = MODEL.manifest.files[0]
+    with pytest.raises(ours), directory.stage(MODEL.manifest) as staging, staging.write(file) as draft:  # noqa: PT012
+        if swept:
+            directory.sweep(*NAMES)
+        monkeypatch.setattr(os, "pwrite", lambda *_: raise_os_error(errno.ESTALE))
+        draft.write(0, [b"x"])
+
+
+def test_what_is_published_is_looked_for_in_directories_opened_just_now(directory, tmp_path, monkeypatch):
+    """An NFS client remembers that a name was not there, until the directory that it is in is opened."""
+    fill(directory)
+    opened: list[Path] = []
+    real = os.open
+
+    def seen(path, *args):
+        opened.append(Path(path))
+        return real(path, *args)
+
+    monkeypatch.setattr(os, "open", seen)
+    assert directory.manifest(*NAMES)
+    assert opened[:3] == [tmp_path, tmp_path / "org--stub", tmp_path / "org--stub" / MODEL.commit]
+
+
 def raise_os_error(number: int) -> None:
     raise OSError(number, os.strerror(number))
 

@@ -1,14 +1,16 @@
 """One attempt at populate in this process's fork, on one thread: what a test of every system call needs."""
 
+import contextlib
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
-from steps import populate
+from steps import checksum, entry, populate
 from steps.clients.volume import Directory
 from steps.contracts import POPULATE, PopulateInputs, PopulateOutputs
 from steps.core import parts
 from steps.core.names import Layout
-from steps.entry import run_step
 from steps.settings import PREFIX, Settings
 from tests.faults import volume_state
 from tests.stubs.released import Released
@@ -54,8 +56,19 @@ def step(source: FakeStore, directory: Path, message: Path) -> int:
 
     argv = [f"--deployment={MODEL.deployment}", f"--release-id={MODEL.release_id}"]
     environ = {PREFIX + "TERMINATION_LOG": str(message), PREFIX + "OUTPUT_DIR": str(message.parent / "outputs")}
-    with mock.patch.object(parts, "MAX_WORKERS", 1), mock.patch.object(populate, "HASHERS", 1):
-        return run_step(POPULATE, body, argv, environ)
+    with one_thread():
+        return entry.run_step(POPULATE, body, argv, environ)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """A step does all of its work in this one, and waits for nothing."""
+    with contextlib.ExitStack() as stack:
+        for module, name in ((parts, "MAX_WORKERS"), (populate, "HASHERS"), (checksum, "READERS")):
+            stack.enter_context(mock.patch.object(module, name, 1))
+        stack.enter_context(mock.patch.object(entry, "beside", lambda work: work()))  # it is called
+        stack.enter_context(mock.patch.object(time, "sleep"))
+        yield
 
 
 def check_old(directory: Path) -> None:

@@ -5,7 +5,6 @@ succeeds, no unfinished upload is left, and nothing is stored twice.
 """
 
 import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from steps.contracts import MIRROR, MirrorInputs, MirrorOutputs
 from steps.core import parts
 from steps.entry import run_step
 from steps.settings import PREFIX, Settings
+from tests.faults import attempt
 from tests.faults.strace import Call, Traced, said, traced
 from tests.stubs.hub import LocalHub
 from tests.stubs.released import Released
@@ -79,10 +79,7 @@ class Bench:
             PREFIX + "OUTPUT_DIR": str(self.outputs),
             "ARGO_PROGRESS_FILE": str(self.progress),
         }
-        one_thread = mock.patch.object(parts, "MAX_WORKERS", 1)
-        small_parts = mock.patch.object(parts, "PREFERRED", PART)
-        no_waiting = mock.patch.object(time, "sleep")
-        with one_thread, small_parts, no_waiting:
+        with attempt.one_thread(), mock.patch.object(parts, "PREFERRED", PART):
             return run_step(MIRROR, body, argv, environ)
 
     def calls(self, names: tuple[str, ...]) -> tuple[Call, ...]:

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,11 @@ class StepProcess:
     popen: "subprocess.Popen[str]"
     directory: Path
 
+    def children(self) -> list[int]:
+        """The step, once it runs: this process measures it."""
+        pid = self.popen.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
     def end(self, timeout: float = 60) -> Ended:
         _, stderr = self.popen.communicate(timeout=timeout)
         message, peak, outputs = (self.directory / name for name in ("message", "peak", "outputs"))
@@ -50,9 +55,18 @@ class StepProcess:
 
 
 def start(
-    step: Step[Any, Any], inputs: Fields, environ: Mapping[str, str], directory: Path, **popen: Any
+    step: Step[Any, Any],
+    inputs: Fields,
+    environ: Mapping[str, str],
+    directory: Path,
+    *,
+    under: Sequence[str] = (),
+    **popen: Any,
 ) -> StepProcess:
-    """``directory`` is the attempt's own; nothing of our environment gets through but the PATH."""
+    """``directory`` is the attempt's own; nothing of our environment gets through but the PATH.
+
+    ``under`` is a program that runs it, such as one that makes it another user's.
+    """
     directory.mkdir(parents=True)
     told = {
         "PATH": os.environ["PATH"],
@@ -65,7 +79,7 @@ def start(
     launcher = [sys.executable, "-I", "-S", "-c", MEASURE, str(directory / "peak")]
     pipe = subprocess.PIPE
     return StepProcess(
-        subprocess.Popen([*launcher, *command], cwd=ROOT, env=told, stderr=pipe, text=True, **popen), directory
+        subprocess.Popen([*under, *launcher, *command], cwd=ROOT, env=told, stderr=pipe, text=True, **popen), directory
     )
 
 

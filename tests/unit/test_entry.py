@@ -1,10 +1,12 @@
 """The process boundary: in this process where that is enough, in a real one where signals, stdin and exits count."""
 
+import fcntl
 import logging
 import os
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from pathlib import Path
@@ -268,10 +270,17 @@ BLOCKED = """
 print("busy", flush=True)
 threading.Lock().acquire() and threading.Event().wait()
 """
+DEAF = """
+import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+print("busy", flush=True)
+threading.Event().wait()
+"""
+"""As a thread that waits for an NFS server; tests/nfs has the real one."""
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-@pytest.mark.parametrize("script", [BUSY, BLOCKED], ids=["busy threads and a busy log", "waiting"])
+@pytest.mark.parametrize("script", [BUSY, BLOCKED, DEAF], ids=["busy threads and a busy log", "waiting", "deaf"])
 def test_a_signal_ends_it_within_a_second_and_says_so(script, number, environ, tmp_path):
     step = in_a_process(script, environ)
     err = []
@@ -289,6 +298,28 @@ def test_a_signal_ends_it_within_a_second_and_says_so(script, number, environ, t
     assert not (tmp_path / "outputs").exists()
     step.stdout.close()
     step.stderr.close()
+
+
+def test_a_log_that_nobody_reads_does_not_keep_it_from_ending(environ, tmp_path):
+    step = in_a_process(BUSY, environ)
+    assert step.stdout.readline() == "busy\n"
+    before = 0
+    while (now := pending(step.stderr)) == 0 or now > before:  # until it is full
+        before = now
+        time.sleep(0.5)
+    started = time.monotonic()
+    step.send_signal(signal.SIGTERM)
+
+    assert step.wait(timeout=30) == 128 + signal.SIGTERM
+    assert time.monotonic() - started < 1.5
+    assert (tmp_path / "termination-log").read_text().startswith("Stopped: ")
+    step.stdout.close()
+    step.stderr.close()
+
+
+def pending(pipe) -> int:
+    """Bytes in it."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def test_it_ends_when_the_engine_that_holds_its_stdin_dies(environ):

@@ -11,6 +11,8 @@ from tests.cluster.kubernetes import base, cgroups, command, components, configu
 from tests.cluster.kubernetes.certificates import HOLDERS
 from tests.cluster.kubernetes.layout import CLIENTS, Layout
 from tests.cluster.kubernetes.wait import until
+from tests.nfs import machine
+from tests.nfs.machine import Machine
 
 DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nVERSION_CODENAME=bookworm\nID=debian\n'
 
@@ -25,9 +27,32 @@ def every(layout):
 
 
 def test_what_is_missing_is_named_by_its_packages():
-    assert packages.missing(lambda program: program not in {"ip", "runc"}) == ("iproute2", "runc")
-    assert packages.missing(lambda _: True) == ()
-    assert "containernetworking-plugins" in packages.missing(lambda _: False)
+    assert packages.missing(packages.PACKAGES, lambda program: program not in {"ip", "runc"}) == ("iproute2", "runc")
+    assert packages.missing(packages.PACKAGES, lambda _: True) == ()
+    assert "containernetworking-plugins" in packages.missing(packages.PACKAGES, lambda _: False)
+
+
+def test_a_package_that_does_not_bring_its_program_is_a_failure(monkeypatch):
+    installed: list[tuple[str, ...]] = []
+    monkeypatch.setattr(packages, "_install", installed.append)
+    with pytest.raises(Missing, match="their programs are not there: the-package"):
+        packages.provide({"no-such-program": "the-package", "sh": "dash"})
+    assert installed == [("the-package",)]
+
+
+def test_a_machine_that_ends_before_its_tests_do_is_a_failure(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "KERNEL", "echo")
+    lines: list[str] = []
+    with pytest.raises(Transient, match=r"NFS 4\.2 did not get to the end of its tests"):
+        Machine("4.2", tmp_path / "made").run((), lines.append)
+    assert len(lines) == 1
+
+
+def test_a_machine_gets_pytests_words_as_they_were_typed(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "KERNEL", "false")
+    with pytest.raises(Transient):
+        Machine("3", tmp_path / "made").run(("-k", "a or b"), lambda _line: None)
+    assert (tmp_path / "made" / "init").read_text().endswith(f"3 {tmp_path}/made -k 'a or b'\n")
 
 
 def test_the_base_is_of_the_debian_that_it_is_made_on():

@@ -34,17 +34,17 @@ def prepare() -> None:
     provide(PACKAGES)
 
 
-def provide(wanted: Mapping[str, str]) -> None:
-    """Install the packages of those programs that are not there. Raises Missing where that cannot be."""
-    if packages := missing(_is_there, wanted):
-        _install(packages)
-    if packages := missing(_is_there, wanted):
-        raise Missing(f"these packages are installed, and their programs are not there: {', '.join(packages)}")
+def provide(packages: Mapping[str, str]) -> None:
+    """Programs to packages: install what is missing, as root. Raises Missing where this machine cannot."""
+    if wanted := missing(packages, _is_there):
+        _install(wanted)
+    if wanted := missing(packages, _is_there):
+        raise Missing(f"these packages are installed, and their programs are not there: {', '.join(wanted)}")
 
 
-def missing(is_there: Callable[[str], bool], wanted: Mapping[str, str] = PACKAGES) -> tuple[str, ...]:
+def missing(packages: Mapping[str, str], is_there: Callable[[str], bool]) -> tuple[str, ...]:
     """Packages, each once."""
-    return tuple(sorted({package for program, package in wanted.items() if not is_there(program)}))
+    return tuple(sorted({package for program, package in packages.items() if not is_there(program)}))
 
 
 def _is_there(program: str) -> bool:

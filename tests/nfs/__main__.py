@@ -1,0 +1,5 @@
+import sys
+
+from tests.nfs.command import main
+
+sys.exit(main())

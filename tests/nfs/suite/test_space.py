@@ -1,0 +1,83 @@
+"""Rows 43 and 44: a volume that is too small, and one that fills up meanwhile."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.nfs.suite.site import LARGE, POD, Site
+
+LEFT = 1 << 20
+"""Bytes; less than what the held file takes."""
+
+
+class OtherWriter:
+    """On the same disk."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._file = site.volume.path / "other"
+
+    def fill(self) -> None:
+        """All but what is ``LEFT``."""
+        with self._file.open("wb") as other:
+            os.posix_fallocate(other.fileno(), 0, self._site.server.free_bytes() - LEFT)
+
+    def make_room(self) -> None:
+        self._file.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def other(site: Site) -> Iterator[OtherWriter]:
+    made = OtherWriter(site)
+    yield made
+    made.make_room()
+
+
+def test_a_volume_that_is_too_small_is_known_before_a_byte_is_fetched(site, model, a, other):
+    other.fill()
+    gate = site.gate(f"models/org--stub/{model.commit}/")
+    done = site.populate(a, model, gate=gate).end()
+    assert done.code == 15, done.stderr
+    needed = int(model.manifest.total_bytes * 1.05)
+    assert f" bytes free and org/stub needs {needed:,}; make room, or give it a larger volume" in done.sentence
+    assert not gate.reached.is_set()
+    assert site.staging() == []
+
+
+def test_a_volume_that_fills_up_meanwhile_gets_its_space_back_and_the_next_run_ends_well(
+    site, model, a, other, tmp_path
+):
+    """Every write is taken; the server says so at the sync or the close."""
+    before = site.server.free_bytes()
+    calls = tmp_path / "calls"
+    gate = site.gate()
+    watched = (
+        "strace",
+        "-f",
+        "--seccomp-bpf",
+        "-qq",
+        "-e",
+        "status=failed",
+        "-e",
+        "trace=pwrite64,fsync,close",
+        "-o",
+        str(calls),
+    )
+    step = site.populate(a, model, gate=gate, under=(*POD, *watched))
+    gate.wait()
+    other.fill()
+    gate.open()
+    done = step.end()
+    failed = [line for line in calls.read_text().splitlines() if "ENOSPC" in line]
+    assert failed, done.stderr
+    assert not [line for line in failed if "pwrite" in line]
+    assert done.code == 15, done.stderr
+    assert f"{LARGE}: No space left on device; make room on the volume or raise its quota" in done.sentence
+    assert site.staging() == [], done.stderr
+    assert not site.published(model).exists()
+    other.make_room()
+    assert before - site.server.free_bytes() < LEFT
+    again = site.populate(a, model).end()
+    assert again.code == 0, again.stderr
+    assert site.is_whole(model)
