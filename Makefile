@@ -36,7 +36,8 @@ TEST_PROCESSES ?= 3
 PYTEST = $(RUN) -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile --no-loadscope-reorder
 
 .PHONY: fault-test
-fault-test: $(VENV)/.dev ## the long rows of the tables of faults
+fault-test: $(VENV)/.dev ## the long rows of the tables of faults; strace is installed where it is missing
+	@$(RUN) -m tests.faults.prepare
 	$(PYTEST) -m exhaustive
 
 # On a cluster that is there: where it is and what is looked at is said by KUBECONFIG and VLLM_PROMOTE_NAMESPACE, as for
