@@ -4,6 +4,8 @@ What earlier attempts finished is taken over. A directory that is published is l
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from steps.core.transfer import Transfer
 from steps.entry import run_step
 from steps.errors import Conflict, Corrupt, Transient
 from steps.ports.store import Store
-from steps.ports.volume import Staging, WritableVolume
+from steps.ports.volume import Draft, Staging, WritableVolume
 from steps.progress import Progress
 from steps.settings import Settings
 
@@ -65,8 +67,8 @@ def _publish(
             copied = todo.copy_bytes
             left = volume.leftovers(manifest.model, manifest.commit)
             space.require(copied, volume.free_bytes(), manifest.model, left)
-            copy = _Copy(store, staging, layout, manifest, Progress(progress_file, copied))
-            copying.all_files(todo.copy, copy.fetch, copy.source)
+            source = _Source(store, staging, layout, manifest)
+            copying.all_files(todo.copy, source.start, source.where, Progress(progress_file, copied))
             staging.publish()
     except Conflict as err:
         if not is_published(volume, manifest):
@@ -86,30 +88,38 @@ def _adopt(staging: Staging, manifest: Manifest) -> Transfer:
 
 
 @dataclass(frozen=True)
-class _Copy:
+class _Source:
     store: Store
     staging: Staging
     layout: Layout
     manifest: Manifest
-    progress: Progress
 
-    def fetch(self, file: File) -> str:
-        key = copying.key(self.layout, self.manifest, file)
+    @contextmanager
+    def start(self, file: File) -> Iterator[copying.Copy]:
         with self.staging.write(file) as draft:
+            yield _Copy(self.store, copying.key(self.layout, self.manifest, file), draft)
 
-            def move(part: Part) -> tuple[bytes, ...]:
-                pieces = tuple(self.store.read(key, part.start, part.end))
-                draft.write(part.start, pieces)
-                return pieces
-
-            actual = copying.move(file.size, move, self.progress)
-            if actual == file.sha256:
-                draft.keep()
-        return actual
-
-    def source(self, file: File) -> str:
+    def where(self, file: File) -> str:
         key = copying.key(self.layout, self.manifest, file)
         return f"object {key} was changed in the store; delete it and run mirror again to heal it"
+
+
+@dataclass(frozen=True)
+class _Copy(copying.Copy):
+    store: Store
+    key: str
+    draft: Draft
+
+    def part(self, part: Part, body: memoryview) -> None:
+        self.store.read_into(self.key, part.start, body)
+        self.draft.write(part.start, (body,))
+
+    def keep(self) -> None:
+        self.draft.keep()
+
+    def overtaken(self, err: Conflict) -> None:
+        """It is the whole directory that another attempt has published."""
+        raise err
 
 
 def main(inputs: PopulateInputs, settings: Settings) -> PopulateOutputs:

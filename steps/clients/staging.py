@@ -176,7 +176,7 @@ class FileDraft(Draft):
         self._aside = aside
         self._final = final
 
-    def write(self, offset: int, pieces: Sequence[bytes]) -> None:
+    def write(self, offset: int, pieces: Sequence[bytes | memoryview]) -> None:
         with self._staging.guarded(self._final):
             for piece in pieces:
                 _write(self._fd, piece, offset)
@@ -253,7 +253,7 @@ def _holds(path: Path, file: File) -> bool:
         return hashlib.file_digest(f, "sha256").hexdigest() == file.sha256
 
 
-def _write(fd: int, piece: bytes, offset: int) -> None:
+def _write(fd: int, piece: bytes | memoryview, offset: int) -> None:
     left = memoryview(piece)
     while left:
         written = os.pwrite(fd, left, offset)
