@@ -6,7 +6,6 @@ Every body that is sent carries a checksum that the store checks, and every obje
 as metadata. What is read is proved by the reader's own sha256.
 """
 
-import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -37,7 +36,6 @@ def connect(settings: Settings) -> Store:
     Asks nothing of the store yet. Raises BadInput for an endpoint or a profile that cannot be.
     """
     stamina.instrumentation.set_on_retry_hooks([])  # its line says neither what nor why; ours do
-    logging.getLogger("urllib3").setLevel(logging.INFO)  # it would log signed addresses
     config = Config(
         signature_version="s3v4",
         s3={"addressing_style": "path" if _endpoint_is_given() else "auto"},
@@ -56,7 +54,7 @@ def connect(settings: Settings) -> Store:
         raise BadInput(f"no S3 client can be made: {err}; check the AWS_* variables and the AWS config file") from err
     client.meta.events.register_first("needs-retry.s3", _give_up_on_a_stall)
     bucket = Bucket(client, settings.bucket, own_digests=settings.s3_checksums == "when_required")
-    return S3(bucket, Layout(settings.prefix))
+    return S3(bucket, Reader(bucket, session.get_credentials(), ATTEMPTS), Layout(settings.prefix))
 
 
 def _give_up_on_a_stall(caught_exception: Exception | None, **_: object) -> None:
@@ -72,10 +70,10 @@ def _endpoint_is_given() -> bool:
 class S3(Store):
     """One bucket. Thread-safe, as boto3's clients are."""
 
-    def __init__(self, bucket: Bucket, layout: Layout) -> None:
+    def __init__(self, bucket: Bucket, reader: Reader, layout: Layout) -> None:
         self._bucket = bucket
         self._client = bucket.client
-        self._reader = Reader(bucket, ATTEMPTS)
+        self._reader = reader
         self._probe = layout.model_file("writable", "probe", "0")
         """A key that is never written, below those that are."""
 

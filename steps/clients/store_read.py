@@ -1,15 +1,19 @@
 """Bulk bytes out of the store, into memory that is there already.
 
-boto3's own call costs three times as much of a core, and puts a body into new memory each time. So it only signs the
-address; its HTTP session, with the same proxies, certificates and time limits, is asked for the bytes.
+boto3's own call costs three times as much of a core, and puts a body into new memory each time. So only its parts are
+used: its signature, and its HTTP session, with the same proxies, certificates and time limits.
 """
 
 import logging
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, quote, urlsplit
 
 import stamina
 from botocore import exceptions as boto
+from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.parsers import create_parser
 from botocore.response import StreamingBody
 
@@ -20,8 +24,6 @@ from steps.errors import Corrupt, Transient
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSResponse
 
-SIGNED_SECONDS = 900
-"""As far as clocks may differ everywhere in S3. Each request is signed anew."""
 PIECE = 1024 * 1024
 """Read at a time: with much less the calls cost more, with more the copy of it leaves the processor's cache."""
 
@@ -39,8 +41,9 @@ def _worth_another(err: Exception) -> bool:
 class Reader:
     """Thread-safe. Asks ``attempts`` times for what may pass within seconds."""
 
-    def __init__(self, bucket: Bucket, attempts: int) -> None:
+    def __init__(self, bucket: Bucket, credentials: Credentials | None, attempts: int) -> None:
         self._bucket = bucket
+        self._credentials = credentials
         self._http = bucket.client._endpoint.http_session  # noqa: SLF001  # its own is what we want
         self._again = stamina.RetryingCaller(
             attempts=attempts, timeout=None, wait_initial=0.2, wait_max=4, wait_jitter=0.2
@@ -69,12 +72,21 @@ class Reader:
                 answer.raw.close()
 
     def _ask(self, key: str, wanted: "_Wanted") -> "AWSResponse":
-        address = self._bucket.client.generate_presigned_url(
-            "get_object", Params={"Bucket": self._bucket.name, "Key": key}, ExpiresIn=SIGNED_SECONDS
-        )
-        request = AWSRequest(method="GET", url=address, headers={"Range": f"bytes={wanted.start}-{wanted.end - 1}"})
+        base, region = self._place
+        told = {"Range": f"bytes={wanted.start}-{wanted.end - 1}"}
+        request = AWSRequest(method="GET", url=base + quote(key, safe="/~"), headers=told)
+        frozen = self._credentials.get_frozen_credentials() if self._credentials else None
+        S3SigV4Auth(frozen, "s3", region).add_auth(request)
         request.stream_output = True
         return self._http.send(request.prepare())
+
+    @cached_property
+    def _place(self) -> tuple[str, str]:
+        """The address that keys follow, and the region that it is signed for: as boto3 has them, whatever its rules."""
+        example = self._bucket.client.generate_presigned_url("get_object", {"Bucket": self._bucket.name, "Key": "k"})
+        address = urlsplit(example)
+        region = parse_qs(address.query)["X-Amz-Credential"][0].split("/")[2]
+        return f"{address.scheme}://{address.netloc}{address.path.removesuffix('k')}", region
 
 
 class _Wanted:
