@@ -13,7 +13,7 @@ from tests.bench.measured import Command, FailedError, Measured, run
 
 @dataclass(frozen=True)
 class Contestant:
-    """``commands`` makes what it runs, given an empty directory to copy to. ``promise`` is what it gives for the time."""
+    """``commands`` gives what it runs, for an empty directory to copy to; ``promise`` is what one has after that."""
 
     name: str
     promise: str
@@ -46,7 +46,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Contest:
-    """``before`` and ``check`` are called with the contestant's directory, not measured; ``check`` raises FailedError."""
+    """``before`` and ``check`` are given the contestant's directory, and not measured; ``check`` raises FailedError."""
 
     contestants: Sequence[Contestant]
     environ: Mapping[str, str]
@@ -76,7 +76,7 @@ def hold(contest: Contest, rounds: int) -> list[Result]:
 
 
 def _tell(line: str) -> None:
-    print("   ", line, file=sys.stderr, flush=True)
+    print("   ", line, file=sys.stderr, flush=True)  # noqa: T201  # who waits for minutes wants to see something
 
 
 def _turn(contest: Contest, contestant: Contestant) -> Measured:

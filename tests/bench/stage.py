@@ -10,7 +10,7 @@ from pathlib import Path
 
 from steps import parallel
 from steps.clients import store as stores
-from steps.contracts import MirrorInputs, PopulateInputs
+from steps.clients.place import Place
 from steps.core import manifest as manifests
 from steps.core import parts
 from steps.core.manifest import File, Manifest
@@ -45,6 +45,10 @@ class Model:
     def release_id(self) -> str:
         return self.document.release.release_id
 
+    @property
+    def mib(self) -> float:
+        return self.manifest.total_bytes / MiB
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -54,7 +58,13 @@ class Stage:
 
     def environ(self) -> Mapping[str, str]:
         """What leads a contestant to the Hub and the store."""
-        return {**self.hub.environ(), **self.s3.environ(), "AWS_DEFAULT_REGION": "us-east-1", **NOWHERE_ELSE}
+        return {
+            **self.hub.environ(),
+            **self.s3.environ(),
+            "AWS_DEFAULT_REGION": "us-east-1",
+            **_for_hf_s3(self.s3),
+            **NOWHERE_ELSE,
+        }
 
     def make(self, case: Case) -> Model:
         """Safetensors of random bytes, no two alike."""
@@ -82,8 +92,14 @@ class Stage:
             serving=SERVING,
         )
         document = Document(release=release, manifest=manifest)
-        stores.connect(self.s3.settings()).put(Layout().release(DEPLOYMENT, release.release_id), document.dump())
-        return Model(manifest, document, files)
+        made = Model(manifest, document, files)
+        self.resolve(made)
+        return made
+
+    def resolve(self, model: Model) -> None:
+        """What step resolve leaves in the store."""
+        store = stores.connect(self.s3.settings())
+        store.put(Layout().release(DEPLOYMENT, model.release_id), model.document.dump())
 
     def fill(self, model: Model) -> None:
         """What step mirror leaves in the store."""
@@ -99,20 +115,25 @@ class Stage:
         parallel.in_order(send, model.manifest.files, 4, parallel.nothing)
         store.put(layout.manifest(MODEL, model.manifest.commit), model.manifest.dump())
 
-    def empty(self) -> None:
-        """The bucket, the Hub and the directory, for the next model."""
-        servers.clear(self.s3)
-        shutil.rmtree(self.hub.root)
-        self.hub.root.mkdir()
-        shutil.rmtree(self.directory / "files", ignore_errors=True)
+    def forget(self, model: Model) -> None:
+        """Everything in the store but the release document. Only with its bucket does SeaweedFS give up the space."""
+        servers.renew(self.s3)
+        self.resolve(model)
 
+    def sizes(self) -> list[int]:
+        """Of the model's files in the store, wherever they lie."""
+        listed = stores.connect(self.s3.settings()).list("")
+        return [size for key, size in listed.items() if key.endswith(".safetensors")]
 
-def populate_inputs(model: Model) -> PopulateInputs:
-    return PopulateInputs(deployment=DEPLOYMENT, release_id=model.release_id)
-
-
-def mirror_inputs(model: Model) -> MirrorInputs:
-    return MirrorInputs(deployment=DEPLOYMENT, release_id=model.release_id)
+    def publish_on(self, volume: Path, model: Model) -> None:
+        """What step populate leaves; the files are links to those that peers read."""
+        place = Place.of(volume, MODEL, model.manifest.commit)
+        if place.published.exists():
+            return
+        place.published.parent.mkdir(parents=True)
+        shutil.copytree(model.files, place.published, copy_function=os.link)
+        place.manifest.parent.mkdir(parents=True)
+        place.manifest.write_bytes(model.manifest.dump())
 
 
 @contextmanager
@@ -126,6 +147,16 @@ def stage(directory: Path) -> Iterator[Stage]:
             yield Stage(directory, hub, s3)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _for_hf_s3(s3: S3) -> Mapping[str, str]:
+    """In the words of hf-s3-mirror."""
+    return {
+        "S3_ENDPOINT_URL": s3.endpoint,
+        "S3_ACCESS_KEY": s3.who.access_key,
+        "S3_SECRET_KEY": s3.who.secret_key,
+        "S3_REGION": "us-east-1",
+    }
 
 
 def _write(path: Path, size: int) -> None:

@@ -81,6 +81,13 @@ def clear(s3: S3) -> None:
         client.abort_multipart_upload(Bucket=s3.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
 
 
+def renew(s3: S3) -> None:
+    """Another bucket of the same name: what was in it takes no room any more."""
+    clear(s3)
+    _client(s3.endpoint).delete_bucket(Bucket=s3.bucket)
+    _client(s3.endpoint).create_bucket(Bucket=s3.bucket)
+
+
 @functools.cache
 def _client(endpoint: str) -> Any:
     return seaweed.client(Access(endpoint=endpoint, access_key=WRITER.access_key, secret_key=WRITER.secret_key))
