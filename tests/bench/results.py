@@ -84,13 +84,19 @@ def table(record: Record) -> str:
     return "\n".join(f"| {line} |" for line in lines)
 
 
+def why(failed: str) -> str:
+    """The line of a program's last words that says most."""
+    lines = [line.strip() for line in failed.splitlines() if line.strip()]
+    words = ("Invalid", "cannot", "Error", "error")
+    return next((line for word in words for line in lines if line.startswith(word)), (lines or ["?"])[-1])[:100]
+
+
 def _rows(held: Held) -> Iterator[tuple[str, ...]]:
     total = case(held.case).total / GiB
     ours = held.results[0]
     for result in held.results:
         if not result.rounds:
-            why = result.failed.strip().splitlines() or [""]
-            yield held.contest, held.case, result.name, why[-1][:120], "-", "-", "-", "-"
+            yield held.contest, held.case, result.name, why(result.failed), "-", "-", "-", "-"
             continue
         compared = f"{ratio(ours, result):.2f}" if ours.rounds and result is not ours else ""
         yield (

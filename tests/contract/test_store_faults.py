@@ -91,7 +91,7 @@ def test_a_read_that_is_answered_by_something_else_is_told_so(s3, network, answe
     store = connect(s3)
     upload(store, BIG)
     network.answers.append(answer)
-    with pytest.raises((Missing, BadInput), match="AWS_ENDPOINT_URL|AWS_REGION"):
+    with pytest.raises((Missing, BadInput), match=r"AWS_ENDPOINT_URL|AWS_REGION"):
         list(store.read("a", 0, len(BIG)))
     assert network.hits == 1
 
