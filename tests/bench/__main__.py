@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from tests.bench import contest, picture, results
+from tests.bench import contest, link, picture, results
 from tests.bench.cases import SCALES, Case, case
 from tests.bench.contestants import CONTESTS, OURS
 from tests.bench.peers import PEERS, Found, cache, find
@@ -17,6 +17,8 @@ from tests.bench.stage import stage
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
+    if args.link and not link.host():
+        return link.again_within(args.link, sys.argv[1:] if argv is None else argv)
     if args.show:
         print(results.table(results.read(args.show)))  # noqa: T201  # a program for people
         return 0
@@ -39,6 +41,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--scale", choices=sorted(SCALES), default="quick", help="quick: less than 1 GiB in all")
     parser.add_argument("--contest", action="append", choices=list(CONTESTS), help="default: all")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="of ours and those named so")
+    parser.add_argument("--link", metavar="RATE", help="over a line of that rate, as 200mbit; as root")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--show", type=Path, metavar="FILE", help="print the table of what was kept, and end")
     return parser.parse_args(argv)
@@ -56,7 +59,8 @@ def hold(name: str, made: Case, args: argparse.Namespace, peers: dict[str, Found
             wanted = replace(wanted, contestants=chosen)
         load = round(os.getloadavg()[0], 1)
         print(f"{name} {made.name}, load {load}", file=sys.stderr, flush=True)  # noqa: T201  # a program for people
-        return Held(name, made.name, load, tuple(contest.hold(wanted, args.rounds)))
+        over = f"{made.name}, {args.link}" if args.link else made.name
+        return Held(name, over, made.total, load, tuple(contest.hold(wanted, args.rounds)))
 
 
 def keep(record: Record, path: Path) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench import link
+
 LAUNCHER = """
 import json, resource, subprocess, sys, time
 said, commands = sys.argv[1], json.loads(sys.argv[2])
@@ -44,7 +46,7 @@ class FailedError(Exception):
 def run(commands: Sequence[Command], environ: Mapping[str, str], scratch: Path) -> Measured:
     """One after the other, until one fails. ``environ`` is all that they get but the PATH. Raises FailedError."""
     said, log = scratch / "measured.json", scratch / "measured.log"
-    argv = [sys.executable, "-I", "-S", "-c", LAUNCHER, str(said), json.dumps([list(c) for c in commands])]
+    argv = [*link.far(), sys.executable, "-I", "-S", "-c", LAUNCHER, str(said), json.dumps([list(c) for c in commands])]
     told = {"PATH": os.environ["PATH"], "HOME": str(scratch), **environ}
     with log.open("wb") as out:
         code = subprocess.run(argv, env=told, stdout=out, stderr=out, cwd=scratch, check=False).returncode

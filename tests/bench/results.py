@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.bench.cases import case
 from tests.bench.contest import Result
 from tests.bench.measured import Measured
 from tests.bench.peers import Found
@@ -26,6 +25,8 @@ class Held:
 
     contest: str
     case: str
+    total: int
+    """Bytes."""
     load: float
     """The machine's load average as it began: with more than its cores, others were at work."""
     results: tuple[Result, ...]
@@ -92,7 +93,7 @@ def why(failed: str) -> str:
 
 
 def _rows(held: Held) -> Iterator[tuple[str, ...]]:
-    total = case(held.case).total / GiB
+    total = held.total / GiB
     ours = held.results[0]
     for result in held.results:
         if not result.rounds:

@@ -5,11 +5,12 @@ import shutil
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from steps import parallel
 from steps.clients import store as stores
+from steps.clients.local.addresses import HOST
 from steps.clients.place import Place
 from steps.core import manifest as manifests
 from steps.core import parts
@@ -17,9 +18,11 @@ from steps.core.manifest import File, Manifest
 from steps.core.names import Layout
 from steps.core.parts import MiB
 from steps.core.release import Document, Release
+from tests.bench import link
 from tests.bench.cases import Case
 from tests.stubs import s3 as servers
 from tests.stubs.hub import LocalHub, local_hub
+from tests.stubs.proxy import proxy
 from tests.stubs.released import SERVING
 from tests.stubs.s3 import S3
 from workflows.local.services.hub_disk import publish, repository
@@ -28,7 +31,7 @@ MODEL = "bench/model"
 DEPLOYMENT = "chat"
 NOWHERE_ELSE = {
     **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9"),
-    **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost"),
+    **dict.fromkeys(("NO_PROXY", "no_proxy"), f"127.0.0.1,localhost,{link.SERVERS}"),
 }
 """A contestant that was not told of our store, or did not listen, asks nobody outside: at that port nobody is."""
 
@@ -141,12 +144,26 @@ def stage(directory: Path) -> Iterator[Stage]:
     """Below a directory that is made for it and removed after it."""
     directory.mkdir(parents=True)
     try:
-        with servers.server(directory / "store") as s3, local_hub(directory / "hub") as hub:
+        with (
+            servers.server(directory / "store") as near,
+            local_hub(directory / "hub", host=link.host() or HOST) as hub,
+            _seen_from_afar(near) as s3,
+        ):
             for name, value in s3.environ().items():
                 os.environ[name] = value
             yield Stage(directory, hub, s3)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def _seen_from_afar(s3: S3) -> Iterator[S3]:
+    """SeaweedFS listens on loopback only; over a link it is reached through a relay."""
+    if not link.host():
+        yield s3
+        return
+    with proxy(s3.endpoint, host=link.SERVERS) as relay:
+        yield replace(s3, endpoint=relay.endpoint)
 
 
 def _for_hf_s3(s3: S3) -> Mapping[str, str]:

@@ -76,7 +76,8 @@ def result(name: str, *walls: float) -> Result:
     return Result(name, "a promise", [Measured(wall, 1.0, 64.0) for wall in walls])
 
 
-HELD = Held("populate", "1x512MiB", 0.5, (result("ours", 2, 9, 2), result("<peer>", 4, 18, 1), Result("gone", "", [])))
+THREE = result("ours", 2, 9, 2), result("<peer>", 4, 18, 1), Result("gone", "", [])
+HELD = Held("populate", "1x512MiB", 512 * MiB, 0.5, THREE)
 
 
 def test_the_ratio_is_the_median_over_rounds_and_not_of_medians():
@@ -87,7 +88,7 @@ def test_a_record_is_read_as_it_was_written_and_a_newer_contest_takes_the_place(
     record = Record("2026-01-01", "2 cores", ("s5cmd v2",), (HELD,))
     results.write(record, tmp_path / "r" / "x.json")
     assert results.read(tmp_path / "r" / "x.json") == record
-    newer = Held("populate", "1x512MiB", 1.0, (result("ours", 1),))
+    newer = Held("populate", "1x512MiB", 512 * MiB, 1.0, (result("ours", 1),))
     assert record.with_more(newer).held == (newer,)
 
 
