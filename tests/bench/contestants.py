@@ -48,7 +48,12 @@ def populate(stage: Stage, model: Model, peers: Peers) -> Contest:
             ),
             peer("s5cmd", BARE, copied, s5cmd, sync),
             peer(
-                "s5cmd", ALIKE, "sha256 taken, on the disk", s5cmd, sync, lambda t: hashed(t, t, "openssl dgst -sha256")
+                "s5cmd",
+                ALIKE,
+                "sha256 taken, on the disk",
+                s5cmd,
+                sync,
+                lambda t: hashed(model, t, t, "openssl dgst -sha256"),
             ),
             peer("rclone", "rclone copy; sync", copied, rclone, sync),
             peer("aws", "aws s3 sync; sync", copied, aws, sync),
@@ -103,9 +108,11 @@ def checksum(stage: Stage, model: Model, peers: Peers) -> Contest:
                 "sha256 proved, headers and indexes read",
                 lambda t: [_step("checksum", t, *inputs, volume=volume)],
             ),
-            Contestant(SHA256SUM, "sha256 taken", lambda t: [hashed(model.files, t, "sha256sum")]),
+            Contestant(SHA256SUM, "sha256 taken", lambda t: [hashed(model, model.files, t, "sha256sum")]),
             Contestant(
-                "xargs openssl sha256", "sha256 taken", lambda t: [hashed(model.files, t, "openssl dgst -sha256")]
+                "xargs openssl sha256",
+                "sha256 taken",
+                lambda t: [hashed(model, model.files, t, "openssl dgst -sha256")],
             ),
             Contestant("model-signing hash", "sha256 taken", lambda _: [signing], missing=program.missing),
         ],
@@ -127,19 +134,10 @@ def sync(target: Path) -> Command:
     return ["sync", "-f", str(target)]
 
 
-def hashed(files: Path, target: Path, program: str) -> Command:
-    """By all cores, few files a process where there are few."""
-    count = sum(1 for _ in files.rglob("*.safetensors")) or 1
-    return [
-        "sh",
-        "-c",
-        HASH,
-        "sh",
-        str(files),
-        str(target.parent / "digests"),
-        program,
-        str(max(1, min(64, count // 8))),
-    ]
+def hashed(model: Model, files: Path, target: Path, program: str) -> Command:
+    """By all cores; a process takes as many files as leave eight of them."""
+    many = str(max(1, min(64, len(model.manifest.files) // 8)))
+    return ["sh", "-c", HASH, "sh", str(files), str(target.parent / "digests"), program, many]
 
 
 def _release(model: Model) -> tuple[tuple[str, str], ...]:
