@@ -43,8 +43,8 @@ def store(means: Means, manifest: Manifest, found: Findings) -> None:
     """
     left = [file for file in found.to_write(manifest) if not _from_volume(means, manifest, file)]
     if left:
-        copy = mirror.from_hub(means.hub(), means.store, means.layout, manifest, Progress(None, 0))
-        copying.all_files(left, copy.fetch, copy.source)
+        source = mirror.from_hub(means.hub(), means.store, means.layout, manifest)
+        copying.all_files(left, source.start, source.where, Progress(None, 0))
     if found.whole:
         means.store.put(means.layout.manifest(manifest.model, manifest.commit), manifest.dump())
     for path in found.strangers(manifest):
@@ -59,12 +59,13 @@ def _from_volume(means: Means, manifest: Manifest, file: File) -> bool:
         with means.volume.open(manifest.model, manifest.commit, file.path) as found:
             yield _Pieces(found, file)
 
-    copy = mirror.Copy(opened, means.store, means.layout, manifest, Progress(None, 0))
+    source = mirror.Source(opened, means.store, means.layout, manifest)
     try:
-        return copy.fetch(file) == file.sha256
+        copying.all_files([file], source.start, source.where, Progress(None, 0), fetches=1)
     except (Corrupt, Missing, Refused) as err:
         log.info("not from the volume: %s", err)
         return False
+    return True
 
 
 @dataclass(frozen=True)

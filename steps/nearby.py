@@ -19,6 +19,8 @@ from steps.progress import Progress
 
 WORKERS = 8
 """Requests at once; the bytes are the store's business."""
+COPIERS = 2
+"""Files that are read and hashed at once."""
 PIECE = 1024 * 1024
 
 log = logging.getLogger(__name__)
@@ -86,9 +88,25 @@ class OnVolume:
         """Nothing is written: the same file gets a second name, once its content is proved."""
         return any(self.staging.share(file, twin.commit, twin.path) for twin in self.near.get(file.path, ()))
 
-    def copy(self, file: File) -> bool:
-        """Where files cannot have two names. Hashed while it is copied, and kept only where that is right."""
-        return any(self._copy(file, twin) for twin in self.near.get(file.path, ()))
+    def without(self, files: Sequence[File], progress: Progress) -> tuple[File, ...]:
+        """Those of ``files`` that no published commit has. The others are copied: here no file can have two names.
+
+        Hashed while it is copied, and kept only where that is right.
+        """
+        far: list[File] = []
+
+        def copy(file: File) -> File | None:
+            if any(self._copy(file, twin) for twin in self.near.get(file.path, ())):
+                progress.add(file.size)
+                return None
+            return file
+
+        def take(file: File | None) -> None:
+            if file is not None:
+                far.append(file)
+
+        parallel.in_order(copy, files, COPIERS, take)
+        return tuple(far)
 
     def _copy(self, file: File, twin: Twin) -> bool:
         digest = hashlib.sha256()

@@ -5,8 +5,9 @@ published is looked at, and never written to.
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from steps import copying, parallel, releases
@@ -20,7 +21,7 @@ from steps.entry import run_step
 from steps.errors import Conflict, Corrupt, Transient
 from steps.nearby import OnVolume
 from steps.ports.store import Store
-from steps.ports.volume import Staging, WritableVolume
+from steps.ports.volume import Draft, Staging, WritableVolume
 from steps.progress import Progress
 from steps.settings import Settings
 
@@ -78,21 +79,15 @@ def publish(  # noqa: PLR0913  # what populate works with, and how it ends
             copied = todo.copy_bytes
             left = volume.leftovers(manifest.model, manifest.commit)
             space.require(copied, volume.free_bytes(), manifest.model, left)
-            copy = _Copy(store, staging, layout, manifest, Progress(progress_file, copied))
-            copying.all_files(todo.copy, partial(_nearest, near, copy), copy.source)
+            progress = Progress(progress_file, copied)
+            far = near.without(todo.copy, progress)
+            source = _Source(store, staging, layout, manifest)
+            copying.all_files(far, source.start, source.where, progress)
             (staging.replace if instead else staging.publish)()
     except Conflict as err:
         if not is_published(volume, manifest):
             raise Transient(f"another attempt got in the way: {err}") from err
     return copied
-
-
-def _nearest(near: OnVolume, copy: "_Copy", file: File) -> str:
-    """From another directory of the volume, else from the store; the sha256 of what was read."""
-    if not near.copy(file):
-        return copy.fetch(file)
-    copy.progress.add(file.size)
-    return file.sha256
 
 
 def _adopt(staging: Staging, near: OnVolume, manifest: Manifest) -> Transfer:
@@ -107,30 +102,38 @@ def _adopt(staging: Staging, near: OnVolume, manifest: Manifest) -> Transfer:
 
 
 @dataclass(frozen=True)
-class _Copy:
+class _Source:
     store: Store
     staging: Staging
     layout: Layout
     manifest: Manifest
-    progress: Progress
 
-    def fetch(self, file: File) -> str:
-        key = copying.key(self.layout, self.manifest, file)
+    @contextmanager
+    def start(self, file: File) -> Iterator[copying.Copy]:
         with self.staging.write(file) as draft:
+            yield _Copy(self.store, copying.key(self.layout, self.manifest, file), draft)
 
-            def move(part: Part) -> tuple[bytes, ...]:
-                pieces = tuple(self.store.read(key, part.start, part.end))
-                draft.write(part.start, pieces)
-                return pieces
-
-            actual = copying.move(file.size, move, self.progress)
-            if actual == file.sha256:
-                draft.keep()
-        return actual
-
-    def source(self, file: File) -> str:
+    def where(self, file: File) -> str:
         key = copying.key(self.layout, self.manifest, file)
         return f"object {key} was changed in the store; delete it and run mirror again to heal it"
+
+
+@dataclass(frozen=True)
+class _Copy(copying.Copy):
+    store: Store
+    key: str
+    draft: Draft
+
+    def part(self, part: Part, body: memoryview) -> None:
+        self.store.read_into(self.key, part.start, body)
+        self.draft.write(part.start, (body,))
+
+    def keep(self) -> None:
+        self.draft.keep()
+
+    def overtaken(self, err: Conflict) -> None:
+        """It is the whole directory that another attempt has published."""
+        raise err
 
 
 def main(inputs: PopulateInputs, settings: Settings) -> PopulateOutputs:

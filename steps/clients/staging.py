@@ -33,6 +33,9 @@ from steps.ports.volume import Draft
 from steps.ports.volume import Staging as StagingPort
 
 SHOWN = 3
+WRITE = 128 * 1024
+"""Bytes in one call. For megabytes at once the kernel takes large pieces of memory for its cache, which a virtual
+machine may have given back to its host: that has cost up to five times as much of a core."""
 PARTIAL = ".partial-"
 """What is written still; a random part follows, so it is no file of the model."""
 
@@ -219,7 +222,7 @@ class FileDraft(Draft):
         self._aside = aside
         self._final = final
 
-    def write(self, offset: int, pieces: Sequence[bytes]) -> None:
+    def write(self, offset: int, pieces: Sequence[bytes | memoryview]) -> None:
         with self._staging.guarded(self._final):
             for piece in pieces:
                 _write(self._fd, piece, offset)
@@ -296,10 +299,10 @@ def _holds(path: Path, file: File) -> bool:
         return hashlib.file_digest(f, "sha256").hexdigest() == file.sha256
 
 
-def _write(fd: int, piece: bytes, offset: int) -> None:
+def _write(fd: int, piece: bytes | memoryview, offset: int) -> None:
     left = memoryview(piece)
     while left:
-        written = os.pwrite(fd, left, offset)
+        written = os.pwrite(fd, left[:WRITE], offset)
         left, offset = left[written:], offset + written
 
 

@@ -49,7 +49,7 @@ class ReadableVolume(Volume, Protocol):
 class Draft(Protocol):
     """A file in the making. Leaving the context without ``keep`` leaves nothing of it."""
 
-    def write(self, offset: int, pieces: Sequence[bytes]) -> None:
+    def write(self, offset: int, pieces: Sequence[bytes | memoryview]) -> None:
         """The pieces, one after the other, from there on; in any order, from several threads. Raises NoSpace."""
         ...
 

@@ -158,6 +158,14 @@ def test_a_range_is_read_without_its_end(store):
     assert b"".join(store.read("a", 5, 5)) == b""
 
 
+def test_a_range_is_read_into_memory_that_is_there(store):
+    store.put("a ß+%", b"0123456789")
+    memory = bytearray(b"........")
+    store.read_into("a ß+%", 2, memoryview(memory)[3:6])
+    store.read_into("a ß+%", 2, memoryview(memory)[:0])
+    assert memory == b"...234.."
+
+
 @pytest.mark.parametrize(("key", "end"), [("gone", 3), ("short", 3), ("short", 9)])
 def test_an_object_that_is_gone_or_short_is_corrupt(store, key, end):
     store.put("short", b"12")

@@ -78,6 +78,34 @@ def test_a_body_that_breaks_off_is_read_on_from_there(s3, network):
     assert network.hits == 1
 
 
+@pytest.mark.parametrize(("status", "code"), [(503, "SlowDown"), (500, "InternalError"), (400, "RequestTimeout")])
+def test_a_read_that_a_busy_store_refuses_is_asked_again(s3, network, status, code):
+    store = connect(s3)
+    upload(store, BIG)
+    network.answers.append(s3_error(status, code))
+    assert b"".join(store.read("a", 0, len(BIG))) == BIG
+    assert network.hits == 1
+
+
+@pytest.mark.parametrize("answer", [web_page(b"<html>Sign in</html>"), s3_error(301, "PermanentRedirect")])
+def test_a_read_that_is_answered_by_something_else_is_told_so(s3, network, answer):
+    store = connect(s3)
+    upload(store, BIG)
+    network.answers.append(answer)
+    with pytest.raises((Missing, BadInput), match=r"AWS_ENDPOINT_URL|AWS_REGION"):
+        list(store.read("a", 0, len(BIG)))
+    assert network.hits == 1
+
+
+def test_reads_go_through_the_proxy_that_the_environment_names(s3, network, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://store.invalid")
+    monkeypatch.setenv("HTTP_PROXY", network.endpoint)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    store = connect(s3)
+    upload(store, BIG)
+    assert b"".join(store.read("a", 0, len(BIG))) == BIG
+
+
 @pytest.mark.parametrize("passes", [0, 1], ids=["no answer", "a body that stops"])
 def test_a_store_that_hangs_is_known_after_one_stall(s3, network, passes):
     store = connect(s3, STALL_SECONDS="1")

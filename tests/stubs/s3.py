@@ -87,6 +87,13 @@ def unfinished(s3: S3) -> list[str]:
     return [upload["Key"] for upload in found.get("Uploads", ())]
 
 
+def renew(s3: S3) -> None:
+    """Another bucket of the same name: what was in it takes no room any more."""
+    clear(s3)
+    _client(s3.endpoint).delete_bucket(Bucket=s3.bucket)
+    _client(s3.endpoint).create_bucket(Bucket=s3.bucket)
+
+
 @functools.cache
 def _client(endpoint: str) -> Any:
     return seaweed.client(Access(endpoint=endpoint, access_key=WRITER.access_key, secret_key=WRITER.secret_key))

@@ -81,6 +81,11 @@ class FakeStore(Store):
         half = len(body) // 2
         yield from filter(None, (body[:half], body[half:]))
 
+    def read_into(self, key: str, start: int, body: memoryview) -> None:
+        for piece in self.read(key, start, start + len(body)):
+            body[: len(piece)] = piece
+            body = body[len(piece) :]
+
     def delete(self, key: str) -> None:
         self._for("write")
         self.objects.pop(key, None)
