@@ -125,7 +125,7 @@ class Staging(StagingPort):
         with self.guarded(self._directory):
             self._settle()
             self._take_the_name()
-            sync(place.published.parent)
+        _keep_names(place.published.parent)
 
     def replace(self) -> None:
         place = self._place
@@ -135,8 +135,7 @@ class Staging(StagingPort):
             for directory in (place.trash.parent, place.trash):
                 _own(directory)
             replacing.swap(self._directory, place.published, aside, self._take_the_name)
-            for directory in (place.published.parent, place.trash):
-                sync(directory)
+        _keep_names(place.published.parent, place.trash)
         log.warning("%s was damaged and is replaced; what it was lies at %s", place.published, aside)
 
     def remove(self) -> None:
@@ -251,6 +250,13 @@ def sync(directory: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _keep_names(*directories: Path) -> None:
+    """After a rename of ours: that the attempt's own directory is not there any more is no sign of another one now."""
+    for directory in directories:
+        with translated("write", directory):
+            sync(directory)
 
 
 def _attempts(place: Place) -> list[Path]:

@@ -2,11 +2,13 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
 from pathlib import Path
+from typing import Any, TypeVar
 from unittest import mock
 
-from steps import checksum, entry, populate
+from steps import checksum, copying, entry, populate
 from steps.clients.volume import Directory
 from steps.contracts import POPULATE, PopulateInputs, PopulateOutputs
 from steps.core import parts
@@ -20,6 +22,7 @@ from tests.stubs.weights import safetensors
 MODEL = Released({"config.json": b"{}", "sub/a.txt": b"a", "model.safetensors": safetensors({"w": bytes(64)})})
 OLD = Released({"config.json": b"{}", "model.safetensors": safetensors({"w": bytes(8)})}, commit="0" * 40)
 """Published before, and serving."""
+T = TypeVar("T")
 
 
 def store() -> FakeStore:
@@ -60,6 +63,21 @@ def step(source: FakeStore, directory: Path, message: Path) -> int:
         return entry.run_step(POPULATE, body, argv, environ)
 
 
+class AtOnce(Executor):
+    """Does in the caller's thread what it is given, before it returns."""
+
+    def __init__(self, _workers: int) -> None:
+        """There are none."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        done: Future[T] = Future()
+        try:
+            done.set_result(fn(*args, **kwargs))
+        except BaseException as err:  # noqa: BLE001  # as the library's own does: whoever asks for the result gets it
+            done.set_exception(err)
+        return done
+
+
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """A step does all of its work in this one, and waits for nothing."""
@@ -67,6 +85,7 @@ def one_thread() -> Iterator[None]:
         for module, name in ((parts, "MAX_WORKERS"), (populate, "HASHERS"), (checksum, "READERS")):
             stack.enter_context(mock.patch.object(module, name, 1))
         stack.enter_context(mock.patch.object(entry, "beside", lambda work: work()))  # it is called
+        stack.enter_context(mock.patch.object(copying, "ThreadPoolExecutor", AtOnce))
         stack.enter_context(mock.patch.object(time, "sleep"))
         yield
 
