@@ -15,8 +15,8 @@ from contextlib import AbstractContextManager, contextmanager
 from io import FileIO
 from pathlib import Path
 
+from steps.clients import attempts, staging
 from steps.clients import place as places
-from steps.clients import staging
 from steps.clients.place import Place, open_fresh
 from steps.clients.volume_errors import translated
 from steps.core import manifest as manifests
@@ -64,10 +64,10 @@ class Directory(AuditedVolume):
         return [m for commit in commits if (m := self._readable(model, commit)) and m.commit == commit]
 
     def staged(self, model: str, commit: str) -> Mapping[str, int]:
-        return staging.finished(Place.of(self._root, model, commit))
+        return attempts.finished(Place.of(self._root, model, commit))
 
     def leftovers(self, model: str, commit: str) -> Mapping[str, int]:
-        return staging.of_others(Place.of(self._root, model, commit))
+        return attempts.of_others(Place.of(self._root, model, commit))
 
     def free_bytes(self) -> int:
         try:
@@ -98,7 +98,7 @@ class Directory(AuditedVolume):
         return staging.stage(Place.of(self._root, manifest.model, manifest.commit), manifest)
 
     def sweep(self, model: str, commit: str) -> None:
-        staging.sweep(Place.of(self._root, model, commit))
+        attempts.sweep(Place.of(self._root, model, commit))
 
 
 def _is_slug(name: str) -> bool:
