@@ -125,8 +125,7 @@ class _Copy(copying.Copy):
     draft: Draft
 
     def part(self, part: Part, body: memoryview) -> None:
-        self.store.read_into(self.key, part.start, body)
-        self.draft.write(part.start, (body,))
+        self.store.read_into(self.key, part.start, body, lambda at, piece: self.draft.write(at, (piece,)))
 
     def keep(self) -> None:
         self.draft.keep()
