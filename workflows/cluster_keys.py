@@ -65,6 +65,8 @@ class ClusterKeys(BaseModel):
     """Whose pods may reach the model servers; empty: those of every namespace."""
     refresh_schedule: str | None = None
     reconcile_schedule: str | None = None
+    audit_schedule: str | None = None
+    """None: all that is stored and published is read again only when a person asks for it."""
     timezone: str | None = None
 
     @model_validator(mode="after")

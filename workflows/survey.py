@@ -57,7 +57,7 @@ def draw_up(asked: Asked, around: Landscape) -> Plan:
         _check(around, held.record, resolved.document)
     live = name(stage.serving, held.record.live) if held.record.live else None
     past = history.read(around.store, layout, [stage.deployment], LOOK_BACK)
-    copy = mirror.survey(around.store, layout, manifest)
+    copy = mirror.expected(around.store, layout, manifest)
     write = preflight.missing_files(around.volume, manifest) if around.volume else None
     return Plan(
         release=release,

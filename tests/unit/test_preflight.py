@@ -156,6 +156,15 @@ def test_a_volume_that_is_too_small_is_named_with_both_numbers(scene):
     check(scene)
 
 
+def test_what_another_commit_on_the_volume_has_needs_no_room(scene):
+    shared = replace(make_manifest(NEW.commit[0]), commit="9" * 40)
+    scene.volume.free = 10
+    with pytest.raises(NoSpace):
+        check(scene)
+    scene.volume.manifests[shared.commit] = shared
+    assert check(scene).state == "new"
+
+
 def test_what_other_attempts_left_is_named_with_its_size_where_there_is_no_room(scene):
     scene.volume.free = 1049
     scene.volume.left = {f".staging/org--x/{n}": n * 1000 for n in range(1, 6)}

@@ -26,7 +26,7 @@ from steps.core.installed import PROMOTE_TEMPLATE, REFRESH_TEMPLATE
 from steps.errors import Conflict
 from steps.scheduled import RECONCILE
 from workflows.checkout import typed
-from workflows.cluster import network, reconciler, secrets
+from workflows.cluster import by_hand, network, secrets
 from workflows.cluster.parts import INSTALLED, MODEL
 from workflows.cluster.plan import Change, installed
 from workflows.config import Config
@@ -143,7 +143,7 @@ def _templates(api: Api) -> list[Json]:
 
 def _reconcilers(api: Api) -> Iterator[str]:
     jobs = api.list(JOB, labels=RECONCILERS)
-    return (job["metadata"]["name"] for job in jobs if not reconciler.how_it_ended(job))
+    return (job["metadata"]["name"] for job in jobs if not by_hand.how_it_ended(job))
 
 
 def _unfinished(api: Api) -> Iterator[str]:

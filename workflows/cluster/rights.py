@@ -73,8 +73,10 @@ REPAIR = (
     Rule("batch", ("jobs",), ("get", "create")),
     Rule("", ("pods",), READ),
     Rule("", ("pods/log",), ("get",)),
+    Rule("", ("services",), READ),  # what is live, and so to be audited
+    Rule("apps", ("deployments",), READ),
 )
-"""The reconciler, out of its turn: `workflows.reconcile`."""
+"""The reconciler out of its turn, and the audit: `workflows.reconcile`, `workflows.audit`."""
 
 ALLOW = (Rule("", ("services",), ("get", "patch")),)
 """A release that has failed may be tried again: `workflows.allow`."""
