@@ -118,6 +118,15 @@ def test_a_watch_from_too_long_ago_is_to_be_read_again(api, server):
         next(api.watch(CONFIG_MAP, "x", "1", 5))
 
 
+@pytest.mark.parametrize("cut", ['{"type": "MODIF', '{"type": "MODIFIED"}', "null", "<html>log in</html>"])
+def test_an_event_that_is_not_whole_ends_the_watch_and_not_the_following(api, server, cut):
+    server.answers.append((200, '{"type": "MODIFIED", "object": {"n": 1}}\n', f"{cut}\n"))
+    events = api.watch(CONFIG_MAP, "x", "1", 5)
+    assert next(events)["n"] == 1
+    with pytest.raises(Transient, match=r"cannot watch configmaps x in namespace models: an event came damaged \("):
+        next(events)
+
+
 def test_a_log_is_asked_for_by_its_end_its_beginning_or_the_start_before(api, server):
     server.answers += [(200, "last\n"), (200, "first"), (400, "waiting to start"), (404, "gone")]
     assert api.log("x", "vllm", 5, previous=True) == "last\n"

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlencode
 
 import stamina
@@ -106,7 +107,7 @@ class Cluster:
                     self._require_ready(call, said)
                 raise errors.failure(call, answer.status, said)
             for line in _lines(answer):
-                yield _changed(call, _parsed(call, answer.status, line.decode(errors="replace")))
+                yield _changed(call, line.decode(errors="replace"))
 
     def _log(self, pod: str, query: Mapping[str, str]) -> str:
         call = Call(verb="get", kind=POD, namespace=self.namespace, name=pod, subresource="log")
@@ -244,12 +245,16 @@ def _parsed(call: Call, status: int, body: str) -> Json:
     return parsed
 
 
-def _changed(call: Call, event: Json) -> Json:
-    """Of an event of a watch. Raises Missing where the object was deleted."""
-    changed: Json = event["object"]
-    if event["type"] == "ERROR":
+def _changed(call: Call, line: str) -> Json:
+    """Of an event of a watch. Raises Missing where the object was deleted, Transient for what is no whole event."""
+    try:
+        event = json.loads(line)
+        kind, changed = str(event["type"]), dict[str, Any](event["object"])
+    except (ValueError, KeyError, TypeError) as err:
+        raise errors.damaged(call, line) from err
+    if kind == "ERROR":
         raise errors.failure(call, changed.get("code", 0), json.dumps(changed))
-    if event["type"] == "DELETED":
+    if kind == "DELETED":
         raise Missing(f"{call.kind.name} {call.name} in namespace {call.namespace} was deleted")
     return changed
 

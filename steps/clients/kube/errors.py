@@ -72,6 +72,11 @@ def no_api_server(call: Call) -> BadInput:
     return BadInput(f"cannot {call}: what answers is no API server of Kubernetes; see the server in the kubeconfig")
 
 
+def damaged(call: Call, event: str) -> Transient:
+    """Of an event of a watch that was cut off, or spoilt on its way."""
+    return Transient(f"cannot {call}: an event came damaged ({_message(event)})")
+
+
 def unreachable(call: Call, err: Exception, server: str) -> Transient:
     """Of a request without an answer."""
     return Transient(f"cannot {call}: {server} does not answer ({_innermost(err)})")
