@@ -14,19 +14,25 @@ import yaml
 from kubernetes import client as kubernetes
 from kubernetes import config as kubeconfig
 
+from steps.clients.clock import SystemClock
 from steps.clients.kube import errors
 from steps.clients.kube.api import FIELD_MANAGER, POD, Json, Kind
 from steps.clients.kube.errors import Call
 from steps.errors import Missing, Transient
+from steps.ports.clock import Clock
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 9.0
 BAD_REQUEST, FORBIDDEN, NOT_FOUND, TOO_MANY_REQUESTS, SERVER_ERROR = 400, 403, 404, 429, 500
+REFUSED = (401, FORBIDDEN)
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 PAGE = 500
 READY = "/readyz"
 """Everybody may ask it, unless somebody has taken that right away."""
+CLOSED_PAUSES = (0.0, 1.0, 2.0, 2.0, 2.0)
+"""Seconds before each look at it while it is refused: a server that starts refuses that as well at first, and soon
+answers something else."""
 NO_LOG = "unable to retrieve container logs for "
 """What a kubelet says, as a success and in place of the log, of a container that it has removed meanwhile."""
 OURS = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
@@ -43,6 +49,7 @@ class Cluster:
 
     client: kubernetes.ApiClient
     namespace: str
+    clock: Clock = field(default_factory=SystemClock)
 
     @property
     def server(self) -> str:
@@ -150,8 +157,14 @@ class Cluster:
         return self._sent(request)  # it may have become so just now
 
     def _require_ready(self, call: Call, refusal: str) -> None:
-        if not _good(self._sent(_Request(call=call, method="GET", path=READY))[0]):
-            raise errors.not_ready(call, refusal)
+        """One that does not say whether it is, to us and for so long, is taken for ready. Raises Transient."""
+        for pause in CLOSED_PAUSES:
+            self.clock.sleep(pause)
+            status, _ = self._sent(_Request(call=call, method="GET", path=READY))
+            if _good(status):
+                return
+            if status not in REFUSED:
+                raise errors.not_ready(call, refusal)
 
     def _sent(self, request: "_Request") -> tuple[int, str]:
         with self._opened(request) as answer:

@@ -63,7 +63,7 @@ def not_ready(call: Call, body: str) -> Transient:
     """Of a refusal by a server that does not call itself ready: until it has read the Roles, it refuses nearly all."""
     return Transient(
         f"no right to {call}: {_message(body)}; the API server does not say that it is ready: it may have just "
-        "started, and if that lasts, see its /readyz and the account's rights"
+        "started, and if that lasts, see its /readyz"
     )
 
 
