@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from steps.core import labels
+from steps.core.record import Record
 from workflows import command
 from workflows.allow import allow
 from workflows.history import history
@@ -33,6 +35,7 @@ COMMANDS: dict[str, tuple[Callable[..., int], tuple[str, ...]]] = {
     "allow": (allow, ("--deployment", "chat", "--release", "ab12ab12ab12")),
     "reconcile": (reconcile, ()),
 }
+SERVICES = "/api/v1/namespaces/models/services"
 LOGIN_PAGE = "<html>log in</html>"
 ANSWERS = {
     "a login that has ended": (401, '{"message": "Unauthorized"}', "the cluster does not know who asks"),
@@ -103,6 +106,24 @@ def test_a_cluster_that_does_not_let_itself_be_asked_is_nobodys_failure(server, 
     server.answer = status, body
     code, told = called(capsys, name)
     assert (code, said in told, told.count("\n")) == (3, True, 1), told
+
+
+def test_a_damaged_record_in_the_cluster_hides_no_other_deployment(server, capsys):
+    def service(name: str, record: str) -> dict[str, Any]:
+        metadata = {"name": name, "resourceVersion": "1", "annotations": {labels.RECORD: record}}
+        return {"metadata": {**metadata, "labels": labels.endpoint(name)}, "spec": {}}
+
+    services = [service("chat", "{"), service("embed", json.dumps(Record().to_json()))]
+    server.answer = 200, json.dumps({"items": services})
+    server.paths |= {f"{SERVICES}/{s['metadata']['name']}": (200, json.dumps(s)) for s in services}
+    code = command.run("status", status, ["-o", "json"])
+    lost, other = json.loads(capsys.readouterr().out)
+    assert (code, other["deployment"], other["phase"]) == (1, "embed", "idle")
+    assert "annotation vllm-promote/record of Service chat" in lost["error"]
+
+    server.paths[f"{SERVICES}/embed"] = 500, "etcd is away"
+    code, told = called(capsys, "status")
+    assert (code, "could not ask: cannot get services embed" in told) == (3, True)
 
 
 def test_a_damaged_catalog_in_the_cluster_is_not_what_was_asked_for_wrongly(server, capsys):
