@@ -35,6 +35,9 @@ COMMANDS: dict[str, tuple[Callable[..., int], tuple[str, ...]]] = {
     "allow": (allow, ("--deployment", "chat", "--release", "ab12ab12ab12")),
     "reconcile": (reconcile, ()),
 }
+UNSET = ("ARGO_SERVER", "KUBERNETES_SERVICE_HOST", "VLLM_PROMOTE_CONFIG")
+LEFT_BEHIND = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "HF_ENDPOINT")
+"""By a command that asks Hub and store from here."""
 SERVICES = "/api/v1/namespaces/models/services"
 LOGIN_PAGE = "<html>log in</html>"
 ANSWERS = {
@@ -82,8 +85,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServe
         (tmp_path / "config").write_text(json.dumps(kubeconfig))
         (tmp_path / "catalog.yaml").write_text("deployments: {}")
         monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "config"))
-        for name in ("ARGO_SERVER", "KUBERNETES_SERVICE_HOST", "VLLM_PROMOTE_CONFIG"):
-            monkeypatch.delenv(name, raising=False)
+        for name in (*UNSET, *LEFT_BEHIND):
+            monkeypatch.setenv(name, "")  # so that it is as before afterwards
+            monkeypatch.delenv(name)
         monkeypatch.setenv("VLLM_PROMOTE_NAMESPACE", "models")
         monkeypatch.setenv("VLLM_PROMOTE_CATALOG", str(tmp_path / "catalog.yaml"))
         yield made
@@ -124,6 +128,15 @@ def test_a_damaged_record_in_the_cluster_hides_no_other_deployment(server, capsy
     server.paths[f"{SERVICES}/embed"] = 500, "etcd is away"
     code, told = called(capsys, "status")
     assert (code, "could not ask: cannot get services embed" in told) == (3, True)
+
+
+def test_a_history_whose_store_cannot_be_asked_is_nobodys_failure_either(server, capsys, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    code, told = called(capsys, "history", "--deployment", "chat")
+    assert (code, told.startswith("Error: could not ask: cannot reach bucket")) == (3, True), told
 
 
 def test_a_damaged_catalog_in_the_cluster_is_not_what_was_asked_for_wrongly(server, capsys):
