@@ -84,7 +84,21 @@ def test_one_that_never_had_a_pod_says_why(api):
     name = start(api, RECONCILE_JOB)
     found = follow(api, name, Cluster(ended(api, name, "Failed")), print)
 
-    assert found == Ended(code=None, log="it never had a pod: it is over")
+    assert found == Ended(code=None, log="no pod of it is there: it is over")
+
+
+def test_one_whose_pod_is_deleted_at_its_deadline_says_what_that_waited_for(api):
+    name = start(api, None)
+    no_image = pod(api, name, {"waiting": {"reason": "ErrImagePull", "message": "no such image"}})
+
+    def overdue():
+        api.delete(POD, f"{name}-x")
+        ended(api, name, "Failed")()
+
+    found = follow(api, name, Cluster(no_image, overdue), print)
+
+    waited = "its pod waits: ErrImagePull: no such image"
+    assert found == Ended(code=None, log=f"no pod of it is there: it is over; before, {waited}")
 
 
 def test_one_that_somebody_deleted_is_not_waited_for(api):
@@ -103,7 +117,7 @@ def test_an_api_server_that_is_away_is_waited_for(api):
     api.before = away
     found = follow(api, name, Cluster(lambda: None, lambda: None, ended(api, name, "Failed")), said.append)
 
-    assert found == Ended(code=None, log="it never had a pod: it is over")
+    assert found == Ended(code=None, log="no pod of it is there: it is over")
     assert said == ["out of sight: away; the job itself goes on, looking for it again", "in sight again"]
 
 

@@ -67,7 +67,7 @@ def follow(api: Api, name: str, clock: Clock, say: Callable[[str], None]) -> End
         if found is None:
             raise Missing(f"job {name} in namespace {api.namespace} was deleted before it ended; start it again")
         if end := how_it_ended(found):
-            return patience.ask(partial(_ended, api, pods, end))
+            return patience.ask(partial(_ended, api, pods, end, said))
         if (now := _waits_for(pods)) and now != said:
             say(said := now)
         clock.sleep(POLL_SECONDS)
@@ -108,9 +108,10 @@ def _look(api: Api, name: str) -> tuple[Json | None, list[Json]]:
     return api.get(JOB, name), api.list(POD, labels=f"{JOB_NAME}={name}")
 
 
-def _ended(api: Api, pods: list[Json], end: str) -> Ended:
+def _ended(api: Api, pods: list[Json], end: str, said: str) -> Ended:
+    """Of a job that ends at its deadline Kubernetes deletes the pod: what it waited for is what is left of it."""
     if not pods:
-        return Ended(code=None, log=f"it never had a pod: {end}")
+        return Ended(code=None, log=f"no pod of it is there: {end}" + (f"; before, {said}" if said else ""))
     newest = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
     (container,) = newest["spec"]["containers"]
     log = api.log(newest["metadata"]["name"], container["name"], LINES)
