@@ -13,12 +13,18 @@ from tests.faults.mounts import Mount
 from tests.stubs.proxy import proxy
 from tests.stubs.released import weights
 from tests.stubs.shipment import Shipment
+from tests.stubs.weights import safetensors
 
 pytestmark = pytest.mark.exhaustive
 
 MiB = 2**20
 MARKER = b"<a marker that no header holds>"
-LARGE = {**weights(seed=5), "big.model": MARKER + os.urandom(5 * MiB)}
+LARGE = {
+    "config.json": b'{"large": true}',
+    "model.safetensors": safetensors({"a": bytes(4096)}),
+    "big.model": MARKER + os.urandom(5 * MiB),
+}
+"""It has no file in common with what serves: that would be shared."""
 
 
 @pytest.fixture

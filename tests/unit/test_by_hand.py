@@ -88,7 +88,7 @@ def test_one_that_never_had_a_pod_says_why(api):
 
 
 def test_one_whose_pod_is_deleted_at_its_deadline_says_what_that_waited_for(api):
-    name = start(api, None)
+    name = start(api, RECONCILE_JOB)
     no_image = pod(api, name, {"waiting": {"reason": "ErrImagePull", "message": "no such image"}})
 
     def overdue():
