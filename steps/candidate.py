@@ -12,7 +12,7 @@ from steps.core.names import Layout
 from steps.core.record import Record
 from steps.core.release import Release
 from steps.core.rollout import Claim
-from steps.errors import Conflict, Corrupt, Failed, StepError
+from steps.errors import BadInput, Conflict, Corrupt, Failed, StepError
 from steps.health import healthy, is_stuck, look
 from steps.pods import wait_ready
 from steps.ports.serving import Held, Pod
@@ -54,7 +54,8 @@ def started_release(stage: Stage, store: Callable[[], Store], layout: Layout, re
 def ensure(stage: Stage, held: Held, release: Release, owner: str, proved_commit: str) -> Up:
     """Bring ``release`` up from wherever the record is. ``held`` comes from ``recovery.settle``.
 
-    Raises Failed for a candidate that does not come up, after adding it to ``refused``; Conflict, Refused, Corrupt.
+    Raises Failed for a candidate that does not come up, after adding it to ``refused``; BadInput, Conflict, Refused,
+    Corrupt.
     """
     release_id, record = release.release_id, held.record
     match rollout.course(stage.deployment, record, release_id, owner, abandoned=False):
@@ -109,9 +110,17 @@ def require_rollback_target(stage: Stage, record: Record) -> Release | None:
     return release
 
 
+def require_one_volume(stage: Stage, record: Record, release_id: str) -> None:
+    """What is proved has to be what serves, also of the way back. Raises BadInput; a rollback does not ask."""
+    for each in filter(None, (release_id, record.live)):
+        if why := stage.serving.elsewhere(each):
+            raise BadInput(f"release {each} of {stage.deployment} has its models elsewhere: {why}")
+
+
 def _begin(stage: Stage, held: Held, release: Release, owner: str, proved_commit: str) -> Held:
     record = held.record
     rollout.check_pointer(stage.deployment, record, held.target)
+    require_one_volume(stage, record, release.release_id)
     rollout.check_proved(stage.deployment, require_rollback_target(stage, record), proved_commit)
     claim = _claim(stage, record, release, owner)
     return stage.serving.swap(held, rollout.begin(record, release.release_id, claim))
@@ -152,6 +161,7 @@ def _start(stage: Stage, held: Held, release: Release, owner: str) -> Up:
 def _settled(stage: Stage, held: Held, release: Release, owner: str) -> Up:
     if healthy(stage, release):
         return Up(held, release, _ready(stage, release.release_id))
+    require_one_volume(stage, held.record, release.release_id)
     wanted = _as_many(release, stage.serving.replicas(release.release_id))
     held = stage.serving.swap(held, rollout.repair(held.record, _claim(stage, held.record, wanted, owner)))
     return _repair(stage, held, wanted, owner, afresh=is_stuck(stage, wanted, _budget(stage, wanted).startup))

@@ -10,7 +10,7 @@ These are a promotion's steps; those that a clock starts are in ``steps.schedule
 from dataclasses import dataclass
 from typing import Any
 
-from steps.scheduled import DISCOVER, RECONCILE, REFRESH
+from steps.scheduled import AUDIT, DISCOVER, RECONCILE, REFRESH
 from steps.step import Step
 
 
@@ -215,5 +215,6 @@ ALL: tuple[Step[Any, Any], ...] = (
     DISCOVER,
     REFRESH,
     RECONCILE,
+    AUDIT,
 )
 """First those of a promotion, then those that a clock starts."""

@@ -19,7 +19,7 @@ from types import FrameType, TracebackType
 from typing import Any, NoReturn, TypeVar
 
 from steps.core.names import check_release_id, check_run
-from steps.errors import BadInput, StepError
+from steps.errors import BadInput, StepError, Transient
 from steps.redaction import Redact, redact
 from steps.settings import PREFIX, Settings, from_environment, output_dir
 from steps.step import Fields, I, O, Step, decode, encode
@@ -60,20 +60,23 @@ def run_step(
         end_with_stdin()
     try:
         check(inputs, environ)
-        outputs = beside(lambda: body(inputs, from_environment(environ)))
+        deliver(beside(lambda: body(inputs, from_environment(environ))), output_dir(environ))
     except StepError as err:
         log.debug("caused by", exc_info=err)
         sentence = one_line(redact(f"{type(err).__name__}: {err}", environ))
         if instead is None:
             report(termination_log, sentence)
             return err.exit_code
-        outputs = instead(inputs, sentence)
+        last = instead(inputs, sentence)
     except Exception as err:
         if instead is None:
             raise
         log.exception("a bug")
-        outputs = instead(inputs, one_line(redact(f"Bug: {type(err).__name__}: {err}", environ)))
-    write(outputs, output_dir(environ))
+        last = instead(inputs, one_line(redact(f"Bug: {type(err).__name__}: {err}", environ)))
+    else:
+        return 0
+    with contextlib.suppress(OSError):  # nothing may fail it
+        write(last, output_dir(environ))
     return 0
 
 
@@ -131,6 +134,16 @@ def parse(step: Step[I, Any], argv: Sequence[str] | None = None) -> I:
             metavar=types[f.name].__name__,
         )
     return step.inputs(**vars(parser.parse_args(argv)))
+
+
+def deliver(outputs: Fields, directory: Path) -> None:
+    """Raises Transient when they cannot be written: another attempt is another pod, with another disk."""
+    try:
+        write(outputs, directory)
+    except OSError as err:
+        raise Transient(
+            f"it is done, and what it has to tell cannot be written to {directory}: {err.strerror}; run it again"
+        ) from err
 
 
 def write(outputs: Fields, directory: Path) -> None:

@@ -1,13 +1,16 @@
 """Copy a release's files from the Hub into S3, without a scratch disk, each proved by its sha256 on the way.
 
-What S3 has already is not copied again. The manifest is written last: its presence means that all files are there.
+What S3 has already is not copied again; what it has of another commit it copies itself. The manifest is written last:
+its presence means that all files are there.
 """
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from steps import copying, parallel, releases
+from steps import copying, nearby, parallel, releases
 from steps.contracts import MIRROR, MirrorInputs, MirrorOutputs
 from steps.core import parts, transfer
 from steps.core.manifest import File, Manifest
@@ -16,8 +19,8 @@ from steps.core.parts import Part
 from steps.core.transfer import Transfer
 from steps.entry import run_step
 from steps.errors import Conflict, Corrupt, Transient
-from steps.ports.hub import Hub
-from steps.ports.store import Object, Store
+from steps.ports.hub import Hub, Ranges
+from steps.ports.store import Object, Store, Upload
 from steps.progress import Progress
 from steps.settings import Settings
 
@@ -28,8 +31,12 @@ def mirror(
     """Safe to run twice, and twice at once. Raises Corrupt, Missing, NoSpace."""
     manifest = releases.read(store, layout, inputs.deployment, inputs.release_id).manifest
     todo = survey(store, layout, manifest)
-    copy = _Copy(hub, store, layout, manifest, Progress(progress_file, todo.copy_bytes))
-    copying.all_files(todo.copy, copy.fetch, copy.source)
+    progress = Progress(progress_file, todo.copy_bytes)
+    if not is_complete(store, layout, manifest):  # else it is healed, perhaps of what was copied: from the Hub alone
+        done = nearby.copied_in_store(store, layout, manifest, todo.copy, progress)
+        todo = transfer.plan(manifest, (*todo.reuse, *done))
+    source = from_hub(hub, store, layout, manifest)
+    copying.all_files(todo.copy, source.start, source.where, progress)
     if not is_complete(store, layout, manifest):
         store.create(layout.manifest(manifest.model, manifest.commit), manifest.dump())
         is_complete(store, layout, manifest)  # whoever wrote it, it must be this one
@@ -44,6 +51,13 @@ def survey(store: Store, layout: Layout, manifest: Manifest) -> Transfer:
     if is_complete(store, layout, manifest):  # so each was proved once; populate proves it again
         return transfer.plan(manifest, candidates)
     return transfer.plan(manifest, _proved(store, layout, manifest, candidates))
+
+
+def expected(store: Store, layout: Layout, manifest: Manifest) -> Transfer:
+    """What there is to fetch, for a plan: what other commits have is not fetched. Nothing is written."""
+    todo = survey(store, layout, manifest)
+    near = {} if is_complete(store, layout, manifest) else nearby.in_store(store, layout, manifest, todo.copy)
+    return transfer.plan(manifest, (*todo.reuse, *(f for f in todo.copy if f.path in near)))
 
 
 def is_complete(store: Store, layout: Layout, manifest: Manifest) -> bool:
@@ -71,42 +85,57 @@ def _proved(store: Store, layout: Layout, manifest: Manifest, files: tuple[File,
     return found
 
 
+def from_hub(hub: Hub, store: Store, layout: Layout, manifest: Manifest) -> "Source":
+    def opened(file: File) -> AbstractContextManager[Ranges]:
+        return nullcontext(hub.open(manifest.model, manifest.commit, file))
+
+    return Source(opened, store, layout, manifest)
+
+
 @dataclass(frozen=True)
-class _Copy:
-    hub: Hub
+class Source:
+    """Of single files of the store; ``open`` is where they come from."""
+
+    open: Callable[[File], AbstractContextManager[Ranges]]
     store: Store
     layout: Layout
     manifest: Manifest
-    progress: Progress
 
-    def fetch(self, file: File) -> str:
+    @contextmanager
+    def start(self, file: File) -> Iterator[copying.Copy]:
+        """The object is written, in one piece, only if its sha256 is the file's."""
         key = copying.key(self.layout, self.manifest, file)
-        try:
-            return self._stream(file, key)
-        except Conflict as err:
-            if self.store.stat(key) == Object(size=file.size, sha256=file.sha256):
-                return file.sha256
-            raise Transient(f"another run ended the upload of {key}; running again finds out what it left") from err
+        with self.open(file) as ranges, self.store.upload(key, file.size, file.sha256) as upload:
+            yield _Copy(ranges, upload, self.store, key, file)
 
-    def source(self, file: File) -> str:
+    def where(self, file: File) -> str:
         return (
             f"the Hub sends other bytes than it lists for {self.manifest.model} at {self.manifest.commit}, and none "
             f"were kept at {copying.key(self.layout, self.manifest, file)}; try later or another commit"
         )
 
-    def _stream(self, file: File, key: str) -> str:
-        source = self.hub.open(self.manifest.model, self.manifest.commit, file)
-        with self.store.upload(key, file.size, file.sha256) as upload:
 
-            def move(part: Part) -> tuple[bytes]:
-                body = source.read(part.start, part.end) if part.size else b""
-                upload.part(part.number, body)
-                return (body,)
+@dataclass(frozen=True)
+class _Copy(copying.Copy):
+    ranges: Ranges
+    upload: Upload
+    store: Store
+    key: str
+    file: File
 
-            actual = copying.move(file.size, move, self.progress)
-            if actual == file.sha256:
-                upload.complete()
-        return actual
+    def part(self, part: Part, body: memoryview) -> None:
+        came = self.ranges.read(part.start, part.end) if part.size else b""
+        body[:] = came
+        self.upload.part(part.number, came)
+
+    def keep(self) -> None:
+        self.upload.complete()
+
+    def overtaken(self, err: Conflict) -> None:
+        if self.store.stat(self.key) != Object(size=self.file.size, sha256=self.file.sha256):
+            raise Transient(
+                f"another run ended the upload of {self.key}; running again finds out what it left"
+            ) from err
 
 
 def main(inputs: MirrorInputs, settings: Settings) -> MirrorOutputs:

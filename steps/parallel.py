@@ -1,9 +1,10 @@
 """Work done side by side, its results taken in order, never more than so many of them in memory."""
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -31,3 +32,33 @@ def in_order(work: Callable[[T], R], items: Iterable[T], workers: int, take: Cal
 
 def nothing(_result: object) -> None:
     """For work that is done for its effect."""
+
+
+class Ordered(Generic[T]):
+    """Calls ``take`` with what is brought under the numbers 1, 2, 3, …, in that order, one at a time.
+
+    It is called in the thread of whoever brings what was waited for, and goes on there while the next ones are there.
+    """
+
+    def __init__(self, take: Callable[[T], object]) -> None:
+        self._take = take
+        self._brought: dict[int, T] = {}
+        self._next = 1
+        self._taking = False
+        self._lock = threading.Lock()
+
+    def bring(self, number: int, thing: T) -> None:
+        """From any thread; each number once."""
+        with self._lock:
+            self._brought[number] = thing
+            if self._taking or number != self._next:
+                return
+            self._taking = True
+        while True:
+            with self._lock:
+                if self._next not in self._brought:
+                    self._taking = False
+                    return
+                now = self._brought.pop(self._next)
+                self._next += 1
+            self._take(now)

@@ -1,9 +1,12 @@
 """Copy a release's files from S3 to the volume, each proved by its sha256, and publish them as one directory.
 
-What earlier attempts finished is taken over. A directory that is published is looked at, and never written to.
+What earlier attempts finished is taken over, and what other commits have is shared with them. A directory that is
+published is looked at, and never written to.
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +19,9 @@ from steps.core.parts import Part
 from steps.core.transfer import Transfer
 from steps.entry import run_step
 from steps.errors import Conflict, Corrupt, Transient
+from steps.nearby import OnVolume
 from steps.ports.store import Store
-from steps.ports.volume import Staging, WritableVolume
+from steps.ports.volume import Draft, Staging, WritableVolume
 from steps.progress import Progress
 from steps.settings import Settings
 
@@ -33,7 +37,7 @@ def populate(
     manifest = releases.read(store, layout, inputs.deployment, inputs.release_id).manifest
     copied = 0
     if not is_published(volume, manifest):
-        copied = _publish(store, volume, layout, manifest, progress_file)
+        copied = publish(store, volume, layout, manifest, progress_file)
     volume.sweep(manifest.model, manifest.commit)
     return PopulateOutputs(copied_bytes=copied, reused_bytes=manifest.total_bytes - copied)
 
@@ -54,62 +58,81 @@ def is_published(volume: WritableVolume, manifest: Manifest) -> bool:
     return True
 
 
-def _publish(
-    store: Store, volume: WritableVolume, layout: Layout, manifest: Manifest, progress_file: Path | None
+def publish(  # noqa: PLR0913  # what populate works with, and how it ends
+    store: Store,
+    volume: WritableVolume,
+    layout: Layout,
+    manifest: Manifest,
+    progress_file: Path | None,
+    *,
+    instead: bool = False,
 ) -> int:
-    """Bytes copied; what a faster attempt copied meanwhile is counted as ours."""
+    """Bytes copied; what a faster attempt copied meanwhile is counted as ours.
+
+    ``instead`` of a damaged directory that has the name now. Raises as ``populate``.
+    """
     copied = 0
     try:
         with volume.stage(manifest) as staging:
-            todo = _adopt(staging, manifest)
+            near = OnVolume.of(volume, staging, manifest)
+            todo = _adopt(staging, near, manifest)
             copied = todo.copy_bytes
             left = volume.leftovers(manifest.model, manifest.commit)
             space.require(copied, volume.free_bytes(), manifest.model, left)
-            copy = _Copy(store, staging, layout, manifest, Progress(progress_file, copied))
-            copying.all_files(todo.copy, copy.fetch, copy.source)
-            staging.publish()
+            progress = Progress(progress_file, copied)
+            far = near.without(todo.copy, progress)
+            source = _Source(store, staging, layout, manifest)
+            copying.all_files(far, source.start, source.where, progress)
+            (staging.replace if instead else staging.publish)()
     except Conflict as err:
         if not is_published(volume, manifest):
             raise Transient(f"another attempt got in the way: {err}") from err
     return copied
 
 
-def _adopt(staging: Staging, manifest: Manifest) -> Transfer:
+def _adopt(staging: Staging, near: OnVolume, manifest: Manifest) -> Transfer:
     found: list[File] = []
 
     def take(seen: tuple[File, bool]) -> None:
         if seen[1]:
             found.append(seen[0])
 
-    parallel.in_order(lambda file: (file, staging.adopt(file)), manifest.files, HASHERS, take)
+    parallel.in_order(lambda file: (file, staging.adopt(file) or near.share(file)), manifest.files, HASHERS, take)
     return transfer.plan(manifest, found)
 
 
 @dataclass(frozen=True)
-class _Copy:
+class _Source:
     store: Store
     staging: Staging
     layout: Layout
     manifest: Manifest
-    progress: Progress
 
-    def fetch(self, file: File) -> str:
-        key = copying.key(self.layout, self.manifest, file)
+    @contextmanager
+    def start(self, file: File) -> Iterator[copying.Copy]:
         with self.staging.write(file) as draft:
+            yield _Copy(self.store, copying.key(self.layout, self.manifest, file), draft)
 
-            def move(part: Part) -> tuple[bytes, ...]:
-                pieces = tuple(self.store.read(key, part.start, part.end))
-                draft.write(part.start, pieces)
-                return pieces
-
-            actual = copying.move(file.size, move, self.progress)
-            if actual == file.sha256:
-                draft.keep()
-        return actual
-
-    def source(self, file: File) -> str:
+    def where(self, file: File) -> str:
         key = copying.key(self.layout, self.manifest, file)
         return f"object {key} was changed in the store; delete it and run mirror again to heal it"
+
+
+@dataclass(frozen=True)
+class _Copy(copying.Copy):
+    store: Store
+    key: str
+    draft: Draft
+
+    def part(self, part: Part, body: memoryview) -> None:
+        self.store.read_into(self.key, part.start, body, lambda at, piece: self.draft.write(at, (piece,)))
+
+    def keep(self) -> None:
+        self.draft.keep()
+
+    def overtaken(self, err: Conflict) -> None:
+        """It is the whole directory that another attempt has published."""
+        raise err
 
 
 def main(inputs: PopulateInputs, settings: Settings) -> PopulateOutputs:

@@ -4,9 +4,9 @@ import logging
 import sys
 
 from steps import releases
-from steps.candidate import require_rollback_target
+from steps.candidate import require_one_volume, require_rollback_target
 from steps.contracts import PREFLIGHT, PreflightInputs, PreflightOutputs
-from steps.core import rollout, space, transfer
+from steps.core import delta, rollout, space, transfer
 from steps.core.manifest import Manifest
 from steps.core.names import Layout
 from steps.core.record import Record
@@ -40,6 +40,7 @@ def preflight(
 
 def check(stage: Stage, record: Record, store: Store, volume: Volume, document: Document) -> Release | None:
     """What must hold before a byte moves; the rollback target. Writes nothing, so that a dry run asks the same."""
+    require_one_volume(stage, record, document.release.release_id)
     target = _rollback_target(stage, record, document.release.release_id, volume)
     manifest, missing = document.manifest, missing_files(volume, document.manifest)
     left = volume.leftovers(manifest.model, manifest.commit)
@@ -53,7 +54,9 @@ def missing_files(volume: Volume, manifest: Manifest) -> Transfer:
     """What populate will have to write, as far as names and sizes tell."""
     if volume.manifest(manifest.model, manifest.commit) is not None:
         return transfer.plan(manifest, manifest.files)
-    return transfer.plan(manifest, transfer.of_right_size(manifest, volume.staged(manifest.model, manifest.commit)))
+    staged = transfer.of_right_size(manifest, volume.staged(manifest.model, manifest.commit))
+    near = delta.twins(manifest.files, manifest, volume.commits(manifest.model))
+    return transfer.plan(manifest, [*staged, *(f for f in manifest.files if f.path in near)])
 
 
 def serves(stage: Stage, held: Held, release: Release) -> bool:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from steps.core.budget import backoff
 from steps.core.names import check_deployment
+from steps.core.record import Record
 from steps.entry import run_step
 from steps.errors import BadInput, Transient
 from steps.parallel import in_order
@@ -73,13 +74,19 @@ def settle(stage: Stage, owner: str) -> str:
     """What was done, in words. Raises RollbackFailed, or why its record could not be read."""
     record = stage.serving.read().record
     if not is_abandoned(stage, record):
-        at_work = "" if record.phase == "idle" else f": owner {record.owner} is at it ({record.phase})"
-        log.info("%s is left alone%s", stage.deployment, at_work)
-        return LEFT_ALONE
+        return _left_alone(stage, record)
     log.warning("owner %s left %s %s: that is put right now", record.owner, stage.deployment, record.phase)
-    outcome = WORDS[recover(stage, owner, take_over=True).outcome]
-    log.warning("%s: %s", stage.deployment, outcome)
-    return outcome
+    outcome = recover(stage, owner, take_over=True).outcome
+    if outcome == "nothing" and (now := stage.serving.read().record).phase != "idle":  # somebody else was quicker
+        return _left_alone(stage, now)
+    log.warning("%s: %s", stage.deployment, WORDS[outcome])
+    return WORDS[outcome]
+
+
+def _left_alone(stage: Stage, record: Record) -> str:
+    at_work = "" if record.phase == "idle" else f": owner {record.owner} is at it ({record.phase})"
+    log.info("%s is left alone%s", stage.deployment, at_work)
+    return LEFT_ALONE
 
 
 def chosen(known: Sequence[str], deployment: str) -> Sequence[str]:

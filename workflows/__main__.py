@@ -7,8 +7,8 @@ from pathlib import Path
 from workflows.command import say
 
 VERBS = (
-    *("install", "promote", "watch", "status", "history", "rollback", "allow", "refresh", "reconcile", "uninstall"),
-    *("stop", "demo", "tour"),
+    *("install", "promote", "watch", "status", "history", "rollback", "allow", "refresh", "reconcile"),
+    *("audit", "uninstall", "stop", "demo", "tour"),
 )
 
 

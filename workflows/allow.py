@@ -35,8 +35,9 @@ def allow(
 
 
 def lift(serving: Serving, deployment: str, release: str) -> None:
-    """Raises Missing where it is not refused, Conflict where the record changes meanwhile."""
-    held = serving.read()
+    """Raises Missing where it is not refused, Conflict where the record changes meanwhile, NotSubmitted."""
+    with command.submitting(what="ask"):
+        held = serving.read()
     if release not in held.record.refused:
         refused = ", ".join(held.record.refused) or "none is"
         raise Missing(

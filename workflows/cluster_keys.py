@@ -24,6 +24,7 @@ def _words(value: Any) -> Any:
     return value.replace(",", " ").split() if isinstance(value, str) else value
 
 
+Port = Annotated[int, Field(ge=1, le=65535)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
 Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_words)]
 """A list in the file; in the environment words between commas or spaces."""
@@ -57,10 +58,15 @@ class ClusterKeys(BaseModel):
     no_proxy: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ()
     """Beside what never goes through a proxy: names within the cluster, and private addresses."""
     network_policies: bool = True
+    egress_ports: Annotated[tuple[Port, ...], NoDecode, BeforeValidator(_words)] = ()
+    """Where the steps find API server, store and Hub, beside 443, 6443 and those of the URLs: behind a Service, where
+    policies look, the port may be another. ``install`` asks the cluster for them; files for GitOps need them here."""
     client_namespaces: Names = ()
     """Whose pods may reach the model servers; empty: those of every namespace."""
     refresh_schedule: str | None = None
     reconcile_schedule: str | None = None
+    audit_schedule: str | None = None
+    """None: all that is stored and published is read again only when a person asks for it."""
     timezone: str | None = None
 
     @model_validator(mode="after")

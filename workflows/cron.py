@@ -1,4 +1,4 @@
-"""What a clock starts: the nightly refresh, and the reconciler, outside Argo so that it does not share Argo's fate."""
+"""What a clock starts: the nightly refresh; outside Argo, whose fate they do not share, the reconciler and audit."""
 
 from typing import Any
 
@@ -7,21 +7,29 @@ from hera.workflows.models import Mutex, PodGC, Synchronization, TTLStrategy, Wo
 
 from steps.clients.kube.api import Json
 from steps.core import labels
-from steps.core.installed import RECONCILE_JOB, REFRESH_TEMPLATE
-from steps.scheduled import DISCOVER, RECONCILE, REFRESH, DiscoverInputs, RefreshInputs
+from steps.core.installed import AUDIT_JOB, RECONCILE_JOB, REFRESH_TEMPLATE
+from steps.scheduled import AUDIT, DISCOVER, RECONCILE, REFRESH, DiscoverInputs, RefreshInputs
 from steps.step import Step
 from workflows import pods
 from workflows.bridge import Flow
 from workflows.pods import HOUR, TemplateConfig
 from workflows.template import DAY, RUN
 
+NEVER = "0 0 31 2 *"
+"""A schedule must be something; this one has no turn."""
+UID = {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
 KEPT_GOOD, KEPT_BAD = 3, 5
 """Ended ones that stay to be looked at. Argo would keep one failed run alone."""
 
 
 def objects(config: TemplateConfig, namespace: str) -> tuple[Json, ...]:
     """In the order in which they are applied."""
-    return refresh_template(config, namespace), refresh_cron(config, namespace), reconcile_job(config, namespace)
+    return (
+        refresh_template(config, namespace),
+        refresh_cron(config, namespace),
+        reconcile_job(config, namespace),
+        audit_job(config, namespace),
+    )
 
 
 def refresh_template(config: TemplateConfig, namespace: str) -> Json:
@@ -76,39 +84,58 @@ def reconcile_job(config: TemplateConfig, namespace: str) -> Json:
     cannot start, or whose node is lost, would keep all work from being put right until its deadline. That one bounds
     how many of them can wait at a time; whoever is cut off by it leaves a model that loads, and its next turn waits on.
     """
-    pod, deadline = _pod(RECONCILE, config)
+    turns = {"schedule": config.reconcile_schedule, "concurrencyPolicy": "Allow", "startingDeadlineSeconds": 300}
+    return _cron_job(RECONCILE_JOB, namespace, turns, _pod(RECONCILE, config, f"--owner=$({UID['name']})"), config)
+
+
+def audit_job(config: TemplateConfig, namespace: str) -> Json:
+    """Suspended unless it has a schedule, for it reads all that there is; a person's audit begins with it either way.
+
+    By the clock it looks and changes nothing.
+    """
+    turns = {
+        "schedule": config.audit_schedule or NEVER,
+        "suspend": not config.audit_schedule,
+        "concurrencyPolicy": "Forbid",
+        "startingDeadlineSeconds": HOUR,
+    }
+    return _cron_job(AUDIT_JOB, namespace, turns, _pod(AUDIT, config, "--everything=true"), config)
+
+
+def _cron_job(name: str, namespace: str, turns: Json, pod: tuple[Json, int], config: TemplateConfig) -> Json:
+    spec, deadline = pod
+    (container,) = spec["containers"]
+    step = container["name"]
     return {
         "apiVersion": "batch/v1",
         "kind": "CronJob",
-        "metadata": {"name": RECONCILE_JOB, "namespace": namespace, "labels": _labels(RECONCILE.name)},
+        "metadata": {"name": name, "namespace": namespace, "labels": _labels(step)},
         "spec": {
-            "schedule": config.reconcile_schedule,
             "timeZone": config.timezone,
-            "concurrencyPolicy": "Allow",
-            "startingDeadlineSeconds": 300,
+            **turns,
             "successfulJobsHistoryLimit": KEPT_GOOD,
             "failedJobsHistoryLimit": KEPT_BAD,
             "jobTemplate": {
-                "metadata": {"labels": _labels(RECONCILE.name)},
+                "metadata": {"labels": _labels(step)},
                 "spec": {
                     "backoffLimit": 0,  # its next turn is its retry
                     "activeDeadlineSeconds": deadline,
                     "ttlSecondsAfterFinished": DAY,
-                    "template": {"metadata": {"labels": _labels(RECONCILE.name)}, "spec": pod},
+                    "template": {"metadata": {"labels": _labels(step)}, "spec": spec},
                 },
             },
         },
     }
 
 
-def _pod(step: Step[Any, Any], config: TemplateConfig) -> tuple[Json, int]:
+def _pod(step: Step[Any, Any], config: TemplateConfig, *arguments: str) -> tuple[Json, int]:
     """Of a step that Argo does not start: as Argo would make it, without what Argo brings along. And its deadline."""
     needed = WorkflowTemplate(name=step.name, templates=[pods.template(step, config)], **pods.spec(config))
     spec = _plain(needed)["spec"]
     template = spec["templates"][0]
     container = template["container"]
     mounted = {mount["name"] for mount in container["volumeMounts"]}
-    who = {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
+    told = f"$({UID['name']})" in "".join(arguments)
     pod = {
         "restartPolicy": "Never",
         "serviceAccountName": template["serviceAccountName"],
@@ -118,8 +145,8 @@ def _pod(step: Step[Any, Any], config: TemplateConfig) -> tuple[Json, int]:
             {
                 **container,
                 "name": step.name,
-                "args": ["--owner=$(POD_UID)"],  # the kubelet fills it in
-                "env": [*container.get("env", ()), who],
+                "args": [*arguments],  # the kubelet fills $(POD_UID) in
+                "env": [*container.get("env", ()), *([UID] if told else [])],
             }
         ],
         "volumes": [volume for volume in spec["volumes"] if volume["name"] in mounted],

@@ -30,7 +30,10 @@ def history(
     local: LocalFlag = False,
     output: OutputOption = "text",
 ) -> int:
-    """Show how the runs of a deployment, or of all, ended; newest first."""
+    """Show how the runs of a deployment, or of all, ended; newest first.
+
+    Exit code: 0; 3 where nobody could be asked.
+    """
     from workflows import config
 
     with command.usage():
@@ -77,7 +80,8 @@ def _on_this_machine(config: "Config", deployment: str | None, limit: int) -> li
         begun = session.begin(config, os.environ)
     session.become(begun)
     wanted = [deployment] if deployment else deployments(config.home)
-    return read(store.connect(begun.settings), Layout(config.prefix), wanted, limit)
+    with command.submitting(what="ask"):
+        return read(store.connect(begun.settings), Layout(config.prefix), wanted, limit)
 
 
 def _in_the_cluster(config: "Config", deployment: str | None, limit: int) -> list[Entry]:
@@ -91,7 +95,7 @@ def _in_the_cluster(config: "Config", deployment: str | None, limit: int) -> lis
         api = session.connect(config, "ask")
         with command.submitting(what="ask"):
             wanted = deployments(api)
-    with session.from_here(config):
+    with command.submitting(what="ask"), session.from_here(config):
         return read(store.connect(session.settings(config)), Layout(config.prefix), wanted, limit)
 
 

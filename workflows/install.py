@@ -71,15 +71,18 @@ def _write(config: "Config", directory: Path) -> int:
 
 
 def _install(config: "Config", consent: Consent) -> int:
-    from workflows.cluster import objects
+    from workflows.cluster import objects, reach
 
     with command.usage():
-        wanted = objects.objects(config)
+        objects.objects(config)
     api = session.connect(config)
     with session.asking():
         _require_argo(api)
+        found, api_server = reach.with_ports(config, lambda namespace: replace(api, namespace=namespace))
     command.say(f"Namespace {config.namespace} at {api.server}\n")
-    return upgrade(api, config, wanted, consent)
+    if config.network_policies and not api_server:
+        command.say(f"{reach.UNSEEN}\n")
+    return upgrade(api, config, objects.objects(found), consent)
 
 
 def _require_argo(api: "Cluster") -> None:

@@ -68,6 +68,8 @@ class TemplateConfig:
     retry_base_seconds: float = RETRY_BASE_SECONDS
     refresh_schedule: str = "0 3 * * *"
     reconcile_schedule: str = "*/10 * * * *"
+    audit_schedule: str = ""
+    """Empty: never by itself."""
     timezone: str = "Etc/UTC"
 
     def image(self, step: Step[Any, Any]) -> str:
@@ -110,6 +112,7 @@ NEEDS: Mapping[str, Needs] = {
     "discover": Needs(hours=2, s3=True, hub=True, catalog=True),
     "refresh": Needs(hours=0.5, s3=True),
     "reconcile": Needs(hours=3, s3=True, key=True),  # a CronJob's: its next turn goes on where this one ended
+    "audit": Needs(hours=48, s3=True, hub=True, models="write"),  # also a CronJob's; it reads terabytes
 }
 
 

@@ -83,7 +83,7 @@ def _checked(config: "Config", given: tuple[str | None, str | None, str | None],
             return asked.read_catalog(config)
         from workflows.argo import session
 
-        return session.installed_catalog(config)
+        return session.installed_catalog(config, "submit")
 
     with command.usage():
         return asked.checked(read, model, revision, deployment)

@@ -56,23 +56,12 @@ def _local(config: "Config", deployment: str | None) -> int:
 
 def _in_the_cluster(config: "Config", deployment: str | None) -> int:
     """There, not here: what is brought back is tested pod by pod, and no pod can be reached from outside."""
-    from steps.clients.clock import SystemClock
+    from steps.core.installed import RECONCILE_JOB
     from workflows.argo import session
-    from workflows.argo.patience import OutOfSight
-    from workflows.cluster import reconciler
+    from workflows.cluster import by_hand
 
-    api = session.connect(config, "reconcile")
-    with command.submitting(what="start the reconciler"):
-        job = reconciler.start(api, deployment)
-    command.say(f"started job {job} in namespace {config.namespace}")
-    try:
-        ended = reconciler.follow(api, job, SystemClock(), command.say)
-    except OutOfSight as err:
-        see = f"kubectl --namespace {config.namespace} logs --follow job/{job}"
-        command.say(f"lost sight of job {job}, which may well go on: {err}; follow it with `{see}`")
-        return command.NOT_SUBMITTED_EXIT
-    command.say(ended.log.rstrip("\n"))
-    return reconciler.exit_code(ended)
+    chosen = [f"--deployment={deployment}"] if deployment else []
+    return by_hand.carry_out(session.connect(config, "reconcile"), RECONCILE_JOB, chosen, "reconciler")
 
 
 def main() -> int:

@@ -28,7 +28,7 @@ def refresh(*, local: LocalFlag = False) -> int:
     """Show, for each entry of the catalog, where its branch is and what would have to be typed to promote that.
 
     Reads only. Each night the cluster does the same, and promotes where the entry says so.
-    Exit code: 0; 1 where an entry could not be looked at.
+    Exit code: 0; 1 where an entry could not be looked at; 3 where nobody could be asked.
     """
     from workflows import config
 
@@ -51,11 +51,13 @@ def _cluster(config: "Config") -> list[Decision]:
     """By the catalog that is installed there."""
     from workflows.argo import session
 
-    catalog = session.installed_catalog(config)
+    with command.usage():
+        catalog = session.installed_catalog(config, "ask")
     session.become(config)
     settings = session.settings(config)
     planned = session.from_here(config)(_planned(settings, catalog))
-    return _decisions(settings, catalog, planned, "")
+    with command.submitting(what="ask"):  # what fails for one entry is told beside the others
+        return _decisions(settings, catalog, planned, "")
 
 
 def _local(config: "Config") -> list[Decision]:

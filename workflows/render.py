@@ -42,6 +42,7 @@ def template_config(config: Config, deployments: tuple[str, ...] = ()) -> Templa
         "retry_base_seconds": config.retry_base_seconds,
         "refresh_schedule": config.refresh_schedule,
         "reconcile_schedule": config.reconcile_schedule,
+        "audit_schedule": config.audit_schedule,
         "timezone": config.timezone,
     }
     return replace(usual, **{key: value for key, value in own.items() if value is not None})

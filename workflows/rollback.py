@@ -88,14 +88,15 @@ def _in_the_cluster(config: "Config", deployment: str, to: str | None) -> int:
     settings = session.settings(config)
     with session.reaching("submit"):
         place = serving.connect(settings, deployment)
-    with command.submitting((Transient,)):
+    with command.submitting():
         held = place.read()
     wanted = target(held, deployment, to, "")
     if wanted is None:
         return _already_live(place)
-    release = place.release(wanted)
+    with command.submitting():
+        release = place.release(wanted)
     if release is None:
-        with session.from_here(config):
+        with command.submitting((Transient,)), session.from_here(config):
             release = from_store(settings, deployment, wanted)
     return conduct.follow(submit.submit(config, ROLLBACK_TEMPLATE, parameters(release)))
 

@@ -2,13 +2,15 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from steps.core.account import Named
 from steps.core.names import check_deployment
 from steps.core.record import Phase
+from steps.errors import Denied, StepError, Transient
 from workflows import command
 from workflows.checkout import typed
 from workflows.command import DeploymentOption, LocalFlag, OutputOption
@@ -49,8 +51,23 @@ class Status:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A deployment of which nothing can be told: its record is damaged, its Service somebody else's."""
+
+    deployment: str
+    why: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Without the other keys, as a null would say that there is none."""
+        return {"deployment": self.deployment, "error": self.why}
+
+
 def status(*, deployment: DeploymentOption = None, local: LocalFlag = False, output: OutputOption = "text") -> int:
-    """Show what serves under each name, what it can go back to, and what is under way."""
+    """Show what serves under each name, what it can go back to, and what is under way.
+
+    Exit code: 0; 1 where one of them could not be read, which is shown in its place; 3 where nobody could be asked.
+    """
     from workflows import config
 
     with command.usage():
@@ -63,7 +80,18 @@ def status(*, deployment: DeploymentOption = None, local: LocalFlag = False, out
     else:
         flag = "--local" if local else ""
         command.say("\n\n".join(text(s, flag) for s in found) or "nothing was ever promoted here")
-    return 0
+    return command.FAILED_EXIT if any(isinstance(s, Unread) for s in found) else 0
+
+
+def look(deployment: str, connect: Callable[[str], "Serving"]) -> Status | Unread:
+    """As it is now. That one cannot be read hides no other. Raises NotSubmitted where nobody can be asked."""
+    with command.submitting((Transient, Denied), what="ask"):
+        try:
+            return read(deployment, connect(deployment))
+        except (Transient, Denied):
+            raise
+        except StepError as err:
+            return Unread(deployment, str(err))
 
 
 def read(deployment: str, serving: "Serving") -> Status:
@@ -108,8 +136,10 @@ def never_promoted(deployment: str) -> Status:
     )
 
 
-def text(status: Status, flag: str) -> str:
+def text(status: Status | Unread, flag: str) -> str:
     """For people: what is wrong comes with what to do about it. ``flag`` is what commands need to act here."""
+    if isinstance(status, Unread):
+        return f"{status.deployment}  CANNOT BE READ: {status.why}"
     return "\n".join(
         (f"{status.deployment}  {status.url}", *(f"  {label:<10}{value}" for label, value in _rows(status, flag)))
     )
@@ -140,7 +170,9 @@ def _health(status: Status) -> str:
         return ""
     if status.ready:
         return f", {status.ready} of {status.pods} pods ready"
-    return ", NOT READY: the next promotion of the same model starts it again"
+    if status.phase == "idle":
+        return ", NOT READY: the next promotion of the same model starts it again"
+    return f", no pod ready while run {status.owner} is at work" if status.owner_alive else ", NOT READY"
 
 
 def _owner(status: Status) -> str:
@@ -153,14 +185,14 @@ def _named(named: Named | None) -> dict[str, Any] | None:
     return {"release_id": named.release_id, "model": named.model, "commit": named.commit} if named else None
 
 
-def _on_this_machine(config: "Config", deployment: str | None) -> list[Status]:
+def _on_this_machine(config: "Config", deployment: str | None) -> list[Status | Unread]:
     from steps.clients.local.serving import deployments
     from workflows.local.verbs import session
 
     return _found(session.settings(config), deployments(config.home), deployment)
 
 
-def _in_the_cluster(config: "Config", deployment: str | None) -> list[Status]:
+def _in_the_cluster(config: "Config", deployment: str | None) -> list[Status | Unread]:
     from steps.clients.kube.serving import deployments
     from workflows.argo import session
 
@@ -170,12 +202,12 @@ def _in_the_cluster(config: "Config", deployment: str | None) -> list[Status]:
     return _found(session.settings(config), known, deployment)
 
 
-def _found(settings: "Settings", known: Sequence[str], deployment: str | None) -> list[Status]:
+def _found(settings: "Settings", known: Sequence[str], deployment: str | None) -> list[Status | Unread]:
     from steps.clients import serving
 
     if deployment is not None and deployment not in known:
         return [never_promoted(deployment)]
-    return [read(d, serving.connect(settings, d)) for d in ([deployment] if deployment else known)]
+    return [look(d, partial(serving.connect, settings)) for d in ([deployment] if deployment else known)]
 
 
 def main() -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from steps import mirror, preflight, recovery, resolve
+from steps import candidate, mirror, preflight, recovery, resolve
 from steps.contracts import ResolveInputs
 from steps.core import rollout
 from steps.core.account import Named
@@ -57,7 +57,7 @@ def draw_up(asked: Asked, around: Landscape) -> Plan:
         _check(around, held.record, resolved.document)
     live = name(stage.serving, held.record.live) if held.record.live else None
     past = history.read(around.store, layout, [stage.deployment], LOOK_BACK)
-    copy = mirror.survey(around.store, layout, manifest)
+    copy = mirror.expected(around.store, layout, manifest)
     write = preflight.missing_files(around.volume, manifest) if around.volume else None
     return Plan(
         release=release,
@@ -102,6 +102,7 @@ def _check(around: Landscape, record: Record, document: Document) -> None:
     if around.volume is not None:
         preflight.check(around.stage, record, around.store, around.volume, document)
     else:
+        candidate.require_one_volume(around.stage, record, document.release.release_id)
         around.stage.serving.check_room(document.release)
 
 

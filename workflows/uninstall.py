@@ -51,7 +51,12 @@ def remove(api: "Api", config: "Config", consent: Consent) -> int:
         command.say("\nThis was a dry run: nothing was removed.")
     elif plan:
         session.require_agreement(f"Remove this from namespace {config.namespace}?", consent)
-        plans.carry_out(api, plan, take_over=False)
+        with session.asking():
+            removal.require_rest(api)  # that may have been a while
+        starters, rest = removal.in_two(plan)
+        plans.carry_out(api, starters, take_over=False)
+        removal.require_nothing_begun(api)
+        plans.carry_out(api, rest, take_over=False)
         command.say("\nDone.")
     _tell_what_stays(api, config, models)
     return 0

@@ -36,6 +36,11 @@ class Place:
         """Of all commits of this model."""
         return self.root / ".staging" / self.slug
 
+    @property
+    def trash(self) -> Path:
+        """Of all commits of this model: damaged directories that were replaced. Nothing here empties it."""
+        return self.root / ".trash" / self.slug
+
     def file(self, path: str) -> Path:
         return below(self.published, path)
 

@@ -1,36 +1,33 @@
 """The S3 store, through boto3's plain calls; its transfer manager verifies nothing above 8 MiB and is not used.
 
+Bulk bytes are read by ``store_read``.
+
 Every body that is sent carries a checksum that the store checks, and every object of a model the sha256 of its content
 as metadata. What is read is proved by the reader's own sha256.
 """
 
-import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import boto3
+import stamina
 from botocore import exceptions as boto
 from botocore.config import Config
 
-from steps.clients import store_upload
+from steps.clients import store_copy, store_upload
 from steps.clients.bucket import Bucket
-from steps.clients.store_errors import code_of, require
+from steps.clients.store_errors import require
+from steps.clients.store_read import Reader
 from steps.core import parts
 from steps.core.names import Layout
-from steps.errors import BadInput, Conflict, Corrupt, Transient
-from steps.ports.store import Object, Store, Upload
+from steps.errors import BadInput, Conflict, Transient
+from steps.ports.store import Arrived, Object, Store, Upload, unheeded
 from steps.settings import Settings
 
 CONNECT_SECONDS = 10
 ATTEMPTS = 5
 """Of one request, within seconds. Minutes are the workflow's business."""
-PIECE = 1024 * 1024
-
-BROKEN_OFF = (boto.ResponseStreamingError, boto.IncompleteReadError)
-"""What is raised of a body whose answer had begun."""
-
-log = logging.getLogger(__name__)
 
 
 def connect(settings: Settings) -> Store:
@@ -38,6 +35,7 @@ def connect(settings: Settings) -> Store:
 
     Asks nothing of the store yet. Raises BadInput for an endpoint or a profile that cannot be.
     """
+    stamina.instrumentation.set_on_retry_hooks([])  # its line says neither what nor why; ours do
     config = Config(
         signature_version="s3v4",
         s3={"addressing_style": "path" if _endpoint_is_given() else "auto"},
@@ -56,7 +54,7 @@ def connect(settings: Settings) -> Store:
         raise BadInput(f"no S3 client can be made: {err}; check the AWS_* variables and the AWS config file") from err
     client.meta.events.register_first("needs-retry.s3", _give_up_on_a_stall)
     bucket = Bucket(client, settings.bucket, own_digests=settings.s3_checksums == "when_required")
-    return S3(bucket, Layout(settings.prefix))
+    return S3(bucket, Reader(bucket, session.get_credentials(), ATTEMPTS), Layout(settings.prefix))
 
 
 def _give_up_on_a_stall(caught_exception: Exception | None, **_: object) -> None:
@@ -72,9 +70,10 @@ def _endpoint_is_given() -> bool:
 class S3(Store):
     """One bucket. Thread-safe, as boto3's clients are."""
 
-    def __init__(self, bucket: Bucket, layout: Layout) -> None:
+    def __init__(self, bucket: Bucket, reader: Reader, layout: Layout) -> None:
         self._bucket = bucket
         self._client = bucket.client
+        self._reader = reader
         self._probe = layout.model_file("writable", "probe", "0")
         """A key that is never written, below those that are."""
 
@@ -131,41 +130,23 @@ class S3(Store):
         finally:
             upload.end()
 
-    def read(self, key: str, start: int, end: int) -> Iterator[bytes]:
-        """A body that breaks off is asked for again from there on: boto3 only repeats requests without an answer.
+    def copy(self, source: str, key: str, size: int, sha256: str) -> bool:
+        return store_copy.copy(self._bucket, source, key, Object(size=size, sha256=sha256))
 
-        One that stalls is not: that took long enough.
-        """
-        for left in reversed(range(ATTEMPTS)):
-            try:
-                for piece in self._pieces(key, start, end):
-                    start += len(piece)
-                    yield piece
-            except Transient as err:
-                if left == 0 or not isinstance(err.__cause__, BROKEN_OFF):
-                    raise
-                log.warning("going on at byte %d: %s", start, err)
-            else:
-                return
+    def read(self, key: str, start: int, end: int) -> Iterator[bytes]:
+        buffer = memoryview(bytearray(min(end - start, parts.PREFERRED)))
+        while start < end:
+            piece = buffer[: end - start]
+            self._reader.fill(key, start, piece)
+            yield bytes(piece)
+            start += len(piece)
+
+    def read_into(self, key: str, start: int, body: memoryview, arrived: Arrived = unheeded) -> None:
+        self._reader.fill(key, start, body, arrived)
 
     def delete(self, key: str) -> None:
         with self._bucket.doing("delete", key):
             self._client.delete_object(Bucket=self._bucket.name, Key=key)
-
-    def _pieces(self, key: str, start: int, end: int) -> Iterator[bytes]:
-        if start == end:
-            return
-        where = self._bucket.where(key)
-        with self._bucket.doing("read", key):
-            try:
-                answer = self._client.get_object(Bucket=self._bucket.name, Key=key, Range=f"bytes={start}-{end - 1}")
-            except boto.ClientError as err:
-                if code_of(err) in ("NoSuchKey", "InvalidRange"):
-                    raise Corrupt(f"{where} is gone, or shorter than {end} bytes; run mirror again to heal it") from err
-                raise
-            if answer["ContentLength"] != end - start:
-                raise Corrupt(f"{where} is shorter than {end} bytes; run mirror again to heal it")
-            yield from answer["Body"].iter_chunks(PIECE)
 
 
 def _was_repeated(err: Conflict) -> bool:

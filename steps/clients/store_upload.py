@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from botocore import exceptions as boto
 
@@ -9,6 +10,9 @@ from steps.clients.bucket import Bucket
 from steps.clients.store_errors import status_of
 from steps.errors import Conflict, Transient
 from steps.ports.store import Object, Upload
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +25,11 @@ def stat(bucket: Bucket, key: str) -> Object | None:
             if status_of(err) == 404:
                 return None
             raise
+    return described(head)
+
+
+def described(head: "HeadObjectOutputTypeDef") -> Object:
+    """As an answer to HEAD tells it."""
     return Object(size=head["ContentLength"], sha256=head["Metadata"].get("sha256"))
 
 
@@ -64,6 +73,21 @@ class Multipart(Upload):
                 **bucket.proof(body),
             )
         self._etags[number] = sent["ETag"]
+
+    def copy(self, number: int, source: str, etag: str, start: int, end: int) -> None:
+        """A part out of another object of the bucket, if that still is the one with this ETag."""
+        bucket = self._bucket
+        with bucket.doing("copy", self._key):
+            copied = bucket.client.upload_part_copy(
+                Bucket=bucket.name,
+                Key=self._key,
+                UploadId=self._id,
+                PartNumber=number,
+                CopySource={"Bucket": bucket.name, "Key": source},
+                CopySourceRange=f"bytes={start}-{end - 1}",
+                CopySourceIfMatch=etag,
+            )
+        self._etags[number] = copied["CopyPartResult"]["ETag"]
 
     def complete(self) -> None:
         """When the reply is lost, a look at the object tells whether it went well."""

@@ -3,27 +3,32 @@
     SLUG/COMMIT/PATH               published
     .manifests/SLUG/COMMIT.json    what is in it, written just before
     .staging/SLUG/COMMIT.ATTEMPT/  in the making, see ``staging``
+    .trash/SLUG/COMMIT.ATTEMPT/    was damaged, and was replaced
 
 No locks: they do not hold on every NFS, and nothing here needs them. Links are never followed below the root.
 """
 
+import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from io import FileIO
 from pathlib import Path
 
+from steps.clients import attempts, staging
 from steps.clients import place as places
-from steps.clients import staging
 from steps.clients.place import Place, open_fresh
 from steps.clients.volume_errors import translated
 from steps.core import manifest as manifests
 from steps.core.manifest import Manifest
-from steps.errors import Corrupt, Missing
-from steps.ports.volume import ReadableVolume, Staging, WritableVolume
+from steps.core.names import is_commit, model_of, slug
+from steps.errors import BadInput, Corrupt, Missing
+from steps.ports.volume import AuditedVolume, Staging
+
+log = logging.getLogger(__name__)
 
 
-class Directory(ReadableVolume, WritableVolume):
+class Directory(AuditedVolume):
     """``root`` is where the volume is mounted: ``/models`` in a pod."""
 
     def __init__(self, root: Path) -> None:
@@ -49,11 +54,20 @@ class Directory(ReadableVolume, WritableVolume):
         place = Place.of(self._root, model, commit)
         return places.entries(place.published) if place.is_published() else {}
 
+    def published(self) -> Sequence[tuple[str, str]]:
+        with translated("read", self._root):
+            found = sorted(self._root.glob("*/*"))
+        return [(model_of(p.parent.name), p.name) for p in found if is_commit(p.name) and _is_slug(p.parent.name)]
+
+    def commits(self, model: str) -> Sequence[Manifest]:
+        commits = [commit for found, commit in self.published() if found == model]
+        return [m for commit in commits if (m := self._readable(model, commit)) and m.commit == commit]
+
     def staged(self, model: str, commit: str) -> Mapping[str, int]:
-        return staging.finished(Place.of(self._root, model, commit))
+        return attempts.finished(Place.of(self._root, model, commit))
 
     def leftovers(self, model: str, commit: str) -> Mapping[str, int]:
-        return staging.of_others(Place.of(self._root, model, commit))
+        return attempts.of_others(Place.of(self._root, model, commit))
 
     def free_bytes(self) -> int:
         try:
@@ -72,9 +86,24 @@ class Directory(ReadableVolume, WritableVolume):
         except FileNotFoundError as err:
             raise Corrupt(f"{full} is gone; a published directory is never changed, so see who did it") from err
 
+    def _readable(self, model: str, commit: str) -> Manifest | None:
+        try:
+            return self.manifest(model, commit)
+        except Corrupt as err:
+            log.warning("passed over: %s", err)
+            return None
+
     def stage(self, manifest: Manifest) -> AbstractContextManager[Staging]:
         self.free_bytes()  # a volume that is not mounted is never made up for by a directory in the container
         return staging.stage(Place.of(self._root, manifest.model, manifest.commit), manifest)
 
     def sweep(self, model: str, commit: str) -> None:
-        staging.sweep(Place.of(self._root, model, commit))
+        attempts.sweep(Place.of(self._root, model, commit))
+
+
+def _is_slug(name: str) -> bool:
+    """Our own directories begin with a dot, which no model's name does."""
+    try:
+        return slug(model_of(name)) == name
+    except BadInput:
+        return False

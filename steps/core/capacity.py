@@ -1,15 +1,14 @@
-"""Whether a pod could ever run in a cluster: what its nodes have, and how its models' claim may be mounted.
+"""Whether a pod could ever run in a cluster: what its nodes have.
 
 What other pods hold at the moment does not count: they may be gone by then.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 Json = dict[str, Any]
 
-HOSTNAME = "kubernetes.io/hostname"
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?)(n|u|m|k|[KMGTPE]i?)?")
 _FACTORS = {"": 1.0, "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3} | {
     unit + suffix: base**power
@@ -37,18 +36,6 @@ def lack(nodes: Iterable[Json], requests: Mapping[str, str], node_selector: Mapp
         f"{_allocatable(best, r)} in all"
         for r in _short(best, requests)
     )
-
-
-def cannot_share(claim: Json, nodes: Sequence[Json], node_selector: Mapping[str, str]) -> str | None:
-    """Why pods on several nodes cannot mount a claim at once, None where they can, or need not."""
-    modes = claim["spec"].get("accessModes", [])
-    if "ReadWriteMany" in modes or HOSTNAME in node_selector:
-        return None
-    if "ReadWriteOncePod" in modes:
-        return "it is ReadWriteOncePod, so that a model server could not mount it beside a step"
-    if len(nodes) > 1:
-        return f"it is {' and '.join(modes)}, so that of {len(nodes)} nodes one at a time can mount it and write to it"
-    return None
 
 
 def _short(node: Json, requests: Mapping[str, str]) -> list[str]:

@@ -117,6 +117,11 @@ def slug(model: str) -> str:
     return model.replace("/", "--")
 
 
+def model_of(slug: str) -> str:
+    """The model whose slug this is. Raises BadInput for what is none."""
+    return check_model(slug.replace("--", "/"))
+
+
 def default_deployment(model: str) -> str:
     """The deployment of a model that no catalog entry names: readable, and different for different models."""
     readable = re.sub(r"[^a-z0-9]+", "-", slug(model).lower()).strip("-")
@@ -143,6 +148,26 @@ class Layout:
 
     def manifests_prefix(self, model: str) -> str:
         return self._join("manifests", slug(model), "")
+
+    @property
+    def all_manifests(self) -> str:
+        """Prefix of their keys; ``of_manifest`` reads the rest."""
+        return self._join("manifests", "")
+
+    def of_manifest(self, key: str) -> tuple[str, str] | None:
+        """Model and commit of a key below ``all_manifests``; None for what ``manifest`` would not have called so."""
+        folder, _, name = key.removeprefix(self.all_manifests).partition("/")
+        commit = name.removesuffix(".json")
+        try:
+            model = model_of(folder)
+        except BadInput:
+            return None
+        return (model, commit) if is_commit(commit) and key == self.manifest(model, commit) else None
+
+    @property
+    def all_releases(self) -> str:
+        """Prefix of their keys."""
+        return self._join("releases", "")
 
     def release(self, deployment: str, release_id: str) -> str:
         return self._join("releases", deployment, f"{release_id}.json")

@@ -32,7 +32,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """``workers`` parts of ``part_size`` bytes fit into ``MEMORY``."""
+    """Parts of ``part_size`` bytes, the last one of what is left."""
 
     size: int
     part_size: int
@@ -41,10 +41,6 @@ class Cut:
     def count(self) -> int:
         """An empty file has one part too, an empty one."""
         return max(1, -(-self.size // self.part_size))
-
-    @property
-    def workers(self) -> int:
-        return min(self.count, MAX_WORKERS, MEMORY // self.part_size)
 
     def parts(self) -> Iterator[Part]:
         for i in range(self.count):

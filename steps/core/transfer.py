@@ -37,7 +37,12 @@ def of_right_size(manifest: Manifest, sizes: Mapping[str, int]) -> tuple[File, .
 
 
 def differences(manifest: Manifest, entries: Mapping[str, int | None]) -> tuple[str, ...]:
-    """How a directory differs from its manifest, as far as names and sizes tell, in words, by path.
+    """How a directory differs from its manifest, as far as names and sizes tell, in words, by path."""
+    return tuple(f"{path}: {word}" for path, word in by_path(manifest, entries).items())
+
+
+def by_path(manifest: Manifest, entries: Mapping[str, int | None]) -> Mapping[str, str]:
+    """The same as words by path.
 
     ``entries`` gives the size of each file, None for what is no regular file.
     """
@@ -45,7 +50,7 @@ def differences(manifest: Manifest, entries: Mapping[str, int | None]) -> tuple[
     missing = dict.fromkeys(wanted.keys() - entries.keys(), "missing")
     extra = dict.fromkeys(entries.keys() - wanted.keys(), "not in the manifest")
     other = {path: word for path in wanted.keys() & entries.keys() if (word := _word(wanted[path], entries[path]))}
-    return tuple(f"{path}: {word}" for path, word in sorted({**missing, **extra, **other}.items()))
+    return dict(sorted({**missing, **extra, **other}.items()))
 
 
 def _word(wanted: int, found: int | None) -> str:

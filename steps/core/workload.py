@@ -103,6 +103,13 @@ def is_ours(deployment: Json, ours: Mapping[str, str]) -> bool:
     return bool(ours.items() <= deployment["metadata"].get("labels", {}).items())
 
 
+def claim(deployment: Json) -> str | None:
+    """That its pods read the models from, for good: another one in our settings does not change it."""
+    volumes = deployment["spec"]["template"]["spec"].get("volumes", ())
+    found = (volume.get("persistentVolumeClaim", {}).get("claimName") for volume in volumes)
+    return next(filter(None, found), None)
+
+
 def is_at_rest(deployment: Json) -> bool:
     """Nobody wants replicas of it, its controller knows that, and none is left that it counts."""
     status = deployment.get("status", {})

@@ -105,3 +105,7 @@ class Serving(Protocol):
     def check_room(self, release: Release) -> None:
         """Raises BadInput, Missing, NoSpace: what would keep a pod of this release from ever starting."""
         ...
+
+    def elsewhere(self, release_id: str) -> str | None:
+        """Why its pods would not read the bytes that the steps prove, and the way out; None where they would."""
+        ...

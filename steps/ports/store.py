@@ -1,9 +1,15 @@
 """Documents and bulk bytes under keys, as the steps see them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
+
+Arrived = Callable[[int, memoryview], object]
+
+
+def unheeded(_at: int, _piece: memoryview) -> None:
+    """For who wants the whole."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,8 +61,23 @@ class Store(Protocol):
         """``complete`` ends every other unfinished upload to this key; whose upload was ended so meets Conflict."""
         ...
 
+    def copy(self, source: str, key: str, size: int, sha256: str) -> bool:
+        """Within the store, as ``upload`` would leave it. False, and no object, where it was not done.
+
+        ``source`` is taken at its word: it must say this size and sha256 of itself.
+        """
+        ...
+
     def read(self, key: str, start: int, end: int) -> Iterable[bytes]:
         """Bytes ``start`` to ``end``, ``end`` excluded, in pieces. Raises Corrupt when the object is gone or short."""
+        ...
+
+    def read_into(self, key: str, start: int, body: memoryview, arrived: Arrived = unheeded) -> None:
+        """Fill ``body`` with the bytes from ``start`` on. Raises Corrupt when the object is gone or short.
+
+        ``arrived`` is called with each piece of it and where in the object that begins, in order, as soon as it is
+        there, while the processor's cache still holds it.
+        """
         ...
 
     def delete(self, key: str) -> None: ...

@@ -27,6 +27,10 @@ class Volume(Protocol):
         """Bytes by directory of what attempts at other commits have left; each is swept when its own is published."""
         ...
 
+    def commits(self, model: str) -> Sequence[Manifest]:
+        """Manifests of all published commits of this model, where they can be read."""
+        ...
+
     def free_bytes(self) -> int: ...
 
 
@@ -45,7 +49,7 @@ class ReadableVolume(Volume, Protocol):
 class Draft(Protocol):
     """A file in the making. Leaving the context without ``keep`` leaves nothing of it."""
 
-    def write(self, offset: int, pieces: Sequence[bytes]) -> None:
+    def write(self, offset: int, pieces: Sequence[bytes | memoryview]) -> None:
         """The pieces, one after the other, from there on; in any order, from several threads. Raises NoSpace."""
         ...
 
@@ -58,7 +62,17 @@ class Staging(Protocol):
     """A directory in the making. Any method may raise Conflict: somebody else has published the same by now."""
 
     def adopt(self, file: File) -> bool:
-        """Take over a finished file of an earlier attempt, its content proved; False where there is none."""
+        """Take over a finished file of an earlier attempt, or of the published directory that is to be replaced.
+
+        Its content is proved; False where there is none.
+        """
+        ...
+
+    def share(self, file: File, commit: str, path: str) -> bool:
+        """Give a file of another published commit a second name here, its content proved; False where that cannot be.
+
+        It is one file then: what damages it damages both commits.
+        """
         ...
 
     def write(self, file: File) -> AbstractContextManager[Draft]: ...
@@ -67,8 +81,12 @@ class Staging(Protocol):
         """From here on the directory is there, whole."""
         ...
 
+    def replace(self) -> None:
+        """As ``publish``, in the place of a damaged one, which is moved to the trash as it is."""
+        ...
 
-class WritableVolume(Volume, Protocol):
+
+class WritableVolume(ReadableVolume, Protocol):
     """As ``populate`` sees it."""
 
     def stage(self, manifest: Manifest) -> AbstractContextManager[Staging]:
@@ -77,4 +95,12 @@ class WritableVolume(Volume, Protocol):
 
     def sweep(self, model: str, commit: str) -> None:
         """Remove what attempts at a published commit have left; one that still runs meets Conflict."""
+        ...
+
+
+class AuditedVolume(WritableVolume, Protocol):
+    """As ``audit`` sees it."""
+
+    def published(self) -> Sequence[tuple[str, str]]:
+        """Model and commit of everything that has the name of a published directory, whatever it is."""
         ...

@@ -210,6 +210,12 @@ def test_a_watch_that_asks_for_too_old_a_version_is_asked_anew():
         list(through(lambda _request: httpx2.Response(400, text=told)).watch("x", "1", 1))
 
 
+@pytest.mark.parametrize("cut", ['{"result":{"type":"MODIF', '{"result":{"type":"MODIFIED"}}', "null", "{}"])
+def test_an_event_that_is_not_whole_ends_the_watch_and_not_the_following(cut):
+    with pytest.raises(Transient, match=r"^cannot watch workflow x: "):
+        list(through(lambda _request: httpx2.Response(200, text=f"data: {cut}\n")).watch("x", "1", 1))
+
+
 @pytest.mark.parametrize(
     ("told", "url"),
     [

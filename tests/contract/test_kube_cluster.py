@@ -9,10 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from kubernetes import client as kubernetes
 
-from steps.clients.kube.api import CONFIG_MAP, POD
+from steps.clients.kube.api import CONFIG_MAP, NODE, POD
 from steps.clients.kube.cluster import Cluster, connect
 from steps.clients.kube.errors import Forbidden
 from steps.errors import BadInput, Missing, Transient
+from tests.stubs.scene import FakeClock
 
 KUBECONFIG = {
     "current-context": "c",
@@ -61,8 +62,13 @@ def server():
 
 
 @pytest.fixture
-def api(server):
-    return Cluster(_client(f"http://127.0.0.1:{server.server_port}"), "models")
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def api(server, clock):
+    return Cluster(_client(f"http://127.0.0.1:{server.server_port}"), "models", clock)
 
 
 def _client(host):
@@ -116,6 +122,15 @@ def test_a_watch_from_too_long_ago_is_to_be_read_again(api, server):
     server.answers.append((200, json.dumps(gone) + "\n"))
     with pytest.raises(Transient, match="too old resource version"):
         next(api.watch(CONFIG_MAP, "x", "1", 5))
+
+
+@pytest.mark.parametrize("cut", ['{"type": "MODIF', '{"type": "MODIFIED"}', "null", "<html>log in</html>"])
+def test_an_event_that_is_not_whole_ends_the_watch_and_not_the_following(api, server, cut):
+    server.answers.append((200, '{"type": "MODIFIED", "object": {"n": 1}}\n', f"{cut}\n"))
+    events = api.watch(CONFIG_MAP, "x", "1", 5)
+    assert next(events)["n"] == 1
+    with pytest.raises(Transient, match=r"cannot watch configmaps x in namespace models: an event came damaged \("):
+        next(events)
 
 
 def test_a_log_is_asked_for_by_its_end_its_beginning_or_the_start_before(api, server):
@@ -216,8 +231,39 @@ def test_a_refusal_by_a_server_that_starts_is_taken_back_when_it_has_started(api
     assert api.list(POD) == []
 
 
+@pytest.mark.parametrize("closed", [401, 403])
+def test_a_refusal_is_believed_soon_where_the_account_may_not_ask_whether_the_server_is_ready(
+    api, server, clock, closed
+):
+    refusal = 403, json.dumps({"message": "nodes is forbidden"})
+    server.answers = [refusal, *[(closed, "")] * 5, refusal]
+
+    with pytest.raises(Forbidden, match="no right to list nodes"):
+        api.list(NODE)
+    assert 5 <= sum(clock.slept) <= 8  # of the ten seconds within which each refusal is told
+    assert server.answers == []
+
+
+@pytest.mark.parametrize("then", [[(200, "ok")], [(403, ""), (500, ""), (403, ""), (200, "ok")]])
+def test_a_server_that_starts_may_refuse_even_to_say_so(api, server, then):
+    """While it reads the Roles it refuses everything; then it is not ready, then it is."""
+    refusal = 403, json.dumps({"message": "pods is forbidden"})
+    again = [refusal] if len(then) > 1 else []  # the look that found it unready is taken anew
+    server.answers = [refusal, (403, ""), *then[:2], *again, *then[2:], (200, json.dumps({"items": []}))]
+
+    assert api.list(POD) == []
+    assert server.answers == []
+
+
+def test_where_that_question_is_closed_a_watch_is_refused_as_well(api, server):
+    server.answers = [(403, json.dumps({"message": "forbidden"})), *[(403, "")] * 5]
+
+    with pytest.raises(Forbidden, match="no right to watch pods p"):
+        next(api.watch(POD, "p", "1", 1))
+
+
 def test_a_write_that_a_starting_server_refuses_is_worth_another_try(api, server):
-    server.answers = [(403, json.dumps({"message": "forbidden"})), (403, "")]
+    server.answers = [(403, json.dumps({"message": "forbidden"})), (403, ""), (500, "")]
 
     with pytest.raises(Transient, match="may have just started"):
         api.patch(CONFIG_MAP, "settings", {})

@@ -87,11 +87,14 @@ class FakeBench(Bench):
         return release
 
 
+SHARED = {"accessModes": ["ReadWriteMany"]}
+
+
 class KubeBench(Bench):
     def __init__(self) -> None:
         self.api = FakeApi(ending=3)
         self.cluster = FakeCluster(self.api)
-        self.api.create(CLAIM, {"metadata": {"name": "models"}, "spec": {}, "status": {"phase": "Bound"}})
+        self.api.create(CLAIM, {"metadata": {"name": "models"}, "spec": SHARED, "status": {"phase": "Bound"}})
         self.api.create(NODE, {"metadata": {"name": "node-1"}, "spec": {}})
         where = Where(claim="models", volume="/models")
         self.serving = KubeServing(self.api, "chat", where, FakeClock())

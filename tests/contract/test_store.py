@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from steps.clients import store as stores
+from steps.clients import store_copy
 from steps.core import parts
 from steps.errors import Conflict, Corrupt, Missing
 from steps.ports.store import Object, Store
@@ -157,6 +158,30 @@ def test_a_range_is_read_without_its_end(store):
     assert b"".join(store.read("a", 5, 5)) == b""
 
 
+def test_a_range_is_read_into_memory_that_is_there(store):
+    store.put("a ß+%", b"0123456789")
+    memory = bytearray(b"........")
+    store.read_into("a ß+%", 2, memoryview(memory)[3:6])
+    store.read_into("a ß+%", 2, memoryview(memory)[:0])
+    assert memory == b"...234.."
+
+
+def test_each_piece_is_told_once_as_it_arrives_and_they_make_up_the_range(store):
+    upload(store, "a", BIG)
+    memory, told = memoryview(bytearray(len(BIG) - 7)), bytearray(len(BIG))
+    begun: list[int] = []
+
+    def arrived(at, piece):
+        assert memory[at - 7 : at - 7 + len(piece)] == piece
+        begun.append(at)
+        told[at : at + len(piece)] = piece
+
+    store.read_into("a", 7, memory, arrived)
+    assert told[7:] == memory == BIG[7:]
+    assert begun == sorted(set(begun))
+    assert begun[0] == 7
+
+
 @pytest.mark.parametrize(("key", "end"), [("gone", 3), ("short", 3), ("short", 9)])
 def test_an_object_that_is_gone_or_short_is_corrupt(store, key, end):
     store.put("short", b"12")
@@ -226,3 +251,26 @@ def unfinished(store: Store) -> int:
     assert isinstance(store, stores.S3)
     bucket = store._bucket
     return len(bucket.client.list_multipart_uploads(Bucket=bucket.name).get("Uploads", []))
+
+
+@pytest.mark.parametrize("body", [b"", b"small", BIG], ids=["empty", "small", "multipart"])
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_a_copy_is_what_an_upload_would_have_left(store, body, in_parts, monkeypatch):
+    if in_parts:
+        monkeypatch.setattr(store_copy, "WHOLE", 5 * parts.MiB)
+    upload(store, "from/a b+é", body)
+    assert store.copy("from/a b+é", "to/x", len(body), digest(body))
+    assert store.stat("to/x") == Object(size=len(body), sha256=digest(body))
+    assert b"".join(store.read("to/x", 0, len(body))) == body
+    store.delete("from/a b+é")
+    assert b"".join(store.read("to/x", 0, len(body))) == body
+
+
+def test_what_is_not_there_or_says_something_else_of_itself_is_not_copied(store):
+    upload(store, "a", b"1")
+    store.put("b", b"1")  # says nothing
+    assert not store.copy("gone", "to", 1, digest(b"1"))
+    assert not store.copy("a", "to", 2, digest(b"1"))
+    assert not store.copy("a", "to", 1, digest(b"2"))
+    assert not store.copy("b", "to", 1, digest(b"1"))
+    assert store.stat("to") is None

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from steps.clients import store as stores
+from steps.clients import store_copy
 from steps.clients.volume import Directory
 from steps.contracts import PopulateInputs
 from steps.core import parts
@@ -73,8 +74,38 @@ def test_a_body_that_breaks_off_is_read_on_from_there(s3, network):
     store = connect(s3)
     upload(store, BIG)
     network.down = network.cut_once(lambda data: MARKER in data)
+    arrived: list[bytes] = []
+    store.read_into("a", 0, memoryview(bytearray(len(BIG))), lambda _at, piece: arrived.append(bytes(piece)))
+    assert b"".join(arrived) == BIG
+    assert network.hits == 1
+
+
+@pytest.mark.parametrize(("status", "code"), [(503, "SlowDown"), (500, "InternalError"), (400, "RequestTimeout")])
+def test_a_read_that_a_busy_store_refuses_is_asked_again(s3, network, status, code):
+    store = connect(s3)
+    upload(store, BIG)
+    network.answers.append(s3_error(status, code))
     assert b"".join(store.read("a", 0, len(BIG))) == BIG
     assert network.hits == 1
+
+
+@pytest.mark.parametrize("answer", [web_page(b"<html>Sign in</html>"), s3_error(301, "PermanentRedirect")])
+def test_a_read_that_is_answered_by_something_else_is_told_so(s3, network, answer):
+    store = connect(s3)
+    upload(store, BIG)
+    network.answers.append(answer)
+    with pytest.raises((Missing, BadInput), match=r"AWS_ENDPOINT_URL|AWS_REGION"):
+        list(store.read("a", 0, len(BIG)))
+    assert network.hits == 1
+
+
+def test_reads_go_through_the_proxy_that_the_environment_names(s3, network, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://store.invalid")
+    monkeypatch.setenv("HTTP_PROXY", network.endpoint)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    store = connect(s3)
+    upload(store, BIG)
+    assert b"".join(store.read("a", 0, len(BIG))) == BIG
 
 
 @pytest.mark.parametrize("passes", [0, 1], ids=["no answer", "a body that stops"])
@@ -189,3 +220,53 @@ def test_an_endpoint_that_cannot_be_is_bad_input(s3, monkeypatch):
 def test_a_bucket_that_is_missing_is_named_with_what_to_do(s3):
     with pytest.raises(Missing, match=r"cannot reach bucket no-such-bucket.*VLLM_PROMOTE_BUCKET"):
         connect(replace(s3, bucket="no-such-bucket")).put("a", b"1")
+
+
+@pytest.mark.parametrize("whole", [parts.PREFERRED * 9, 5 * parts.MiB], ids=["whole", "in parts"])
+def test_the_bytes_of_a_copy_do_not_pass_here(s3, network, monkeypatch, whole):
+    monkeypatch.setattr(store_copy, "WHOLE", whole)
+    passed: list[int] = []
+    store = connect(s3)
+    upload(store, BIG)
+
+    def counted(data: bytes) -> bytes:
+        passed.append(len(data))
+        return data
+
+    network.up = network.down = counted
+    assert store.copy("a", "b", len(BIG), digest(BIG))
+    assert 0 < sum(passed) < 20_000
+    assert b"".join(store.read("b", 0, len(BIG))) == BIG
+    assert sum(passed) > len(BIG)
+
+
+@pytest.mark.parametrize("whole", [parts.PREFERRED * 9, 5 * parts.MiB], ids=["whole", "in parts"])
+def test_a_source_that_is_replaced_after_the_look_is_not_copied(s3, monkeypatch, whole):
+    monkeypatch.setattr(store_copy, "WHOLE", whole)
+    store = connect(s3)
+    upload(store, BIG)
+    look, other, replaced = store_copy._look, BIG[::-1], []
+
+    def then_replaced(bucket, source, wanted):
+        etag = look(bucket, source, wanted)
+        with store.upload("a", len(other), digest(BIG)) as making:  # under the same word
+            for part in parts.cut(len(other)).parts():
+                making.part(part.number, other[part.start : part.end])
+            making.complete()
+        replaced.append(etag)
+        return etag
+
+    monkeypatch.setattr(store_copy, "_look", then_replaced)
+    assert not store.copy("a", "b", len(BIG), digest(BIG))
+    assert replaced
+    assert store.stat("b") is None
+
+
+def test_a_key_that_may_not_write_copies_nothing_and_the_transfer_after_it_says_why(s3, monkeypatch, caplog):
+    upload(connect(s3), SMALL)
+    reader = s3.as_reader()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", reader.who.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", reader.who.secret_key)
+    assert not connect(reader).copy("a", "b", len(SMALL), digest(SMALL))
+    assert "not copied within the store: cannot copy s3://" in caplog.text
+    assert connect(s3).stat("b") is None

@@ -5,10 +5,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from steps.clients import replacing
 from steps.clients.volume import Directory
 from steps.clients.volume_errors import translated
 from steps.errors import BadInput, Conflict, Corrupt, Missing, NoSpace, Refused, Transient
@@ -360,3 +362,91 @@ def test_a_draft_is_written_whole_although_the_kernel_takes_it_in_bits(tmp_path,
     fill(directory)
     for file in MODEL.manifest.files:
         assert (tmp_path / "org--stub" / MODEL.commit / file.path).read_bytes() == MODEL.content[file.path]
+
+
+def test_what_has_a_published_name_is_listed_whatever_it_is_and_nothing_else_is(directory, tmp_path):
+    fill(directory)
+    with directory.stage(replace(MODEL.manifest, commit="d" * 40)):
+        assert list(directory.published()) == [NAMES]
+    (tmp_path / "name").mkdir()
+    (tmp_path / "name" / ("e" * 40)).symlink_to("/nowhere")
+    for stray in ("org--stub/not-a-commit", "a--b--c/" + "e" * 40, ".trash/" + "e" * 40):
+        (tmp_path / stray).mkdir(parents=True)
+    assert list(directory.published()) == [("name", "e" * 40), NAMES]
+
+
+def damaged(directory: Directory, tmp_path: Path) -> Path:
+    fill(directory)
+    published = tmp_path / "org--stub" / MODEL.commit
+    (published / "config.json").write_bytes(b"[]")
+    return published
+
+
+def replaced(directory: Directory) -> None:
+    with directory.stage(MODEL.manifest) as staging:
+        for file in MODEL.manifest.files:
+            if not staging.adopt(file):
+                with staging.write(file) as draft:
+                    draft.write(0, [MODEL.content[file.path]])
+                    draft.keep()
+        staging.replace()
+
+
+def cannot(*_: object) -> None:
+    raise OSError(errno.EINVAL, "as NFS says")
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_a_damaged_directory_is_replaced_and_kept_in_the_trash(directory, tmp_path, monkeypatch, can_exchange):
+    published = damaged(directory, tmp_path)
+    was = published.stat().st_ino
+    if not can_exchange:
+        monkeypatch.setattr(replacing, "exchange", cannot)
+    replaced(directory)
+    assert (published / "config.json").read_bytes() == MODEL.content["config.json"]
+    assert directory.manifest(*NAMES) == MODEL.manifest
+    (trash,) = (tmp_path / ".trash" / "org--stub").iterdir()
+    assert trash.stat().st_ino == was
+    assert (trash / "config.json").read_bytes() == b"[]"
+    assert list((tmp_path / ".staging" / "org--stub").iterdir()) == []
+
+
+def test_this_file_system_exchanges_names_so_that_both_ways_are_tried(tmp_path):
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    other.write_text("file")
+    replacing.exchange(one, other)
+    assert one.read_text() == "file"
+    assert other.is_dir()
+    with pytest.raises(FileNotFoundError):
+        replacing.exchange(one, tmp_path / "nothing")
+
+
+def test_where_the_new_directory_does_not_get_the_name_the_damaged_one_gets_it_back(directory, tmp_path, monkeypatch):
+    published = damaged(directory, tmp_path)
+    monkeypatch.setattr(replacing, "exchange", cannot)
+    rename, renamed = Path.rename, list[Path]()
+
+    def stale(self, target):
+        if target == published and not renamed:
+            renamed.append(self)
+            raise OSError(errno.ESTALE, "the server forgot it")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", stale)
+    with pytest.raises(Transient, match="the server forgot it"):
+        replaced(directory)
+    assert renamed
+    assert (published / "config.json").read_bytes() == b"[]"
+
+
+def test_a_directory_that_is_gone_by_then_is_nobody_s_to_replace(directory, tmp_path):
+    published = damaged(directory, tmp_path)
+    with directory.stage(MODEL.manifest) as staging:
+        for file in MODEL.manifest.files:
+            with staging.write(file) as draft:
+                draft.write(0, [MODEL.content[file.path]])
+                draft.keep()
+        published.rename(tmp_path / "by hand")
+        with pytest.raises(Conflict):
+            staging.replace()

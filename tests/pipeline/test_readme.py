@@ -14,9 +14,13 @@ from steps.contracts import ALL
 from steps.core.catalog import Entry
 from steps.core.pod import Pod
 from steps.settings import from_environment
+from tests.stubs.installed import install
+from tests.stubs.kube import FakeApi
 from tests.stubs.machine import REPOSITORY
 from tests.stubs.readme import lines
 from workflows.__main__ import VERBS
+from workflows.cluster import plan, shown
+from workflows.cluster.objects import objects
 from workflows.config import Config, load
 from workflows.pods import TemplateConfig
 
@@ -71,7 +75,14 @@ def test_exit_codes_are_those_of_the_errors():
 
 LOCAL = {"local_dir", "serve_command"}
 """Settings that a cluster does not heed."""
-SAID = {"none": "", "all": "", "AWS itself": "", "each from where it is": "", "the images' own": ""}
+SAID = {
+    "none": "",
+    "all": "",
+    "AWS itself": "",
+    "each from where it is": "",
+    "the images' own": "",
+    "what `install` finds": "",
+}
 """Words of the table that stand for nothing being given."""
 
 
@@ -102,6 +113,21 @@ def test_every_setting_of_a_cluster_is_in_the_table_with_its_default():
 def test_the_examples_of_settings_are_settings(path, monkeypatch):
     monkeypatch.setenv("VLLM_PROMOTE_CONFIG", str(path))
     assert load(local=False).namespace == "vllm-promote"
+
+
+def test_what_is_shown_of_an_installation_and_of_an_upgrade_adds_up(monkeypatch):
+    monkeypatch.setenv("VLLM_PROMOTE_CONFIG", str(REPOSITORY / "examples" / "one-node.toml"))
+    monkeypatch.chdir(REPOSITORY)
+    config = load(local=False)
+    new = config.model_copy(update={f"{name}_image": f"vllm-promote/{name}:suite" for name in ("transfer", "cluster")})
+
+    def last_line(wanted):
+        return shown.text(plan.look(api, objects(wanted))).splitlines()[-1]
+
+    api = FakeApi(namespace=config.namespace)
+    assert f"\n{last_line(config)}\n" in TEXTS["README.md"]
+    install(api, config)
+    assert f"\n{last_line(new)}\n" in TEXTS["OPERATIONS.md"]
 
 
 def test_every_key_of_an_entry_is_shown_in_the_catalog():

@@ -17,17 +17,24 @@ METHODS = (b"GET ", b"PUT ", b"POST ", b"HEAD ", b"DELETE ")
 class Proxy:
     """``up`` and ``down`` see what passes and may change it; None cuts the connection. ``hits`` counts what they did.
 
-    Each of ``answers`` is given in place of the server's to one request.
+    Each of ``answers`` is given in place of the server's to one request, and whatever ``refuse`` has for a request.
     """
 
     def __init__(self, upstream: str) -> None:
         target = urlsplit(upstream)
         self.upstream = (target.hostname, target.port)
         self.answers: deque[bytes] = deque()
+        self.refuse: Callable[[bytes], bytes | None] = lambda _request: None
         self.up: Callable[[bytes], bytes | None] = lambda data: data
         self.down: Callable[[bytes], bytes | None] = lambda data: data
         self.hits = 0
         self.endpoint = ""
+
+    def answer(self, data: bytes) -> bytes | None:
+        """What is said in place of the server, where ``data`` begins a request."""
+        if not data.startswith(METHODS):
+            return None
+        return self.answers.popleft() if self.answers else self.refuse(data)
 
     def flip(self, marker: bytes, times: int = 1) -> Callable[[bytes], bytes]:
         """One bit of the first ``marker`` that passes."""
@@ -69,8 +76,8 @@ def proxy(upstream: str, host: str = HOST) -> Iterator[Proxy]:
             hang_up(server)
 
         def answered(self, data: bytes) -> bytes | None:
-            if made.answers and data.startswith(METHODS):
-                self.request.sendall(made.answers.popleft())
+            if answer := made.answer(data):
+                self.request.sendall(answer)
                 made.hits += 1
                 hang_up(self.request)
                 return None

@@ -81,6 +81,19 @@ def clear(s3: S3) -> None:
         client.abort_multipart_upload(Bucket=s3.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
 
 
+def unfinished(s3: S3) -> list[str]:
+    """Keys of the multipart uploads that nobody completed or aborted."""
+    found = _client(s3.endpoint).list_multipart_uploads(Bucket=s3.bucket)
+    return [upload["Key"] for upload in found.get("Uploads", ())]
+
+
+def renew(s3: S3) -> None:
+    """Another bucket of the same name: what was in it takes no room any more."""
+    clear(s3)
+    _client(s3.endpoint).delete_bucket(Bucket=s3.bucket)
+    _client(s3.endpoint).create_bucket(Bucket=s3.bucket)
+
+
 @functools.cache
 def _client(endpoint: str) -> Any:
     return seaweed.client(Access(endpoint=endpoint, access_key=WRITER.access_key, secret_key=WRITER.secret_key))

@@ -77,6 +77,9 @@ class FakeVolume:
     def manifest(self, model: str, commit: str) -> Manifest | None:
         return self.manifests.get(commit)
 
+    def commits(self, model: str) -> list[Manifest]:
+        return [m for m in self.manifests.values() if m.model == model]
+
     def sizes(self, model: str, commit: str) -> dict[str, int]:
         manifest = self.manifests.get(commit)
         return {f.path: f.size - (commit in self.broken) for f in manifest.files} if manifest else {}

@@ -26,7 +26,7 @@ class Manner:
 
 @dataclass
 class FakeServing:
-    """What a test may set: ``manners`` by release id, ``owners`` that live, ``room`` that there is not, ``disturb``.
+    """What a test may set: ``manners`` by release id, ``owners`` that live, ``room`` that there is not, ``away``.
 
     ``disturb`` is called before and after each verb that changes something, with ``before:VERB`` or ``after:VERB``;
     what it raises comes out of the verb: a step that is killed there.
@@ -38,6 +38,8 @@ class FakeServing:
     manners: dict[str, Manner] = field(default_factory=dict)
     owners: set[str] = field(default_factory=set)
     room: StepError | None = None
+    away: dict[str, str] = field(default_factory=dict)
+    """Why a release has its models elsewhere."""
     devices: dict[str, str] = field(default_factory=dict)
     """Of single pods, by uid."""
     disturb: Callable[[str], None] = lambda _moment: None
@@ -117,6 +119,9 @@ class FakeServing:
     def check_room(self, release: Release) -> None:
         if self.room is not None:
             raise self.room
+
+    def elsewhere(self, release_id: str) -> str | None:
+        return self.away.get(release_id)
 
     def crash(self, release_id: str, failure: str = "ended with exit code 1") -> None:
         """For tests: the running pods of a release end by themselves."""

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from steps.errors import Conflict, Corrupt, Missing
-from steps.ports.store import Object, Store, Upload
+from steps.ports.store import Arrived, Object, Store, Upload, unheeded
 
 
 class FakeStore(Store):
@@ -23,6 +23,8 @@ class FakeStore(Store):
         self.uploads: list[FakeUpload] = []
         """Unfinished ones, dead ones included."""
         self.reads: list[str] = []
+        self.copies: list[tuple[str, str]] = []
+        """From and to."""
 
     def check_writable(self) -> None:
         self._for("write")
@@ -62,6 +64,14 @@ class FakeStore(Store):
         finally:
             upload.end()
 
+    def copy(self, source: str, key: str, size: int, sha256: str) -> bool:
+        self._for("write")
+        if self.stat(source) != Object(size=size, sha256=sha256):
+            return False
+        self.copies.append((source, key))
+        self.objects[key], self.digests[key] = self.objects[source], sha256
+        return True
+
     def read(self, key: str, start: int, end: int) -> Iterator[bytes]:
         self._for("read")
         self.reads.append(key)
@@ -70,6 +80,13 @@ class FakeStore(Store):
             raise Corrupt(f"object {key} is gone or short")
         half = len(body) // 2
         yield from filter(None, (body[:half], body[half:]))
+
+    def read_into(self, key: str, start: int, body: memoryview, arrived: Arrived = unheeded) -> None:
+        for piece in self.read(key, start, start + len(body)):
+            filled, body = body[: len(piece)], body[len(piece) :]
+            filled[:] = piece
+            arrived(start, filled)
+            start += len(piece)
 
     def delete(self, key: str) -> None:
         self._for("write")

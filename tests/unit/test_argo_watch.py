@@ -134,8 +134,9 @@ def test_a_run_that_was_never_there_is_missing(watching):
         phases(watching(None)[0])
 
 
-def test_a_login_that_ends_puts_the_run_out_of_sight_at_once(watching):
-    watch, *_ = watching(at(RUNNING, 7), Missing("renew the login"))
+@pytest.mark.parametrize("err", [Missing("renew the login"), BadInput("a login page, renew the login")])
+def test_a_login_that_ends_puts_the_run_out_of_sight_at_once(watching, err):
+    watch, *_ = watching(at(RUNNING, 7), err)
     seen = watch.states()
     assert next(seen).phase == "Running"
     with pytest.raises(OutOfSight, match="renew the login"):
@@ -155,7 +156,7 @@ def test_stopping_waits_for_a_server_that_is_away(watching):
     watch.stop()
     assert [note.partition(":")[0] for note in notes] == ["out of sight", "in sight again"]
     refused, *_ = watching(at(RUNNING, 7), stops=[BadInput("no")])
-    with pytest.raises(BadInput):
+    with pytest.raises(OutOfSight, match="no"):  # it goes on
         refused.stop()
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from steps.core.capacity import HOSTNAME, cannot_share, lack, quantity
+from steps.core.capacity import lack, quantity
 
 
 @pytest.mark.parametrize(
@@ -55,22 +55,3 @@ def test_nodes_that_take_no_pods_or_are_not_selected_do_not_count():
 
 def test_who_asks_for_nothing_gets_it_anywhere():
     assert lack([SMALL], {}, {}) is None
-
-
-def a_claim(*modes):
-    return {"spec": {"accessModes": list(modes)}}
-
-
-def test_a_claim_for_many_nodes_can_be_shared():
-    assert cannot_share(a_claim("ReadWriteOnce", "ReadWriteMany"), [SMALL, LARGE], {}) is None
-
-
-def test_a_claim_for_one_node_at_a_time_is_a_trap_where_there_are_several():
-    said = cannot_share(a_claim("ReadWriteOnce"), [SMALL, LARGE], {})
-    assert said == "it is ReadWriteOnce, so that of 2 nodes one at a time can mount it and write to it"
-    assert cannot_share(a_claim("ReadWriteOnce"), [SMALL], {}) is None
-    assert cannot_share(a_claim("ReadWriteOnce"), [SMALL, LARGE], {HOSTNAME: "small"}) is None
-
-
-def test_a_claim_for_one_pod_is_none_for_steps_and_servers():
-    assert "beside a step" in str(cannot_share(a_claim("ReadWriteOncePod"), [SMALL], {}))

@@ -3,9 +3,11 @@
 import pytest
 
 from steps.clients.kube.api import CLAIM, EVENT, NODE, VOLUME
+from steps.clients.kube.claims import volume_of
+from steps.core.claim import Seen, binds, problem
 from steps.errors import Missing
 from tests.stubs.kube import FakeApi
-from workflows.cluster.claim import Seen, binds, problem, require, settled, volume_of
+from workflows.cluster.claim import require, settled
 
 
 def seen(*modes, phase="Bound", **rest):

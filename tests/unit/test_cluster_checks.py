@@ -179,11 +179,34 @@ def test_a_registrys_login_is_made_from_a_file_too(api, config):
     )
 
 
-def test_each_image_is_listed_with_what_brings_it_to_the_registry(api, config):
+def test_each_image_is_listed_with_what_brings_it_to_the_registry(api, config, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
     told = left(api, config.model_copy(update={"registry": "registry.example/ai"}))
     assert "docker tag vllm-promote/cluster:dev registry.example/ai/vllm-promote/cluster:dev && docker push" in told
     assert "skopeo copy --all docker://quay.example/vllm:v1 docker://registry.example/ai/vllm:v1" in told
     assert "docker://vllm/vllm-openai:v0.32.0 docker://registry.example/ai/vllm/vllm-openai:v0.32.0" in told
+
+
+@pytest.mark.parametrize("there", [["docker", "podman"], ["podman", "buildah"], ["buildah"]])
+def test_images_are_pushed_with_what_has_built_them(tmp_path, monkeypatch, there, api, config):
+    for name in there:
+        program = tmp_path / name
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    told = left(api, config.model_copy(update={"registry": "r.example"}))
+    target = "r.example/vllm-promote/cluster:dev"
+    assert f"{there[0]} tag vllm-promote/cluster:dev {target} && {there[0]} push {target}" in told
+
+
+def test_our_own_image_is_pushed_from_where_it_was_built_under_whatever_tag(api, config, monkeypatch):
+    """``docker.io/vllm-promote`` is not ours."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    own = {"transfer_image": "vllm-promote/transfer:v2", "cluster_image": "quay.example/us/vllm-promote/cluster:v2"}
+    told = left(api, config.model_copy(update={"registry": "registry.example:5000/ai", **own}))
+    target = "registry.example:5000/ai/vllm-promote/transfer:v2"
+    assert f"docker tag vllm-promote/transfer:v2 {target} && docker push {target}" in told
+    assert "skopeo copy --all docker://quay.example/us/vllm-promote/cluster:v2 docker://registry.example:5000" in told
 
 
 def test_an_image_with_tag_and_digest_is_copied_by_digest_to_its_tag(tmp_path, api, config):

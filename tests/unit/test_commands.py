@@ -12,6 +12,7 @@ import yaml
 from steps.errors import BadInput, Conflict, Transient
 from workflows import command
 from workflows.allow import allow
+from workflows.audit import audit
 from workflows.checkout import CHECKOUT
 from workflows.command import NotSubmitted, Usage, submitting, usage
 from workflows.history import history
@@ -26,6 +27,7 @@ VERBS: dict[str, Callable[..., int]] = {
     "status": status,
     "history": history,
     "allow": allow,
+    "audit": audit,
     "rollback": rollback,
     "stop": stop,
     "watch": watch,
@@ -85,6 +87,9 @@ def call(capsys, line):
         ("history --local --limit 0", "'--limit'"),
         ("allow --local --deployment chat", "Missing option '--release'"),
         ("allow --local --deployment chat --release R", "release 'R' cannot be used"),
+        ("audit --local --deployment chat --all", "--deployment NAME is a part of --all"),
+        ("audit --local --deployment Chat", "deployment 'Chat' cannot be used"),
+        ("audit --local --deployment chat", "nothing was ever promoted to chat"),
         ("rollback --local", "Missing option '--deployment'"),
         ("watch --local", "Missing argument 'RUN'"),
         ("watch --local run-1", "there is no run run-1 below"),
@@ -99,6 +104,12 @@ def call(capsys, line):
 def test_wrong_usage_exits_2_with_a_sentence_and_changes_nothing(capsys, line, sentence):
     code, text = call(capsys, line)
     assert (code, sentence in text) == (2, True), text
+
+
+def test_an_audit_of_what_nothing_was_promoted_to_has_nothing_to_look_at(capsys):
+    code, text = call(capsys, "audit --local")
+    assert code == 0
+    assert "workflows.audit --all --local` looks at all that is stored or published" in text
 
 
 def test_an_error_in_the_catalog_is_wrong_usage_and_names_its_place(capsys, machine):
@@ -126,6 +137,7 @@ def test_a_setting_that_cannot_be_is_wrong_usage(capsys, monkeypatch):
         "promote --model org/chat",
         "promote --model org/chat --dry-run",
         "promote --retry run-1",
+        "audit --repair",
         "watch run-1",
         "stop --run run-1",
         "rollback --deployment chat",

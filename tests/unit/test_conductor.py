@@ -7,15 +7,19 @@ import pytest
 from steps.core import argo
 from steps.core.run import Node, Run
 from tests.cluster.conductor import status
+from tests.cluster.conductor.attempt import PodAttempt
 from tests.cluster.conductor.pod import Owner, pod
 from tests.stubs import rendered
-from tests.stubs.runs import promoted, rolled_back
+from tests.stubs.kube import FakeApi
+from tests.stubs.runs import attempt, promoted, rolled_back, run
+from workflows.local.attempt import Launch
 
 
-def read_back(run: Run) -> Run:
+def read_back(run: Run, **spec: str) -> Run:
     metadata = {"name": run.name, "uid": run.uid, "creationTimestamp": "2026-11-22T00:00:00Z"}
     stored = {"storedWorkflowTemplateSpec": rendered.manifest("vllm-promote")["spec"]}
     workflow = argo.workflow(run.template, run.parameters, name=run.name)
+    workflow["spec"] |= spec
     return argo.run({**workflow, "metadata": metadata, "status": {**status.change(run)["status"], **stored}})
 
 
@@ -30,6 +34,36 @@ def test_a_run_written_as_argo_writes_it_is_read_back_as_it_was(run):
 
     assert again.phase == run.phase
     assert [shape(n) for n in again.nodes if n.attempts] == [shape(n) for n in run.nodes if n.attempts]
+
+
+@pytest.mark.parametrize("strategy", ["Stop", "Terminate"])
+def test_a_step_that_is_ended_is_told_in_argos_words_and_how_it_ended_is_open_until_the_run_is_over(tmp_path, strategy):
+    launch = Launch(
+        name="mirror.0",
+        template="mirror",
+        inputs={},
+        argv=(),
+        environ={},
+        outputs=(),
+        directory=tmp_path,
+        cwd=tmp_path,
+        deadline_seconds=None,
+        grace_seconds=0.0,
+    )
+    body = {"metadata": {"name": "run-mirror"}, "status": {"phase": "Running"}}
+    made = PodAttempt(FakeApi(), launch, body, tmp_path, lambda: strategy)
+
+    made.stop()
+    ended = made.poll()
+
+    assert ended is not None
+    stopped = attempt(code=ended.exit_code, message=ended.message)
+    node = Node(name="mirror", phase="Failed", attempts=(replace(stopped, phase=ended.phase, finished=9.0),))
+    during = read_back(run(node), shutdown=strategy)
+    after = read_back(replace(run(node, phase="Failed"), finished=99.0), shutdown=strategy)
+    told = f"Stopped with strategy '{strategy}'"
+    for seen, finished in ((during, None), (after, 9.0)):
+        assert [(a.finished, a.message) for n in seen.nodes for a in n.attempts] == [(finished, told)]
 
 
 def test_a_steps_pod_has_what_its_template_says_and_mounts_no_volume_that_it_does_not_use():

@@ -6,7 +6,7 @@ import yaml
 
 from steps.core.refresh import Found
 from steps.entry import parse
-from steps.scheduled import RECONCILE
+from steps.scheduled import AUDIT, RECONCILE, AuditInputs
 from tests.stubs.rendered import manifest
 from workflows import cron
 from workflows.local import spec
@@ -14,7 +14,7 @@ from workflows.pods import TemplateConfig
 
 GOLDEN = Path(__file__).parents[1] / "goldens" / "cron.yaml"
 OBJECTS = cron.objects(TemplateConfig(), "models")
-TEMPLATE, CRON, JOB = OBJECTS
+TEMPLATE, CRON, JOB, AUDIT_JOB = OBJECTS
 
 
 def names(holder: dict[str, Any]) -> list[str]:
@@ -64,8 +64,8 @@ def test_the_local_engine_takes_the_refresh():
     assert list(spec.parse(TEMPLATE).main.tasks) == ["discover", "refresh"]
 
 
-def pod() -> dict[str, Any]:
-    found: dict[str, Any] = JOB["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+def pod(job: dict[str, Any] = JOB) -> dict[str, Any]:
+    found: dict[str, Any] = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     return found
 
 
@@ -101,12 +101,30 @@ def test_no_more_than_a_few_hours_of_jobs_wait_for_a_node_at_a_time():
     assert JOB["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"] / (60 * minutes) <= 18
 
 
+def test_an_audit_has_a_turn_only_where_one_is_asked_for_and_then_changes_nothing():
+    asked = cron.audit_job(TemplateConfig(audit_schedule="0 5 * * 0"), "models")["spec"]
+    (container,) = pod(AUDIT_JOB)["containers"]
+
+    assert (AUDIT_JOB["spec"]["suspend"], AUDIT_JOB["spec"]["schedule"]) == (True, "0 0 31 2 *")
+    assert (asked["suspend"], asked["schedule"], asked["concurrencyPolicy"]) == (False, "0 5 * * 0", "Forbid")
+    assert parse(AUDIT, container["args"]) == AuditInputs(everything=True, store=True, volume=True, repair=False)
+
+
+def test_an_audit_moves_bytes_and_so_has_no_right_to_what_serves():
+    (container,) = pod(AUDIT_JOB)["containers"]
+
+    assert pod(AUDIT_JOB)["serviceAccountName"] == "vllm-promote-data"
+    assert container["image"] == TemplateConfig().transfer_image
+    assert {"name": "models", "mountPath": "/models"} in container["volumeMounts"]
+    assert "s3-credentials" in str(AUDIT_JOB)
+
+
 def test_more_than_one_failed_night_can_be_looked_at():
     assert CRON["spec"]["failedJobsHistoryLimit"] > 1
     assert CRON["spec"]["startingDeadlineSeconds"] >= 3600
 
 
-@pytest.mark.parametrize("found", OBJECTS, ids=lambda found: found["kind"])
+@pytest.mark.parametrize("found", OBJECTS, ids=lambda found: f"{found['kind']} {found['metadata']['name']}")
 def test_each_is_known_for_ours(found):
     assert found["metadata"]["labels"]["app.kubernetes.io/part-of"] == "vllm-promote"
     assert found["metadata"]["namespace"] == "models"

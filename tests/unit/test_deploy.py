@@ -30,6 +30,31 @@ def test_no_room_is_made_where_another_release_serves_than_the_one_that_was_prov
     scene.deploy(NEW, proved_commit=THIRD.commit)  # room is made already; what was proved then still is
 
 
+@pytest.mark.parametrize("moved", [OLD, NEW])
+def test_no_room_is_made_where_another_volume_would_be_read_than_the_one_that_was_proved(scene, moved):
+    scene.serving.away[moved.release_id] = "Deployment reads claim old"
+    with pytest.raises(BadInput, match="has its models elsewhere"):
+        scene.deploy(NEW)
+    assert scene.serving.calls == []
+
+
+def test_a_live_release_is_not_repaired_from_another_volume(scene):
+    scene.publish(OLD)
+    scene.serving.away[OLD.release_id] = "Deployment reads claim old"
+    scene.deploy(OLD)  # it serves: nothing is started
+    scene.serving.crash(OLD.release_id)
+    with pytest.raises(BadInput, match="has its models elsewhere"):
+        scene.deploy(OLD)
+    assert scene.serving.calls == []
+
+
+def test_the_way_back_is_gone_wherever_its_models_are(scene):
+    scene.deploy(NEW)
+    scene.serving.away[OLD.release_id] = "Deployment reads claim old"
+    assert scene.rollback().outcome == "rolled-back"
+    assert scene.record.live == OLD.release_id
+
+
 def test_recreate_makes_room_before_it_starts_the_candidate(scene):
     scene.deploy(NEW)
     assert scene.serving.calls == [

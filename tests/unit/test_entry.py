@@ -248,6 +248,17 @@ def test_an_output_appears_whole_or_not_at_all(environ, tmp_path):
     assert {name: text for name, text in seen} == {f: str(getattr(OUTPUTS, f)) for f, _ in seen}  # noqa: C416  # no two texts of one name
 
 
+@pytest.mark.parametrize(("instead", "code"), [(None, 75), (lambda _inputs, _sentence: OUTPUTS, 0)])
+def test_outputs_that_cannot_be_written_are_worth_another_attempt(environ, tmp_path, instead, code):
+    """Its pod has another disk. But nothing fails a step that nothing may fail."""
+    (tmp_path / "outputs").write_text("a file in the way of the directory")
+    assert run_step(RESOLVE, lambda _i, _s: OUTPUTS, ARGV, environ, instead) == code
+    if code:
+        sentence = (tmp_path / "termination-log").read_text()
+        assert sentence.startswith("Transient: it is done, and what it has to tell cannot be written to")
+        assert sentence.endswith("File exists; run it again")
+
+
 BUSY = """
 for _ in range(4):
     threading.Thread(target=lambda: [x * x for x in iter(int, 1)]).start()

@@ -13,6 +13,7 @@ from tests.cluster.kubernetes.containerd import Containerd
 from workflows.checkout import CHECKOUT
 
 DOCKERFILES = [CHECKOUT / "images" / f"{name}.Dockerfile" for name in ("transfer", "cluster")]
+IDENTITY = ("-c", "user.name=x", "-c", "user.email=x")
 FILLING_CTR = """#!/bin/sh
 echo "$@" >> {log}
 case "$*" in *"snapshots rm"*) exit 1;; *--mounts*) echo '[{{"Options": ["index=off", "upperdir={upper}"]}}]';; esac
@@ -25,10 +26,10 @@ def program(path: Path, text: str) -> Path:
     return path
 
 
-def make(tmp_path, *told):
+def make(tmp_path, *told, cwd=CHECKOUT):
     fake = program(tmp_path / "builder", '#!/bin/sh\nprintf "%s\\n" "$@" "--"\n')
     argv = ["make", "--no-print-directory", "images", f"BUILDER={fake}", *told]
-    return subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    return subprocess.run(argv, cwd=cwd, capture_output=True, text=True, check=False)
 
 
 def test_make_images_builds_both_from_one_base(tmp_path):
@@ -42,6 +43,24 @@ def test_make_images_leaves_the_base_to_the_dockerfiles_unless_told(tmp_path):
     said = make(tmp_path, "IMAGES=transfer").stdout
     assert "BASE=" not in said
     assert "vllm-promote/cluster" not in said
+
+
+def test_an_images_labels_tell_what_it_was_made_from(tmp_path):
+    """In a checkout of its own, which may be changed."""
+    here = tmp_path / "checkout"
+    here.mkdir()
+    text = (CHECKOUT / "Makefile").read_text()
+    (here / "Makefile").write_text(text)
+    for argv in (["init", "--quiet"], ["add", "."], [*IDENTITY, "commit", "--quiet", "--message=x"]):
+        subprocess.run(["git", *argv], cwd=here, check=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True).stdout
+    said = make(tmp_path, "SOURCE=https://git.example/us", cwd=here).stdout
+    assert f"\nREVISION={head.strip()}\n" in said
+    assert "\nSOURCE=https://git.example/us\n" in said
+    (here / "Makefile").write_text(f"{text}# changed\n")
+    said = make(tmp_path, cwd=here).stdout
+    assert f"\nREVISION={head.strip()}-dirty\n" in said
+    assert "SOURCE=" not in said
 
 
 def test_make_images_says_what_to_do_where_nothing_builds(tmp_path):

@@ -5,7 +5,16 @@ import io
 import pytest
 import yaml
 
-from steps.clients.kube.api import CONFIG_MAP, WORKFLOW_TEMPLATE
+from steps.clients.kube.api import (
+    CONFIG_MAP,
+    CRON_JOB,
+    ENDPOINT_SLICE,
+    ROLE,
+    SERVICE_ACCOUNT,
+    WORKFLOW,
+    WORKFLOW_TEMPLATE,
+)
+from steps.core import argo
 from steps.errors import Conflict, Refused, Transient
 from tests.stubs.installed import configuration
 from tests.stubs.installed import install as put_all
@@ -131,6 +140,21 @@ def test_agreed_to_it_is_done_and_a_second_time_there_is_nothing_to_do(capsys, a
     assert capsys.readouterr().out.startswith("Nothing to change: ")
 
 
+def test_what_the_cluster_tells_of_its_ports_is_in_what_is_applied(capsys, api, monkeypatch):
+    marks = {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}}
+    api.create(ENDPOINT_SLICE, {"metadata": marks, "ports": [{"name": "https", "port": 16443}]})
+    api.server = "https://cluster"
+    monkeypatch.setattr("workflows.cluster.session.connect", lambda _config: api)
+    monkeypatch.setattr("workflows.install._require_argo", lambda _api: None)
+    monkeypatch.setattr("workflows.install.replace", lambda api, **_: api)  # one namespace is all that it has
+    code, text = call(capsys, "install --dry-run --namespace models")
+    assert (code, "1 to change" in text, "port: 16443" in text) == (0, True, True), text
+    assert "put that into egress_ports" not in text
+    api.forbidden.add(("list", ENDPOINT_SLICE.plural))
+    code, text = call(capsys, "install --dry-run --namespace models")
+    assert (code, "put that into egress_ports" in text, "16443" in text) == (0, True, False), text
+
+
 def test_what_somebody_else_manages_is_refused_with_their_name_and_the_flag_that_takes_it(capsys, api, config):
     api.edit(CONFIG_MAP, CATALOG, {"data": {"catalog.yaml": "deployments: {}"}})
     with pytest.raises(Conflict, match=r"kubectl-edit.*; to make what they manage ours, add --take-over"):
@@ -156,6 +180,33 @@ def test_uninstall_shows_what_goes_and_what_stays(capsys, api, config):
     with pytest.raises(Refused):
         down(api, config)
     assert not any(call.startswith("delete") for call in api.calls)
+
+
+def test_what_begins_while_a_person_thinks_is_not_robbed_of_its_rights(api, config, monkeypatch):
+    def agree(_question, _consent):
+        api.create(WORKFLOW, argo.workflow("vllm-promote-refresh", {}, name="nightly"))
+
+    monkeypatch.setattr("workflows.cluster.session.require_agreement", agree)
+    with pytest.raises(Conflict, match="at work: nightly; wait for the end"):
+        down(api, config)
+    assert not any(call.startswith("delete") for call in api.calls)
+
+
+def test_what_begins_while_it_is_being_removed_keeps_its_rights_until_it_is_over(api, config):
+    def a_last_one(request):
+        if request.startswith("delete cronworkflows/"):
+            api.before = lambda _request: None
+            api.create(WORKFLOW, argo.workflow("vllm-promote-refresh", {}, name="nightly"))
+
+    api.before = a_last_one
+    with pytest.raises(Conflict, match=r"at work: nightly; .*begun just now: nothing new begins.*install"):
+        down(api, config, yes=True)
+    assert (api.list(CRON_JOB), api.list(WORKFLOW_TEMPLATE)) == ([], [])
+    assert api.list(SERVICE_ACCOUNT) != []
+    assert api.list(ROLE) != []
+    api.delete(WORKFLOW, "nightly")
+    assert down(api, config, yes=True) == 0
+    assert api.list(ROLE) == []
 
 
 def test_uninstall_removes_and_a_second_time_finds_nothing(capsys, api, config):

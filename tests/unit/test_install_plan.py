@@ -14,6 +14,7 @@ from steps.clients.kube.api import (
     SERVICE,
     SERVICE_ACCOUNT,
     WORKFLOW,
+    WORKFLOW_TEMPLATE,
 )
 from steps.clients.kube.errors import Forbidden
 from steps.core import argo, labels
@@ -68,11 +69,11 @@ def test_a_changed_catalog_changes_its_config_map_alone_and_is_shown_line_by_lin
     told = shown.text(changes)
     assert "-      chat: {model: org/chat}\n" in told
     assert "+      chat: {model: org/chat, replicas: 2}\n" in told
-    assert told.endswith("1 to change, 31 as they are.")
+    assert told.endswith("1 to change, 32 as they are.")
 
 
 def test_without_a_change_that_is_all_that_is_said(api, config):
-    assert shown.text(plan.look(api, objects(config))) == "Nothing to change: 32 objects are as they should be."
+    assert shown.text(plan.look(api, objects(config))) == "Nothing to change: 33 objects are as they should be."
 
 
 def test_what_somebody_else_changed_is_theirs_until_it_is_taken_over(api, config):
@@ -146,7 +147,12 @@ def test_what_serves_goes_on_with_its_account_and_is_named(api, config):
         api.create(kind, {**kind.header, "metadata": {"name": "chat", "labels": marks}})
     plan.carry_out(api, removal.plan(api, config), take_over=False)
     assert [account["metadata"]["name"] for account in api.list(SERVICE_ACCOUNT)] == [MODEL]
-    assert next(removal.stays(api, config, "models")).what == "the deployments chat, which serve on"
+    policies = {policy["metadata"]["name"] for policy in api.list(NETWORK_POLICY)}
+    assert policies == {"vllm-promote-deny", "vllm-promote-model-servers"}
+    first = next(removal.stays(api, config, "models"))
+    assert first.what == "the deployments chat, which serve on, and their network policies"
+    assert first.command.endswith("delete deploy,svc,sa,netpol -l app.kubernetes.io/part-of=vllm-promote")
+    assert removal.plan(api, config) == ()
 
 
 def test_nothing_is_taken_away_under_a_run_that_is_at_work(api):
@@ -155,6 +161,19 @@ def test_nothing_is_taken_away_under_a_run_that_is_at_work(api):
         removal.require_rest(api)
     api.patch(WORKFLOW, "promote-x", {"metadata": {"labels": {"workflows.argoproj.io/completed": "true"}}})
     removal.require_rest(api)
+
+
+def test_nothing_is_taken_away_under_a_refresh_which_would_start_a_promotion(api):
+    for template in (t["metadata"]["name"] for t in api.list(WORKFLOW_TEMPLATE)):
+        api.create(WORKFLOW, argo.workflow(template, {}, name=f"of-{template}"))
+        with pytest.raises(Conflict, match=f"at work: of-{template};"):
+            removal.require_rest(api)
+        api.delete(WORKFLOW, f"of-{template}")
+    removal.require_rest(api)
+    api.undefined.add("workflowtemplates")
+    api.create(WORKFLOW, argo.workflow("vllm-promote-refresh", {}, name="nightly"))
+    with pytest.raises(Conflict, match="at work: nightly;"):
+        removal.require_rest(api)
 
 
 @pytest.mark.parametrize("name", ["vllm-promote-reconcile-29385", "vllm-promote-reconcile-by-hand-ab"])

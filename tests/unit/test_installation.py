@@ -153,13 +153,14 @@ def test_the_templates_are_those_of_the_goldens_with_the_catalogs_names_to_choos
 
 def test_a_registry_a_claim_and_schedules_reach_the_pods(tmp_path):
     own = {"registry": "registry.example/ai", "claim": "weights", "reconcile_schedule": "*/5 * * * *"}
+    own |= {"audit_schedule": "0 5 * * 0"}
     made = objects(configuration(tmp_path, **own))
     text = yaml.safe_dump_all(made)
     assert "image: vllm-promote/" not in text
     assert "image: registry.example/ai/vllm-promote/cluster:dev" in text
     assert "claimName: weights" in text
-    (job,) = (body for body in made if body["kind"] == "CronJob")
-    assert job["spec"]["schedule"] == "*/5 * * * *"
+    schedules = {body["metadata"]["name"]: body["spec"]["schedule"] for body in made if body["kind"] == "CronJob"}
+    assert schedules == {f"{PROJECT}-reconcile": "*/5 * * * *", f"{PROJECT}-audit": "0 5 * * 0"}
 
 
 def test_an_outside_is_reached_on_its_own_port_and_model_servers_reach_nothing(everything):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from steps.clients.kube import serving as kube
-from steps.clients.kube.api import CLAIM, DEPLOYMENT, EVENT, NODE, POD, SERVICE, WORKFLOW
+from steps.clients.kube.api import CLAIM, DEPLOYMENT, EVENT, NODE, POD, SERVICE, VOLUME, WORKFLOW
 from steps.clients.kube.serving import KubeServing
 from steps.core import labels
 from steps.core.record import Record
@@ -18,10 +18,13 @@ from tests.stubs.kube_cluster import NODE as NODE_NAME
 from tests.stubs.kube_cluster import serving as serves
 from tests.stubs.local import a_release
 from tests.stubs.scene import FakeClock
+from workflows.cluster import claim
 
 OWNER = "run-1"
 RELEASE = a_release(1)
 ID = RELEASE.release_id
+HERE = {"key": "kubernetes.io/hostname", "operator": "In", "values": ["n"]}
+ON_NODE_N = {"nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [HERE]}]}}}
 REFUSED = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
 
 
@@ -253,7 +256,7 @@ class TestOfRoom:
         about = {"kind": "PersistentVolumeClaim", "name": "models"}
         api.create(EVENT, {"metadata": {"name": "e"}, "involvedObject": about, "message": "no volume\nfits"})
         with pytest.raises(
-            Missing, match=r"claim models of the models' volume is Pending, not Bound \(no volume fits\)"
+            Missing, match=r"claim models of the models' volume is Pending: no volume fits; see that its volume"
         ):
             serving.check_room(RELEASE)
 
@@ -271,14 +274,54 @@ class TestOfRoom:
         api.edit(CLAIM, "models", {"spec": {"accessModes": ["ReadWriteOnce"]}})
         serving.check_room(RELEASE)
         api.create(NODE, {"metadata": {"name": "m"}, "spec": {}})
-        with pytest.raises(BadInput, match=r"of 2 nodes one at a time can mount it.*ReadWriteMany"):
+        said = r"is ReadWriteOnce, which is on one node at a time, and pods may go to 2 nodes here.*ReadWriteMany"
+        with pytest.raises(BadInput, match=said):
             serving.check_room(RELEASE)
+        with pytest.raises(Missing, match=said):
+            claim.require(api, "models")
+
+    def test_a_claim_that_no_pod_has_mounted_yet_is_bound_with_the_first_one(self, api, serving):
+        """What a dry run of a first promotion sees, from outside."""
+        api.tell(CLAIM, "models", {"phase": "Pending"})
+        about = {"kind": "PersistentVolumeClaim", "name": "models"}
+        told = {"reason": "WaitForFirstConsumer", "message": "waiting for first consumer to be created before binding"}
+        api.create(EVENT, {"metadata": {"name": "e"}, "involvedObject": about, "type": "Normal", **told})
+        serving.check_room(RELEASE)
+
+    @pytest.mark.parametrize(
+        ("volume", "node"),
+        [
+            ({}, {"taints": [{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}]}),
+            ({}, {"unschedulable": True}),
+            (ON_NODE_N, {}),
+        ],
+    )
+    def test_what_install_takes_preflight_takes_too(self, api, serving, volume, node):
+        api.edit(CLAIM, "models", {"spec": {"accessModes": ["ReadWriteOnce"], "volumeName": "pv"}})
+        api.create(VOLUME, {"metadata": {"name": "pv"}, "spec": volume})
+        api.create(NODE, {"metadata": {"name": "m"}, "spec": node})
+        claim.require(api, "models")
+        serving.check_room(RELEASE)
 
     def test_who_may_not_list_nodes_is_told_what_was_not_looked_at(self, api, serving, caplog):
         caplog.set_level("INFO")
         api.forbidden.add(("list", "nodes"))
         serving.check_room(a_release(1, device="cuda", gpus=2))
         assert "may not list nodes" in caplog.text
+
+
+def test_a_release_that_was_made_for_another_claim_is_elsewhere_and_the_way_out_is_told(api, serving, pod):
+    assert serving.elsewhere(ID) is None
+    assert serving.elsewhere("feedfeedfeed") is None
+    moved = replace(serving, where=Where(claim="larger", volume="/models"))
+    told = moved.elsewhere(ID)
+    assert told is not None
+    assert told.startswith(f"Deployment chat-{ID} reads claim models, and the steps prove what is on claim larger;")
+    assert "install with claim = models again" in told
+    assert f"`kubectl -n models delete deployment chat-{ID}`" in told
+    api.delete(DEPLOYMENT, f"chat-{ID}")
+    moved.ensure(RELEASE, 1, OWNER)
+    assert moved.elsewhere(ID) is None
 
 
 def test_deployments_are_the_endpoints_that_are_ours(api, serving):

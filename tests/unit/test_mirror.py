@@ -8,10 +8,10 @@ from steps.contracts import MirrorInputs, MirrorOutputs
 from steps.core import parts
 from steps.core.names import Layout
 from steps.errors import Corrupt, Missing, Transient
-from steps.mirror import mirror, survey
+from steps.mirror import expected, mirror, survey
 from tests.stubs.hub import FakeHub
 from tests.stubs.released import Released, weights
-from tests.stubs.store import FakeStore, FakeUpload
+from tests.stubs.store import FakeStore, FakeUpload, digest
 
 LAYOUT = Layout("some/prefix")
 BIG = bytes(range(251)) * (3 * parts.PREFERRED // 251) + b"the end"
@@ -210,3 +210,90 @@ def test_progress_is_told_in_bytes(world, tmp_path):
     world.mirror(progress_file=tmp_path / "progress")
     total = world.model.manifest.total_bytes
     assert (tmp_path / "progress").read_text() == f"{total}/{total}\n"
+
+
+def upgraded(world, **changed):
+    """Another commit: the first world's model is mirrored, and a new one resolved."""
+    world.mirror()
+    content = {**world.model.content, **changed}
+    commit = world.hub.publish("org/stub", content)
+    world.model = Released(content, commit=commit, layout=LAYOUT)
+    world.model.resolve_into(world.store)
+    world.hub.calls.clear()
+    world.store.copies.clear()
+    return world
+
+
+def test_what_another_commit_has_is_copied_within_the_store_and_the_rest_fetched(world):
+    old = world.model
+    upgraded(world, **{INDEX: b"new"})
+    done = world.mirror()
+    assert done == MirrorOutputs(copied_bytes=3, reused_bytes=world.model.manifest.total_bytes - 3)
+    assert world.hub.calls["open"] == 1
+    kept = sorted(p for p in world.model.content if p != INDEX)
+    assert sorted(world.store.copies) == [(old.key(p), world.model.key(p)) for p in kept]
+    assert world.mirrored() == world.model.content
+    assert world.store.get(world.model.manifest_key) == world.model.manifest.dump()
+    assert {p: world.store.digests[world.model.key(p)] for p in kept} == {
+        p: digest(world.model.content[p]) for p in kept
+    }
+
+
+def test_a_file_that_was_renamed_is_copied_too(world):
+    upgraded(world, **{"renamed.json": world.model.content[INDEX]})
+    assert world.mirror().copied_bytes == 0
+    assert world.mirrored() == world.model.content
+
+
+def test_what_the_other_commit_has_lost_meanwhile_is_fetched(world):
+    old = world.model
+    upgraded(world, **{INDEX: b"new"})
+    world.store.delete(old.key("config.json"))
+    world.store.put(old.key("sub/notes.txt"), b"")  # written by nobody who says what it is
+    world.mirror()
+    assert world.hub.calls["open"] == 2  # an empty file needs none
+    assert world.mirrored() == world.model.content
+
+
+def test_a_damaged_manifest_of_another_commit_is_passed_over(world):
+    upgraded(world, **{INDEX: b"new"})
+    damaged = Released({"x": b"y"}, commit="d" * 40, layout=LAYOUT)
+    world.store.put(damaged.manifest_key, b"{")
+    assert world.mirror().copied_bytes == 3
+
+
+def test_a_commit_that_was_complete_once_is_healed_from_the_hub_because_its_copies_may_be_what_was_wrong(world):
+    upgraded(world, **{INDEX: b"new"})
+    world.mirror()
+    world.store.delete(world.model.key("config.json"))
+    world.store.copies.clear()
+    world.hub.calls.clear()
+    assert world.mirror().copied_bytes == 2
+    assert world.store.copies == []
+    assert world.hub.calls["open"] == 1
+
+
+def test_a_run_that_was_killed_among_its_copies_goes_on(world):
+    upgraded(world, **{INDEX: b"new"})
+    world.hub.down = True
+    with pytest.raises(Transient):
+        world.mirror()
+    assert world.store.get(world.model.manifest_key) is None
+    copied = len(world.store.copies)
+    assert copied == len(world.model.content) - 1
+    world.hub.down = False
+    world.mirror()
+    assert len(world.store.copies) == copied
+    assert world.mirrored() == world.model.content
+
+
+def test_a_plan_counts_what_another_commit_has_as_there_already(world):
+    upgraded(world, **{INDEX: b"new"})
+    before = dict(world.store.objects)
+    planned = expected(world.store, LAYOUT, world.model.manifest)
+    assert [f.path for f in planned.copy] == [INDEX]
+    assert world.store.objects == before
+    world.mirror()
+    world.store.delete(world.model.key("config.json"))
+    healed = expected(world.store, LAYOUT, world.model.manifest)
+    assert [f.path for f in healed.copy] == ["config.json"]

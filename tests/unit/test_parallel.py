@@ -59,3 +59,27 @@ def test_a_failure_is_raised_after_all_that_had_begun_is_over():
 
 def test_nothing_to_do_is_done():
     parallel.in_order(lambda n: n, [], 4, parallel.nothing)
+
+
+def test_what_is_brought_is_taken_by_its_number():
+    taken: list[str] = []
+    ordered = parallel.Ordered(taken.append)
+    for number, thing in ((3, "c"), (1, "a"), (2, "b"), (4, "d")):
+        ordered.bring(number, thing)
+    assert taken == ["a", "b", "c", "d"]
+
+
+def test_what_many_threads_bring_is_taken_one_at_a_time_and_in_order():
+    taken: list[int] = []
+    taking = threading.Lock()
+
+    def take(n):
+        assert taking.acquire(blocking=False)
+        time.sleep(0.0001)
+        taken.append(n)
+        taking.release()
+
+    ordered = parallel.Ordered(take)
+    numbers = list(range(1, 301))
+    parallel.in_order(lambda n: ordered.bring(n, n), sorted(numbers, key=lambda n: n ^ 5), 8, parallel.nothing)
+    assert taken == numbers

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.core import parts
 from steps.core.parts import MAX_PARTS, MEMORY, PREFERRED, MiB, cut
 from steps.errors import BadInput
 
@@ -14,8 +13,7 @@ def test_the_parts_keep_to_the_rules_of_s3_and_to_our_memory(size):
     made = cut(size)
     assert made.count <= MAX_PARTS
     assert made.part_size >= 5 * MiB
-    assert 1 <= made.workers <= parts.MAX_WORKERS
-    assert made.workers * made.part_size <= MEMORY
+    assert made.part_size <= MEMORY
 
 
 @given(st.integers(min_value=1, max_value=40 * PREFERRED))
@@ -30,7 +28,6 @@ def test_the_parts_follow_each_other_and_make_up_the_file(size):
 
 def test_an_empty_file_is_one_empty_part():
     assert [p.size for p in cut(0).parts()] == [0]
-    assert cut(0).workers == 1
 
 
 def test_a_file_that_just_fits_into_the_largest_parts_is_cut():

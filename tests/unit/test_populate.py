@@ -1,3 +1,4 @@
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -268,3 +269,92 @@ def test_every_file_and_directory_is_on_the_disk_before_the_name_is(world, monke
     monkeypatch.setattr(os, "rename", watched)
     world.populate()
     assert {str(world.published.parent), str(world.root)} <= synced
+
+
+CHANGED = "model-00002-of-00002.safetensors"
+
+
+def upgraded(world):
+    """A published model, and the next commit of it mirrored: one shard is another one."""
+    world.populate()
+    old, content = world.model, {**world.model.content, CHANGED: weights(seed=7)[CHANGED]}
+    world.model = Released(content, commit="d" * 40, layout=LAYOUT)
+    world.model.resolve_into(world.store)
+    world.model.mirror_into(world.store)
+    world.store.reads.clear()
+    return world.root / "org--stub" / old.commit
+
+
+def inodes(directory):
+    return {str(p.relative_to(directory)): p.stat().st_ino for p in files(directory)}
+
+
+def test_what_another_commit_has_gets_a_second_name_and_the_rest_is_fetched(world):
+    old = upgraded(world)
+    before = inodes(old)
+    done = world.populate()
+    assert done.copied_bytes == len(world.model.content[CHANGED])
+    assert set(world.store.reads) == {world.model.key(CHANGED)}
+    assert world.content() == world.model.content
+    shared = {path for path, number in inodes(world.published).items() if before[path] == number}
+    assert shared == world.model.content.keys() - {CHANGED}
+    assert inodes(old) == before
+
+
+def test_what_rots_in_the_other_commit_is_not_shared(world):
+    old = upgraded(world)
+    with (old / "config.json").open("r+b") as rotten:
+        rotten.write(b"[")
+    world.populate()
+    assert world.content() == world.model.content
+    assert (old / "config.json").read_bytes() == b"[}"
+    assert (old / "config.json").stat().st_nlink == 1
+
+
+def test_a_directory_that_somebody_linked_there_is_nothing_to_share_with(world, tmp_path_factory):
+    old = upgraded(world)
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "x"
+    shutil.move(old, elsewhere)
+    old.symlink_to(elsewhere)
+    world.populate()
+    assert world.content() == world.model.content
+    assert all(p.stat().st_nlink == 1 for p in files(elsewhere))
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK])
+def test_where_a_file_cannot_have_two_names_it_is_copied_on_the_volume(world, monkeypatch, code):
+    old = upgraded(world)
+    refused = []
+
+    def link(source, target, **_):
+        refused.append(source)
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "link", link)
+    with (old / "config.json").open("r+b") as rotten:
+        rotten.write(b"[")
+    world.populate()
+    assert refused
+    assert set(world.store.reads) == {world.model.key(p) for p in (CHANGED, "config.json")}
+    assert world.content() == world.model.content
+    assert not set(inodes(old).values()) & set(inodes(world.published).values())
+    assert world.staging() == []
+
+
+def test_another_models_files_are_not_looked_at(world):
+    world.populate()
+    other = Released(world.model.content, model="org/other", layout=LAYOUT)
+    other.resolve_into(world.store)
+    other.mirror_into(world.store)
+    world.store.reads.clear()
+    inputs = PopulateInputs(deployment="chat", release_id=other.release_id)
+    populate(inputs, world.store, world.volume, LAYOUT)
+    assert set(world.store.reads) == {other.key(path) for path in other.content}
+
+
+def test_a_manifest_that_cannot_be_read_shares_nothing_and_hinders_nobody(world):
+    upgraded(world)
+    (manifest,) = (world.root / ".manifests" / "org--stub").iterdir()
+    manifest.write_text("{")
+    world.populate()
+    assert world.content() == world.model.content

@@ -1,9 +1,8 @@
 """Populate is killed before and after every call that changes the volume; then it runs again."""
 
 import itertools
-import os
 import shutil
-import warnings
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,13 @@ from steps.clients.volume import Directory
 from steps.contracts import PopulateInputs
 from steps.core.names import Layout
 from steps.populate import populate
+from tests.stubs.killed import killed_at
 from tests.stubs.released import Released
 from tests.stubs.store import FakeStore
 from tests.stubs.weights import safetensors
 
-CALLS = ("close", "fsync", "link", "mkdir", "open", "pwrite", "rename", "rmdir", "unlink")
-KILLED = 9
 MODEL = Released({"config.json": b"{}", "sub/a.txt": b"a", "model.safetensors": safetensors({"w": bytes(64)})})
+OTHER = Released({"a.safetensors": MODEL.content["model.safetensors"]}, commit="d" * 40)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -30,8 +29,9 @@ def test_whenever_it_is_killed_what_is_published_is_whole_and_the_next_run_finis
     for number in itertools.count(1):
         volume = tmp_path / str(number)
         volume.mkdir()
+        publish_another(volume)
         leave_debris(volume)
-        if not killed_at(number, when, store, volume):
+        if not killed_at(number, when, partial(run, store, volume)):
             break
         reached = number
         assert_whole_or_absent(volume)
@@ -42,6 +42,16 @@ def test_whenever_it_is_killed_what_is_published_is_whole_and_the_next_run_finis
         assert [p for p in (volume / ".staging").rglob("*") if p.is_file()] == []
         shutil.rmtree(volume)
     assert reached > 40
+
+
+def publish_another(volume: Path) -> None:
+    """A commit that has one of the files: it stays whole, whatever happens to who shares it."""
+    with Directory(volume).stage(OTHER.manifest) as staging:
+        for file in OTHER.manifest.files:
+            with staging.write(file) as draft:
+                draft.write(0, [OTHER.content[file.path]])
+                draft.keep()
+        staging.publish()
 
 
 def leave_debris(volume: Path) -> None:
@@ -56,46 +66,13 @@ def run(store: FakeStore, volume: Path) -> None:
     populate(PopulateInputs(deployment="chat", release_id=MODEL.release_id), store, Directory(volume), Layout())
 
 
-def killed_at(number: int, when: str, store: FakeStore, volume: Path) -> bool:
-    """Whether there was such a call."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # fork beside threads: none of them holds a lock of ours
-        pid = os.fork()
-    if pid == 0:
-        try:
-            die_at(number, when)
-            run(store, volume)
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == KILLED
-
-
-def die_at(number: int, when: str) -> None:
-    """As by SIGKILL: nothing is cleaned up."""
-    calls = itertools.count(1)
-
-    def deadly(call):
-        def instead(*args, **kwargs):
-            last = next(calls) == number
-            if last and when == "before":
-                os._exit(KILLED)
-            try:
-                return call(*args, **kwargs)
-            finally:
-                if last:
-                    os._exit(KILLED)
-
-        return instead
-
-    for name in CALLS:
-        setattr(os, name, deadly(getattr(os, name)))
-
-
-def published(volume: Path) -> Path:
-    return volume / "org--stub" / MODEL.commit
+def published(volume: Path, commit: str = MODEL.commit) -> Path:
+    return volume / "org--stub" / commit
 
 
 def assert_whole_or_absent(volume: Path) -> None:
+    other = published(volume, OTHER.commit)
+    assert {p.name: p.read_bytes() for p in other.iterdir()} == OTHER.content
     directory = published(volume)
     if directory.exists():
         found = {str(p.relative_to(directory)): p.read_bytes() for p in directory.rglob("*") if p.is_file()}

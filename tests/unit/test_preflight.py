@@ -5,7 +5,7 @@ import pytest
 from steps.contracts import PreflightInputs, PreflightOutputs
 from steps.core.record import Record
 from steps.core.release import Document
-from steps.errors import Conflict, Corrupt, Failed, Missing, NoSpace, Refused
+from steps.errors import BadInput, Conflict, Corrupt, Failed, Missing, NoSpace, Refused
 from steps.ports.serving import Held
 from steps.preflight import preflight
 from tests.stubs.scene import Scene, make_manifest, make_release
@@ -139,12 +139,30 @@ def test_what_has_no_room_on_the_accelerator_is_found_now(scene):
         check(scene)
 
 
+@pytest.mark.parametrize("moved", [OLD, NEW])
+def test_what_would_read_another_volume_than_the_one_that_is_proved_is_found_now(scene, moved):
+    scene.serving.away[moved.release_id] = "Deployment reads claim old; remove it"
+    with pytest.raises(BadInput, match=f"release {moved.release_id} of chat has its models elsewhere: .*claim old"):
+        check(scene)
+    scene.serving.away.clear()
+    assert check(scene).state == "new"
+
+
 def test_a_volume_that_is_too_small_is_named_with_both_numbers(scene):
     scene.volume.free = 1049
     with pytest.raises(NoSpace, match="1,049 bytes free and org/tiny needs 1,050"):
         check(scene)
     scene.volume.free = 1050
     check(scene)
+
+
+def test_what_another_commit_on_the_volume_has_needs_no_room(scene):
+    shared = replace(make_manifest(NEW.commit[0]), commit="9" * 40)
+    scene.volume.free = 10
+    with pytest.raises(NoSpace):
+        check(scene)
+    scene.volume.manifests[shared.commit] = shared
+    assert check(scene).state == "new"
 
 
 def test_what_other_attempts_left_is_named_with_its_size_where_there_is_no_room(scene):

@@ -1,4 +1,5 @@
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -88,6 +89,29 @@ def test_the_second_time_there_is_nothing_left_to_do():
     put_right(chat=left)
 
     assert put_right(chat=left) == "1 left alone"
+
+
+@pytest.mark.parametrize("already_done", [False, True])
+def test_what_another_reconciler_takes_over_meanwhile_is_not_said_to_be_over(already_done):
+    left = abandoned()
+    left.serving.owners.add("other")
+    looks = iter(range(100))
+
+    def quicker(owner):
+        if next(looks) == 0:  # whether the run lives: then the other one writes
+            record = replace(left.record, phase="rolling-back", owner="other")
+            left.serving.held = replace(
+                left.serving.held, record=Record(live=OLD.release_id) if already_done else record
+            )
+            return False
+        return owner in left.serving.owners
+
+    left.serving.owner_alive = quicker
+
+    done = put_right(chat=left)
+
+    assert done == ("chat: nothing is in flight any more; 0 left alone" if already_done else "1 left alone")
+    assert left.record.owner == (None if already_done else "other")
 
 
 def test_one_that_does_not_come_back_calls_a_person_and_keeps_no_other_from_its_turn():

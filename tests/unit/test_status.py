@@ -1,12 +1,16 @@
 import json
 from dataclasses import replace
 
+import pytest
+
 from steps.core.account import Named
 from steps.core.record import Record
+from steps.errors import Conflict, Corrupt, Denied, Transient
 from steps.ports.serving import Held
 from tests.stubs.scene import Scene, make_release
 from tests.stubs.serving import FakeServing
-from workflows.status import never_promoted, read, text
+from workflows.command import NotSubmitted
+from workflows.status import look, never_promoted, read, text
 
 OLD, NEW = make_release("a"), make_release("b")
 
@@ -72,6 +76,37 @@ def test_people_see_who_is_at_work_and_whether_they_live():
         "which is DEAD: the next promotion of this deployment first brings back" in row(read("chat", place), "phase")[0]
     )
     assert row(read("chat", place), "candidate") == [f"files unknown  (release {NEW.release_id})"]
+
+
+def test_a_model_that_was_stopped_to_make_room_is_not_said_to_need_a_promotion():
+    place = serving(phase="swapping", candidate=NEW.release_id, owner="promote-x")
+    place.crash(OLD.release_id)
+    place.owners.add("promote-x")
+    assert row(read("chat", place), "live")[0].endswith(", no pod ready while run promote-x is at work")
+    place.owners.clear()
+    assert row(read("chat", place), "live")[0].endswith(", NOT READY")
+
+
+@pytest.mark.parametrize("err", [Corrupt("the record is no JSON"), Conflict("Service chat is not ours")])
+def test_one_that_cannot_be_read_hides_no_other(err):
+    def connect(deployment):
+        if deployment == "chat":
+            raise err
+        return serving()
+
+    lost, other = look("chat", connect), look("embed", connect)
+    assert text(lost, "") == f"chat  CANNOT BE READ: {err}"
+    assert lost.to_json() == {"deployment": "chat", "error": str(err)}
+    assert row(other, "live")
+
+
+@pytest.mark.parametrize("err", [Transient("away"), Denied("renew the login")])
+def test_where_nobody_can_be_asked_none_is_shown(err):
+    def connect(_deployment):
+        raise err
+
+    with pytest.raises(NotSubmitted, match=f"could not ask: {err}"):
+        look("chat", connect)
 
 
 def test_people_see_how_to_allow_what_is_refused():

@@ -7,7 +7,7 @@ from steps import resolve
 from steps.contracts import ResolveInputs
 from steps.core.catalog import Catalog, Entry
 from steps.core.release import Release
-from steps.errors import Conflict, Missing, NoSpace, Refused
+from steps.errors import BadInput, Conflict, Missing, NoSpace, Refused
 from steps.settings import from_environment
 from tests.stubs.hub import FakeHub
 from tests.stubs.runs import past
@@ -29,12 +29,13 @@ class Desk:
         self.commit = self.hub.publish("org/tiny", FILES)
         self.entry = Entry(model="org/tiny")
 
-    def plan(self, revision="main") -> Plan:
+    def plan(self, revision="main", *, outside: bool = False) -> Plan:
+        """``outside`` of the cluster, where the volume cannot be looked at."""
         settings = from_environment({"VLLM_PROMOTE_PREFIX": self.scene.layout.prefix, "VLLM_PROMOTE_DEVICE": "cpu"})
         around = Landscape(
             hub=self.hub,
             store=self.scene.store,
-            volume=self.scene.volume,
+            volume=None if outside else self.scene.volume,
             stage=self.scene.stage,
             catalog=Catalog(deployments={"chat": self.entry}),
             settings=settings,
@@ -89,6 +90,15 @@ def test_an_upgrade_names_what_serves(serving):
     plan = serving.plan()
     assert plan.live is not None
     assert (plan.live.release_id, plan.state, plan.url) == (OLD.release_id, "new", "http://endpoint")
+
+
+@pytest.mark.parametrize("outside", [True, False])
+def test_a_claim_that_is_not_the_one_that_serves_is_no_plan(serving, outside):
+    serving.scene.serving.away[OLD.release_id] = "Deployment reads claim old"
+    with pytest.raises(BadInput, match="has its models elsewhere: Deployment reads claim old"):
+        serving.plan(outside=outside)
+    serving.scene.serving.away.clear()
+    assert serving.plan(outside=outside).state == "new"
 
 
 def first_manifest(desk):

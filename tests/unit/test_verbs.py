@@ -12,6 +12,7 @@ from tests.stubs.runs import past
 from tests.stubs.scene import Scene, make_release
 from tests.stubs.store import FakeStore
 from workflows.allow import lift
+from workflows.audit import served
 from workflows.history import line, read
 from workflows.rollback import parameters, target
 
@@ -117,3 +118,17 @@ def test_a_rollback_is_given_what_identifies_the_bytes():
         "release_id": release.release_id,
         "deployment": "chat",
     }
+
+
+def test_an_audit_is_of_what_serves_and_of_what_can_be_gone_back_to_each_commit_once():
+    live, previous, candidate = (make_release(mark) for mark in "abc")
+    scene, again = Scene(), Scene()
+    for each in (scene, again):
+        for release in (previous, candidate, live):
+            each.live(release)
+        each.with_record(previous=previous.release_id, candidate=candidate.release_id, phase="testing")
+
+    found = served([scene.serving, again.serving, Scene().serving])
+
+    wanted = [(release.model, release.commit, release.manifest_sha256) for release in (live, previous)]
+    assert [(s.model, s.commit, s.manifest_sha256) for s in found] == wanted

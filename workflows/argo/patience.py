@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from steps.errors import Missing, Transient
+from steps.errors import StepError, Transient
 from steps.ports.clock import Clock
 
 PAUSE_SECONDS = 1.0
@@ -34,8 +34,6 @@ class Patience:
         while True:
             try:
                 answer = question()
-            except Missing as err:  # a login that has ended, a right that was taken away
-                raise OutOfSight(str(err)) from err
             except Transient as err:
                 if self.clock.now() - began > self.seconds:
                     raise OutOfSight(str(err)) from err
@@ -44,6 +42,8 @@ class Patience:
                 told = True
                 self.clock.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            except StepError as err:  # a login that has ended, a right that was taken away, a proxy's login page
+                raise OutOfSight(str(err)) from err
             else:
                 if told:
                     self.note("in sight again")

@@ -56,7 +56,7 @@ class Server:
             "listOptions.timeoutSeconds": str(max(int(seconds), 1)),
         }
         stream = self._streamed(what, f"/api/v1/workflow-events/{self.namespace}", asked, seconds)
-        yield from (_changed(what, json.loads(line.removeprefix(EVENT))) for line in stream if line.startswith(EVENT))
+        yield from (_changed(what, line.removeprefix(EVENT)) for line in stream if line.startswith(EVENT))
 
     def stop(self, name: str) -> None:
         self._act("stop", name)
@@ -190,12 +190,16 @@ def _message(body: str) -> str:
     return " ".join(said.split())[:SHOWN] or "it gave no reason"
 
 
-def _changed(what: str, event: dict[str, Any]) -> Json:
-    """Of an event of the stream, which ends with an error when the cluster's own watch ends."""
-    if "result" not in event:
-        raise Transient(f"cannot {what}: {_message(json.dumps(event))}")
-    result = event["result"]
-    if result["type"] == "DELETED":
-        raise Missing(f"workflow {result['object']['metadata']['name']} was deleted")
-    changed: Json = result["object"]
+def _changed(what: str, event: str) -> Json:
+    """Of an event of the stream, which ends with an error when the cluster's own watch ends.
+
+    Raises Transient as well for one that was cut off, or damaged on its way.
+    """
+    try:
+        result = json.loads(event)["result"]
+        kind, changed = str(result["type"]), dict[str, Any](result["object"])
+    except (ValueError, KeyError, TypeError) as err:
+        raise Transient(f"cannot {what}: {_message(event)}") from err
+    if kind == "DELETED":
+        raise Missing(f"{what.removeprefix('watch ')} was deleted")
     return changed

@@ -64,23 +64,29 @@ def from_here(config: Config) -> Iterator[None]:
         ) from err
 
 
-def installed_catalog(config: Config) -> Catalog:
-    """The steps go by it, whatever lies on the machine of whoever submits. Raises NotSubmitted, BadInput.
+def installed_catalog(config: Config, what: str) -> Catalog:
+    """The steps go by it, whatever lies on the machine of whoever wants to do ``what``. Raises NotSubmitted, BadInput.
 
-    Who cannot read it, or asks argo-server alone, is believed to have the same one.
+    Who may not read it, or asks argo-server alone, is believed to have the same one.
     """
     if os.environ.get("ARGO_SERVER"):
         return read_catalog(config)
-    api = connect(config, "submit")
+    api = connect(config, what)
+    with submitting(what=what):
+        installed = _installed(api)
+    return read_catalog(config) if installed is None else installed
+
+
+def _installed(api: Api) -> Catalog | None:
+    """None for whom may not read it. Raises Missing where nothing is installed, BadInput for one that is damaged."""
     try:
-        with submitting((Transient,)):
-            found = api.get(CONFIG_MAP, CATALOG)
+        found = api.get(CONFIG_MAP, CATALOG)
     except Forbidden:
-        return read_catalog(config)
+        return None
     if found is None:
-        raise NotSubmitted(
-            f"could not submit: namespace {api.namespace} has no ConfigMap {CATALOG}; "
-            f"run {typed('workflows.install')}, or name the namespace where it is with VLLM_PROMOTE_NAMESPACE"
+        raise Missing(
+            f"namespace {api.namespace} has no ConfigMap {CATALOG}; run {typed('workflows.install')}, "
+            "or name the namespace where it is with VLLM_PROMOTE_NAMESPACE"
         )
     where = f"ConfigMap {CATALOG} in namespace {api.namespace}"
     return catalogs.parse(found.get("data", {}).get("catalog.yaml", ""), where)

@@ -9,7 +9,7 @@ from steps.core.argo import Json, is_over
 from steps.core.installed import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE
 from steps.core.names import check_run
 from steps.core.run import Run
-from steps.errors import Transient
+from steps.errors import StepError, Transient
 from workflows.argo import access, session
 from workflows.argo.access import Access
 from workflows.argo.direct import Direct
@@ -97,7 +97,7 @@ def _is_there(reached: Access, name: str) -> bool:
     """As far as anybody answers."""
     try:
         return reached.get(name) is not None
-    except Transient:
+    except StepError:
         return False
 
 

@@ -12,7 +12,7 @@ def survey(config: Config, asked: Asked) -> Plan:
     """With whom the user may ask of Hub and store. Raises what the steps would, NotSubmitted."""
     from steps.clients import hub, store
 
-    settings, catalog = session.settings(config), session.installed_catalog(config)
+    settings, catalog = session.settings(config), session.installed_catalog(config, "ask")
     stage = connect(settings, asked.deployment)
     with session.from_here(config):
         models, documents = hub.connect(settings), store.connect(settings)

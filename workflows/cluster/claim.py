@@ -1,35 +1,16 @@
-"""Whether the claim of the models can do what the pipeline asks: be written and read by many pods, on many nodes."""
+"""The claim of the models, before a run is submitted and after it was made."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Callable
 
-from steps.clients.kube.api import CLAIM, EVENT, NODE, VOLUME, Api, Json
-from steps.clients.kube.errors import Forbidden
+from steps.clients.kube import claims
+from steps.clients.kube.api import CLAIM, Api
+from steps.core.claim import binds, problem
 from steps.errors import Missing
-from workflows.cluster.volume import SHARED
 
-ONE_NODE, ONE_POD = "ReadWriteOnce", "ReadWriteOncePod"
-WAITS = "WaitForFirstConsumer"
-"""A class that makes the volume where the first pod goes; and the reason of the event that says so."""
 LOOK_EVERY_SECONDS = 0.5
 BINDING_SECONDS = 20.0
 """Most claims are bound within one second; what Kubernetes misses at first it looks at again after fifteen."""
-HOST = "kubernetes.io/hostname"
-CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
-    """A claim with what explains it; what one has no right to see is left out."""
-
-    claim: Json
-    volume: Json | None = None
-    events: Sequence[Json] = ()
-    nodes: Sequence[Json] = ()
 
 
 def require(api: Api, name: str) -> None:
@@ -40,7 +21,7 @@ def require(api: Api, name: str) -> None:
             f"there is no claim {name} in namespace {api.namespace}; give install nfs = SERVER:/PATH, a storage_class, "
             f"or the name of a claim that is there"
         )
-    if found := problem(_look(api, claim)):
+    if found := problem(claims.look(api, claim)):
         raise Missing(f"claim {name} in namespace {api.namespace} {found}")
 
 
@@ -48,118 +29,6 @@ def settled(api: Api, name: str, seconds: float, sleep: Callable[[float], None] 
     """Returns once its volume is bound, or does not come, or so much time is over."""
     for _ in range(int(seconds / LOOK_EVERY_SECONDS)):
         claim = api.get(CLAIM, name)
-        if claim is None or not binds(_look(api, claim)):
+        if claim is None or not binds(claims.look(api, claim)):
             return
         sleep(LOOK_EVERY_SECONDS)
-
-
-def binds(seen: Seen) -> bool:
-    """Whether it may be bound in a moment: nothing is known that keeps it from that, and no pod has to come first."""
-    return (
-        _phase(seen.claim) == "Pending"
-        and not _is_released(seen.volume)
-        and not any(event.get("type") == "Warning" or event.get("reason") == WAITS for event in seen.events)
-    )
-
-
-def problem(seen: Seen) -> str:
-    """The rest of a sentence that begins with the claim's name; empty where it can be used."""
-    claim = seen.claim
-    phase = _phase(claim)
-    if "deletionTimestamp" in claim["metadata"]:
-        return "is being deleted, and is kept only while pods use it; save the models, or install again when it is gone"
-    if phase == "Lost":
-        return "has lost its volume; bring the PersistentVolume back, or delete the claim and install again"
-    return _modes(seen) or (_pending(seen) if phase == "Pending" else "")
-
-
-def deleted_with_it(volume: Json | None) -> bool:
-    """Whether the models would go with the claim."""
-    return volume is not None and volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete"
-
-
-def volume_of(api: Api, name: str) -> Json | None:
-    """The claim's; None where it has none yet, or where it is not ours to see."""
-    claim = api.get(CLAIM, name)
-    bound = (claim or {}).get("spec", {}).get("volumeName")
-    return _if_allowed(lambda: api.get(VOLUME, bound), None) if bound else None
-
-
-def _look(api: Api, claim: Json) -> Seen:
-    about = f"involvedObject.kind={CLAIM.name},involvedObject.name={claim['metadata']['name']}"
-    return Seen(
-        claim=claim,
-        volume=volume_of(api, claim["metadata"]["name"]),
-        events=_if_allowed(lambda: api.list(EVENT, fields=about), []),
-        nodes=_if_allowed(lambda: api.list(NODE), []),
-    )
-
-
-def _if_allowed(look: Callable[[], T], otherwise: T) -> T:
-    try:
-        return look()
-    except Forbidden:
-        return otherwise
-
-
-def _modes(seen: Seen) -> str:
-    modes = seen.claim.get("status", {}).get("accessModes") or seen.claim["spec"].get("accessModes", [])
-    remedy = f"use one that is {SHARED}: nfs = SERVER:/PATH, or a storage_class that makes such volumes"
-    if SHARED in modes:
-        return ""
-    if ONE_NODE in modes:
-        usable = [node for node in seen.nodes if _takes_pods(node)]
-        if len(usable) <= 1 or _tied_to_one_node(seen.volume):
-            return ""
-        return (
-            f"is {ONE_NODE}, which is on one node at a time, and pods may go to {len(usable)} nodes here: a pod "
-            f"on one would wait for ever while pods on another hold it; {remedy}, or a volume that is tied to one node"
-        )
-    if ONE_POD in modes:
-        return f"is {ONE_POD}, and the steps and the model servers share it; {remedy}"
-    return f"cannot be written to ({', '.join(modes) or 'no access mode'}); {remedy}"
-
-
-def _pending(seen: Seen) -> str:
-    if seen.volume and _is_released(seen.volume):
-        volume = seen.volume["metadata"]["name"]
-        free = '[{"op":"remove","path":"/spec/claimRef/uid"}]'
-        return (
-            f"is Pending: volume {volume} still belongs to a claim that was deleted; the models are on it; to bind it "
-            f"again: kubectl patch pv {volume} --type json -p '{free}'"
-        )
-    told = [event for event in seen.events if event.get("message")]
-    if any(event.get("reason") == WAITS for event in told):
-        return ""  # bound with the first step's pod
-    reason = max(told, key=_when)["message"] if told else "nothing says why"
-    return (
-        f"is Pending: {' '.join(reason.split())[:300]}; see that its volume, or its StorageClass "
-        f"{seen.claim['spec'].get('storageClassName') or '(none)'}, is there and makes {SHARED} volumes"
-    )
-
-
-def _phase(claim: Json) -> str:
-    return str(claim.get("status", {}).get("phase", "Pending"))
-
-
-def _is_released(volume: Json | None) -> bool:
-    """It keeps what a claim that was deleted has left on it."""
-    return volume is not None and volume.get("status", {}).get("phase") == "Released"
-
-
-def _when(event: Json) -> Any:
-    return event.get("lastTimestamp") or event.get("eventTime") or ""
-
-
-def _takes_pods(node: Json) -> bool:
-    """Tolerations may let a pod onto any other node."""
-    spec = node["spec"]
-    return not spec.get("unschedulable") and all(taint["key"] != CONTROL_PLANE for taint in spec.get("taints", ()))
-
-
-def _tied_to_one_node(volume: Json | None) -> bool:
-    """Its pods follow it there."""
-    required = (volume or {}).get("spec", {}).get("nodeAffinity", {}).get("required", {})
-    terms = required.get("nodeSelectorTerms", [])
-    hosts = [e for term in terms for e in term.get("matchExpressions", ()) if e["key"] == HOST]
-    return len(terms) == 1 and any(e["operator"] == "In" and len(e["values"]) == 1 for e in hosts)

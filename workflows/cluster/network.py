@@ -10,13 +10,15 @@ from steps.clients.kube.api import NETWORK_POLICY, Json
 from steps.core import labels
 from steps.core.labels import PROJECT
 from steps.core.workload import PORT
-from workflows.address import port
 from workflows.cluster.parts import head
 
 NAMES = (53, 5353)
 """DNS: the Service's port, and that of OpenShift's pods, for networks that look behind the Service."""
 OVER_TLS, API_SERVER = 443, 6443
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
+
+DENY, MODEL_SERVERS = f"{PROJECT}-deny", f"{PROJECT}-model-servers"
+"""Policies that model servers are under."""
 
 OURS: Json = {"matchLabels": {labels.PART_OF: PROJECT}}
 SERVERS: Json = {"matchLabels": {labels.PART_OF: PROJECT, labels.COMPONENT: labels.MODEL_SERVER}}
@@ -26,14 +28,14 @@ PIPELINE: Json = {
 }
 
 
-def policies(namespace: str, addresses: Iterable[str], clients: tuple[str, ...]) -> tuple[Json, ...]:
-    """``addresses`` are the URLs of what lies outside; ``clients`` the namespaces of the model servers' clients."""
+def policies(namespace: str, ports: Iterable[int], clients: tuple[str, ...]) -> tuple[Json, ...]:
+    """``ports`` are those of what lies outside; ``clients`` the namespaces of the model servers' clients."""
     return (
-        _policy(namespace, "deny", OURS, {"policyTypes": ["Ingress", "Egress"]}),
-        _policy(namespace, "pipeline", PIPELINE, {"policyTypes": ["Egress"], "egress": _outside(addresses)}),
+        _policy(namespace, DENY, OURS, {"policyTypes": ["Ingress", "Egress"]}),
+        _policy(namespace, f"{PROJECT}-pipeline", PIPELINE, {"policyTypes": ["Egress"], "egress": _outside(ports)}),
         _policy(
             namespace,
-            "trial",
+            f"{PROJECT}-trial",
             PIPELINE,
             {
                 "policyTypes": ["Egress"],
@@ -42,7 +44,7 @@ def policies(namespace: str, addresses: Iterable[str], clients: tuple[str, ...])
         ),
         _policy(
             namespace,
-            "model-servers",
+            MODEL_SERVERS,
             SERVERS,
             {
                 "policyTypes": ["Ingress"],
@@ -52,9 +54,9 @@ def policies(namespace: str, addresses: Iterable[str], clients: tuple[str, ...])
     )
 
 
-def _outside(addresses: Iterable[str]) -> list[Json]:
+def _outside(ports: Iterable[int]) -> list[Json]:
     """By port, not by address: those of the Hub's and of a cloud's stores change, and policies know no names."""
-    reached = sorted({OVER_TLS, API_SERVER, *map(port, addresses)})
+    reached = sorted({OVER_TLS, API_SERVER, *ports})
     return [{"ports": [*_ports("UDP", *NAMES), *_ports("TCP", *NAMES)]}, {"ports": _ports("TCP", *reached)}]
 
 
@@ -70,4 +72,4 @@ def _ports(protocol: str, *numbers: int) -> list[Json]:
 
 
 def _policy(namespace: str, name: str, pods: Json, rest: Json) -> Json:
-    return {**head(NETWORK_POLICY, namespace, f"{PROJECT}-{name}"), "spec": {"podSelector": pods, **rest}}
+    return {**head(NETWORK_POLICY, namespace, name), "spec": {"podSelector": pods, **rest}}

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from steps.clients.kube.api import NAMESPACE, Json
 from workflows import cron, render
-from workflows.cluster import given, network, rights
+from workflows.address import port
+from workflows.cluster import given, network, reach, rights
 from workflows.cluster.parts import MARKS, head
 from workflows.cluster.volume import volume
 from workflows.config import Config
@@ -51,8 +52,8 @@ def _namespace(name: str) -> Json:
 
 
 def _network(config: Config) -> tuple[Json, ...]:
-    outside = (config.aws_endpoint_url, config.hf_endpoint, config.https_proxy)
-    return network.policies(config.namespace, filter(None, outside), config.client_namespaces)
+    ports = (*map(port, reach.outside(config)), *config.egress_ports)
+    return network.policies(config.namespace, ports, config.client_namespaces)
 
 
 def _templates(config: TemplateConfig, namespace: str) -> tuple[Json, ...]:

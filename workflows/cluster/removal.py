@@ -4,10 +4,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from steps.clients.kube import claims
 from steps.clients.kube.api import (
     CLAIM,
+    CRON_JOB,
+    CRON_WORKFLOW,
     DEPLOYMENT,
     JOB,
+    NETWORK_POLICY,
     SECRET,
     SERVICE,
     SERVICE_ACCOUNT,
@@ -18,17 +22,22 @@ from steps.clients.kube.api import (
 )
 from steps.clients.kube.errors import Forbidden, UnknownKind
 from steps.core import argo, labels, record
-from steps.core.installed import PROMOTE_TEMPLATE
+from steps.core.installed import PROMOTE_TEMPLATE, REFRESH_TEMPLATE
 from steps.errors import Conflict
 from steps.scheduled import RECONCILE
 from workflows.checkout import typed
-from workflows.cluster import claim, reconciler, secrets
-from workflows.cluster.parts import MODEL
+from workflows.cluster import by_hand, network, secrets
+from workflows.cluster.parts import INSTALLED, MODEL
 from workflows.cluster.plan import Change, installed
 from workflows.config import Config
 
 RECONCILERS = labels.selector({labels.PART_OF: labels.PROJECT, labels.COMPONENT: RECONCILE.name})
 """Selector of the reconciler's jobs, also of those that a person began."""
+
+STARTERS = (CRON_WORKFLOW, CRON_JOB, WORKFLOW_TEMPLATE)
+KEPT = frozenset({(SERVICE_ACCOUNT, MODEL), (NETWORK_POLICY, network.DENY), (NETWORK_POLICY, network.MODEL_SERVERS)})
+"""While models serve: without the account none of their pods could start again, and without the policies they would
+reach everything, and be reached by everybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +67,32 @@ def require_rest(api: Api) -> None:
         )
 
 
+def require_nothing_begun(api: Api) -> None:
+    """Once what starts work is gone. Raises Conflict for what was begun before that: it keeps its rights."""
+    try:
+        require_rest(api)
+    except Conflict as err:
+        raise Conflict(
+            f"{err}; it has begun just now: nothing new begins any more, and all rights are left until it is over; "
+            f"to have everything back run {typed('workflows.install')}"
+        ) from err
+
+
 def plan(api: Api, config: Config) -> tuple[Change, ...]:
-    """In order. Where models serve their service account stays: without it none of their pods could start again."""
-    kept = MODEL if _serving(api) else ""
+    """In order. Where models serve, what their pods are started and shut off by stays."""
+    kept = KEPT if _serving(api) else frozenset()
     return tuple(
         Change(kind=kind, body=body, action="remove")
         for kind, body in installed(api, cluster_wide=config.cluster_scoped)
-        if not (kind is SERVICE_ACCOUNT and body["metadata"]["name"] == kept)
+        if (kind, body["metadata"]["name"]) not in kept
+    )
+
+
+def in_two(changes: tuple[Change, ...]) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
+    """What starts work, and all else: first nothing new begins, then what has begun is looked for once more."""
+    return (
+        tuple(change for change in changes if change.kind in STARTERS),
+        tuple(change for change in changes if change.kind not in STARTERS),
     )
 
 
@@ -83,10 +111,14 @@ def stays(api: Api, config: Config, models: str) -> Iterator[Stays]:
     """Data, what serves, and what was never ours to make. ``models`` is the claim's name, told before all goes."""
     delete = f"kubectl -n {config.namespace} delete"
     if names := sorted({body["metadata"]["labels"][labels.INSTANCE] for body in _serving(api)}):
-        yield Stays(f"the deployments {', '.join(names)}, which serve on", f"{delete} deploy,svc,sa -l {labels.OURS}")
+        shut_off = ", and their network policies" if api.get(NETWORK_POLICY, network.DENY) else ""
+        yield Stays(
+            f"the deployments {', '.join(names)}, which serve on{shut_off}",
+            f"{delete} deploy,svc,sa,netpol -l {labels.OURS}",
+        )
     if api.get(CLAIM, models):
         yield Stays(f"claim {models}, with the models", f"{delete} pvc {models}")
-    if volume := claim.volume_of(api, models):
+    if volume := claims.volume_of(api, models):
         name = volume["metadata"]["name"]
         yield Stays(f"volume {name} under it", f"kubectl delete pv {name}")
     for name in _secrets(api, config):
@@ -99,12 +131,19 @@ def stays(api: Api, config: Config, models: str) -> Iterator[Stays]:
 def _runs(api: Api) -> Iterator[str]:
     with suppress(UnknownKind):  # Argo has gone first
         found = api.list(WORKFLOW, labels=argo.UNFINISHED)
-        yield from (workflow["metadata"]["name"] for workflow in found if argo.is_run_of_ours(workflow))
+        ours = {*argo.OURS, REFRESH_TEMPLATE, *(each["metadata"]["name"] for each in _templates(api))}
+        yield from (workflow["metadata"]["name"] for workflow in found if argo.template_of(workflow) in ours)
+
+
+def _templates(api: Api) -> list[Json]:
+    with suppress(UnknownKind):
+        return api.list(WORKFLOW_TEMPLATE, labels=INSTALLED)
+    return []
 
 
 def _reconcilers(api: Api) -> Iterator[str]:
     jobs = api.list(JOB, labels=RECONCILERS)
-    return (job["metadata"]["name"] for job in jobs if not reconciler.how_it_ended(job))
+    return (job["metadata"]["name"] for job in jobs if not by_hand.how_it_ended(job))
 
 
 def _unfinished(api: Api) -> Iterator[str]:

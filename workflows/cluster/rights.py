@@ -76,8 +76,10 @@ REPAIR = (
     Rule("batch", ("jobs",), ("get", "create")),
     Rule("", ("pods",), READ),
     Rule("", ("pods/log",), ("get",)),
+    Rule("", ("services",), READ),  # what is live, and so to be audited
+    Rule("apps", ("deployments",), READ),
 )
-"""The reconciler, out of its turn: `workflows.reconcile`."""
+"""The reconciler out of its turn, and the audit: `workflows.reconcile`, `workflows.audit`."""
 
 ALLOW = (Rule("", ("services",), ("get", "patch")),)
 """A release that has failed may be tried again: `workflows.allow`."""
@@ -92,8 +94,12 @@ ROLES: Mapping[str, tuple[tuple[Rule, ...], tuple[str, ...]]] = {
 }
 """By name: rules, and the accounts that have them. To be bound to people: the last three, as each of them needs."""
 
-NODES = (Rule("", ("nodes",), ("list",)),)
-"""Whether the GPUs that a release asks for exist at all is asked before room is made for it."""
+NODES = (
+    Rule("", ("nodes",), ("list",)),
+    Rule("", ("persistentvolumes",), ("get",)),
+)
+"""Whether the GPUs that a release asks for exist at all, and whether a claim of one node is tied to it, is asked before
+room is made for it."""
 
 
 def accounts(namespace: str, pull_secrets: tuple[str, ...]) -> tuple[Json, ...]:

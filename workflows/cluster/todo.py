@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 
+from steps.clients.kube import claims
 from steps.clients.kube.api import Api
 from steps.core.catalog import Catalog
+from steps.core.claim import deleted_with_it
 from steps.errors import Missing
 from workflows.cluster import claim, images, secrets
 from workflows.config import Config
@@ -24,8 +26,8 @@ def _claim(api: Api, config: Config) -> Iterator[Lines]:
         claim.require(api, config.claim)
     except Missing as err:
         yield (str(err),)
-    volume = claim.volume_of(api, config.claim)
-    if volume and claim.deleted_with_it(volume):
+    volume = claims.volume_of(api, config.claim)
+    if volume and deleted_with_it(volume):
         name = volume["metadata"]["name"]
         keep = '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'
         yield f"volume {name} goes when its claim goes; to keep the models:", f"kubectl patch pv {name} -p '{keep}'"

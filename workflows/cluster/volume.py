@@ -1,10 +1,10 @@
 """The volume of the models: an NFS share, what a StorageClass makes, or a claim that is there already."""
 
 from steps.clients.kube.api import CLAIM, VOLUME, Json
+from steps.core.claim import SHARED
 from workflows.cluster.parts import head
 from workflows.cluster_keys import ClusterKeys
 
-SHARED = "ReadWriteMany"
 MOUNT_OPTIONS = ("nfsvers=4.1", "hard", "noatime")
 """``hard``: a server that is away for a minute must not look like a damaged file."""
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlencode
 
 import stamina
@@ -13,19 +14,25 @@ import yaml
 from kubernetes import client as kubernetes
 from kubernetes import config as kubeconfig
 
+from steps.clients.clock import SystemClock
 from steps.clients.kube import errors
 from steps.clients.kube.api import FIELD_MANAGER, POD, Json, Kind
 from steps.clients.kube.errors import Call
 from steps.errors import Missing, Transient
+from steps.ports.clock import Clock
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 9.0
 BAD_REQUEST, FORBIDDEN, NOT_FOUND, TOO_MANY_REQUESTS, SERVER_ERROR = 400, 403, 404, 429, 500
+REFUSED = (401, FORBIDDEN)
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 PAGE = 500
 READY = "/readyz"
 """Everybody may ask it, unless somebody has taken that right away."""
+CLOSED_PAUSES = (0.0, 1.0, 2.0, 2.0, 2.0)
+"""Seconds before each look at it while it is refused: a server that starts refuses that as well at first, and soon
+answers something else."""
 NO_LOG = "unable to retrieve container logs for "
 """What a kubelet says, as a success and in place of the log, of a container that it has removed meanwhile."""
 OURS = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
@@ -42,6 +49,7 @@ class Cluster:
 
     client: kubernetes.ApiClient
     namespace: str
+    clock: Clock = field(default_factory=SystemClock)
 
     @property
     def server(self) -> str:
@@ -106,7 +114,7 @@ class Cluster:
                     self._require_ready(call, said)
                 raise errors.failure(call, answer.status, said)
             for line in _lines(answer):
-                yield _changed(call, _parsed(call, answer.status, line.decode(errors="replace")))
+                yield _changed(call, line.decode(errors="replace"))
 
     def _log(self, pod: str, query: Mapping[str, str]) -> str:
         call = Call(verb="get", kind=POD, namespace=self.namespace, name=pod, subresource="log")
@@ -149,8 +157,14 @@ class Cluster:
         return self._sent(request)  # it may have become so just now
 
     def _require_ready(self, call: Call, refusal: str) -> None:
-        if not _good(self._sent(_Request(call=call, method="GET", path=READY))[0]):
-            raise errors.not_ready(call, refusal)
+        """One that does not say whether it is, to us and for so long, is taken for ready. Raises Transient."""
+        for pause in CLOSED_PAUSES:
+            self.clock.sleep(pause)
+            status, _ = self._sent(_Request(call=call, method="GET", path=READY))
+            if _good(status):
+                return
+            if status not in REFUSED:
+                raise errors.not_ready(call, refusal)
 
     def _sent(self, request: "_Request") -> tuple[int, str]:
         with self._opened(request) as answer:
@@ -244,12 +258,16 @@ def _parsed(call: Call, status: int, body: str) -> Json:
     return parsed
 
 
-def _changed(call: Call, event: Json) -> Json:
-    """Of an event of a watch. Raises Missing where the object was deleted."""
-    changed: Json = event["object"]
-    if event["type"] == "ERROR":
+def _changed(call: Call, line: str) -> Json:
+    """Of an event of a watch. Raises Missing where the object was deleted, Transient for what is no whole event."""
+    try:
+        event = json.loads(line)
+        kind, changed = str(event["type"]), dict[str, Any](event["object"])
+    except (ValueError, KeyError, TypeError) as err:
+        raise errors.damaged(call, line) from err
+    if kind == "ERROR":
         raise errors.failure(call, changed.get("code", 0), json.dumps(changed))
-    if event["type"] == "DELETED":
+    if kind == "DELETED":
         raise Missing(f"{call.kind.name} {call.name} in namespace {call.namespace} was deleted")
     return changed
 

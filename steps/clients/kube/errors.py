@@ -63,13 +63,18 @@ def not_ready(call: Call, body: str) -> Transient:
     """Of a refusal by a server that does not call itself ready: until it has read the Roles, it refuses nearly all."""
     return Transient(
         f"no right to {call}: {_message(body)}; the API server does not say that it is ready: it may have just "
-        "started, and if that lasts, see its /readyz and the account's rights"
+        "started, and if that lasts, see its /readyz"
     )
 
 
 def no_api_server(call: Call) -> BadInput:
     """Of a success that is not JSON: the login page of a proxy, another server."""
     return BadInput(f"cannot {call}: what answers is no API server of Kubernetes; see the server in the kubeconfig")
+
+
+def damaged(call: Call, event: str) -> Transient:
+    """Of an event of a watch that was cut off, or spoilt on its way."""
+    return Transient(f"cannot {call}: an event came damaged ({_message(event)})")
 
 
 def unreachable(call: Call, err: Exception, server: str) -> Transient:

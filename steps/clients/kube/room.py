@@ -4,28 +4,25 @@ import json
 import logging
 from collections.abc import Mapping
 
-from steps.clients.kube.api import CLAIM, EVENT, NODE, Api, Json
+from steps.clients.kube import claims
+from steps.clients.kube.api import CLAIM, NODE, Api, Json
 from steps.clients.kube.errors import Forbidden
-from steps.core import capacity, workload
+from steps.core import capacity, claim, workload
 from steps.core.release import Release
 from steps.errors import BadInput, Missing, NoSpace
 
 log = logging.getLogger(__name__)
 
 
-def check(api: Api, claim: str, release: Release) -> None:
+def check(api: Api, claim_name: str, release: Release) -> None:
     """Raises Missing, BadInput, NoSpace.
 
     Nodes belong to the cluster: where the account may not list them (right for a cluster that makes nodes on demand),
     what they have is not looked at.
     """
-    volume, nodes = _bound(api, claim), _nodes(api)
+    _check_claim(api, claim_name)
+    nodes = _nodes(api)
     selector: Mapping[str, str] = json.loads(release.serving.pod).get("nodeSelector", {})
-    if why := capacity.cannot_share(volume, nodes or (), selector):
-        raise BadInput(
-            f"claim {claim} of the models' volume cannot be used: {why}; use one that is ReadWriteMany, or keep "
-            f"everything on one node with nodeSelector {capacity.HOSTNAME}"
-        )
     if nodes is not None and (why := capacity.lack(nodes, workload.requests(release), selector)):
         raise NoSpace(
             f"release {release.release_id} of {release.deployment} could not start anywhere in this cluster: {why}; "
@@ -34,24 +31,18 @@ def check(api: Api, claim: str, release: Release) -> None:
         )
 
 
-def _bound(api: Api, name: str) -> Json:
-    claim = api.get(CLAIM, name)
-    if claim is None:
+def _check_claim(api: Api, name: str) -> None:
+    found = api.get(CLAIM, name)
+    if found is None:
         raise Missing(
             f"claim {name} of the models' volume is not in namespace {api.namespace}; "
             "run `python -m workflows.install`, or set VLLM_PROMOTE_CLAIM to the one that is"
         )
-    if (phase := claim.get("status", {}).get("phase")) != "Bound":
-        raise Missing(
-            f"claim {name} of the models' volume is {phase}, not Bound{_why(api, name)}; give it a volume that fits"
-        )
-    return claim
-
-
-def _why(api: Api, name: str) -> str:
-    events = api.list(EVENT, fields=f"involvedObject.kind={CLAIM.name},involvedObject.name={name}")
-    said = [" ".join(event.get("message", "").split()) for event in events]
-    return f" ({said[-1]})" if said and said[-1] else ""
+    seen = claims.look(api, found)
+    if why := claim.unfit(seen):
+        raise BadInput(f"claim {name} of the models' volume {why}")
+    if why := claim.problem(seen):
+        raise Missing(f"claim {name} of the models' volume {why}")
 
 
 def _nodes(api: Api) -> list[Json] | None:

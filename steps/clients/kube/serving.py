@@ -100,6 +100,18 @@ class KubeServing:
     def check_room(self, release: Release) -> None:
         room.check(self.api, self.where.claim, release)
 
+    def elsewhere(self, release_id: str) -> str | None:
+        found = self._found(release_id)
+        theirs, ours = workload.claim(found) if found else None, self.where.claim
+        if theirs in (None, ours):
+            return None
+        name, namespace = workload.name(self.deployment, release_id), self.api.namespace
+        return (
+            f"Deployment {name} reads claim {theirs}, and the steps prove what is on claim {ours}; install with "
+            f"claim = {theirs} again, or to move it have its files on claim {ours}, remove it with `kubectl -n "
+            f"{namespace} delete deployment {name}`, which ends it where it serves, and promote it again"
+        )
+
     @property
     def record(self) -> ServiceRecord:
         return ServiceRecord(self.api, self.deployment)

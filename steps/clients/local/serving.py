@@ -131,6 +131,9 @@ class LocalServing:
     def check_room(self, release: Release) -> None:
         self.servers.command.check(release)
 
+    def elsewhere(self, release_id: str) -> str | None:  # noqa: ARG002  # this machine has one volume
+        return None
+
     def _bring_back_endpoint(self, held: Held) -> None:
         """Where servers of the target run, clients must reach them: its forwarder may have been killed."""
         if held.target and listening(self.record.directory, held.target):

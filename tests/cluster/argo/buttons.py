@@ -1,5 +1,6 @@
 """What Argo's UI does when its buttons are pressed: where there is an argo-server, the same requests.
 
+Where there is none, what a person's own program would send to the Kubernetes API for it.
 Stop, Terminate and Retry are `workflows.argo.access`'s own. Paths as in argoproj/argo-workflows api/openapi-spec.
 """
 
@@ -23,7 +24,7 @@ def submit(access: Access, template: str, parameters: Mapping[str, str], prefix:
 
 
 def resubmit(access: Access, run: str) -> str:
-    """RESUBMIT of a run's page; the name of the new run."""
+    """RESUBMIT of a run's page; the name of the new run. A program sends what was asked for, not the order to stop."""
     if isinstance(access, Server):
         return _name(_asked(access, "PUT", f"{run}/resubmit", {"name": run}))
     old = access.get(run)

@@ -22,6 +22,8 @@ CONTROLLER_SECONDS = 60.0
 POLL_SECONDS = 0.5
 CANARY = "hf_CANARYcanaryCANARYcanary"
 """The token that a step has in its environment and nobody shall see."""
+EXECUTOR = "wait"
+"""How Argo calls its own container."""
 OLD_ENOUGH_SECONDS = 11.0
 """A pod that is deleted in its first ten seconds is made again as the same attempt."""
 
@@ -65,17 +67,17 @@ class House:
             self.remove(name)
         return True
 
-    def play(self, scenario: Scenario) -> list[Json]:
-        """The Workflow as it was at the end of each of its lives; it is gone then."""
+    def play(self, scenario: Scenario) -> list[tuple[Json, str]]:
+        """The Workflow as it was at the end of each of its lives, each with its executor; it is gone then."""
         name = self.begin(scenario)
         try:
             if scenario.interruption:
                 self.interrupt(name, scenario.interruption)
-            lives = [self.end(name)]
+            lives = [(self.end(name), self.executor(name))]
             if scenario.again is not None:
                 self.tell(scenario, scenario.again)
                 self.access.retry(name)
-                lives.append(self.end(name))
+                lives.append((self.end(name), self.executor(name)))
         finally:
             self.remove(name)
         return lives
@@ -131,6 +133,12 @@ class House:
     def end(self, name: str) -> Json:
         """When all is over, the controller's last word included."""
         return self.until(lambda: w if _is_over(w := self.run(name)) else None)
+
+    def executor(self, name: str) -> str:
+        """The image of Argo's own container beside the run's steps; empty where no pod is left to see."""
+        pods = self.api.list(POD, labels=f"{argo.RUN}={name}")
+        containers = (container for pod in pods for container in pod["spec"]["containers"])
+        return next((str(container["image"]) for container in containers if container["name"] == EXECUTOR), "")
 
     def remove(self, name: str) -> None:
         """With its pods."""

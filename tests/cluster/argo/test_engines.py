@@ -10,7 +10,7 @@ from tests.cluster.scripted.scenarios import TABLE
 
 @pytest.mark.parametrize("scenario", TABLE.values(), ids=lambda scenario: scenario.name)
 def test_both_engines_do_the_same(scenario, house, tmp_path, pytestconfig):
-    lives = [recording.trimmed(workflow) for workflow in house.play(scenario)]
+    lives = [recording.trimmed(workflow, executor) for workflow, executor in house.play(scenario)]
     if pytestconfig.getoption("--record"):
         recording.save(scenario, lives)
 

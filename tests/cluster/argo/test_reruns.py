@@ -29,7 +29,8 @@ def test_a_run_that_is_submitted_again_is_another_run_which_begins_from_nothing(
     house.remove(second)
 
 
-def test_a_run_that_is_stopped_and_submitted_again_does_not_begin_stopped(house):
+def test_what_a_stopped_run_was_asked_for_is_carried_out_when_it_is_submitted_again(house):
+    """argo-server leaves the order to stop out by itself; where there is none, a person's program has to: `buttons`."""
     scenario = replace(AGAIN, name="stopped-and-resubmitted", script={"resolve": (fails(10),)})
     first = house.begin(scenario)
     house.access.stop(first)

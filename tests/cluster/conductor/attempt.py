@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ class PodAttempt:
     launch: Launch
     body: Json
     kubelet: Path
+    strategy: Callable[[], str] = str
+    """With which the run is being shut down: Stop, Terminate."""
     _pod: Json = field(default_factory=dict)
     _refused: Ending | None = None
     _stopped: bool = False
@@ -87,7 +90,8 @@ class PodAttempt:
     def _gone(self) -> Ending:
         code = _state(self._pod).get("terminated", {}).get("exitCode")
         if self._stopped:
-            return Ending(phase="Failed", exit_code=code, message="workflow shutdown", outputs={})
+            said = f"workflow shutdown with strategy:  {self.strategy()}"  # two spaces, as Argo has them
+            return Ending(phase="Failed", exit_code=code, message=said, outputs={})
         return Ending(phase="Error", exit_code=code, message="pod deleted", outputs={})
 
     def _volume(self, name: str) -> Path:

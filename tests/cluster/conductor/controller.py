@@ -41,6 +41,8 @@ class Conductor:
     """What no Workflow could be told; a test ends with none."""
     _engines: dict[str, Engine | None] = field(default_factory=dict)
     """By uid, of every Workflow seen; None once it has ended, or where it never began."""
+    _shutdowns: dict[str, str] = field(default_factory=dict)
+    """By uid, with which strategy it is being ended."""
     _threads: list[threading.Thread] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
 
@@ -70,10 +72,17 @@ class Conductor:
                 if not _is_left_alone(workflow):
                     self._begin(workflow)
             elif engine := self._engines[uid]:
-                _heed(engine, workflow["spec"].get("shutdown", ""))
+                self._heed(uid, engine, workflow["spec"].get("shutdown", ""))
         for uid in self._engines.keys() - there.keys():
             if engine := self._engines[uid]:
-                engine.terminate()
+                self._heed(uid, engine, "Terminate")
+
+    def _heed(self, uid: str, engine: Engine, shutdown: str) -> None:
+        self._shutdowns[uid] = shutdown
+        if shutdown == "Stop":
+            engine.stop()
+        elif shutdown == "Terminate":
+            engine.terminate()
 
     def _begin(self, workflow: Json) -> None:
         name, uid = workflow["metadata"]["name"], workflow["metadata"]["uid"]
@@ -107,7 +116,9 @@ class Conductor:
         def start(launch: Launch) -> PodAttempt:
             task, _, number = launch.name.rpartition(".")
             body = pod(manifest, launch.template, launch.inputs, owner, f"{task}({number})")
-            return PodAttempt(self.api, launch, body, self.kubelet)
+            return PodAttempt(
+                self.api, launch, body, self.kubelet, lambda: self._shutdowns.get(owner.uid) or "Terminate"
+            )
 
         return start
 
@@ -143,13 +154,6 @@ class Conductor:
 
 NOTHING = Sources(config_maps={"vllm-promote": {}}, secrets={}, environ={})
 """The pods find theirs in the cluster."""
-
-
-def _heed(engine: Engine, shutdown: str) -> None:
-    if shutdown == "Stop":
-        engine.stop()
-    elif shutdown == "Terminate":
-        engine.terminate()
 
 
 def _is_left_alone(workflow: Json) -> bool:

@@ -19,19 +19,23 @@ NODE = ("type", "phase", "message", "progress", "startedAt", "finishedAt", "node
 TIMES = ("startedAt", "finishedAt")
 
 
-def trimmed(workflow: Json) -> Json:
-    """Its status: phases, messages and outputs as they were, times from the run's beginning on."""
+def trimmed(workflow: Json, executor: str) -> Json:
+    """Its status: phases, messages and outputs as they were, times from the run's beginning on; and who did it, when.
+
+    ``executor`` is the image of Argo's own container, whose tag is the controller's version; empty where none was seen.
+    """
     name, status = workflow["metadata"]["name"], workflow["status"]
     began = datetime.fromisoformat(status["startedAt"])
     nodes = sorted(status.get("nodes", {}).values(), key=lambda node: (node.get("startedAt") or "", node["name"]))
-    kept = {**_kept(status, STATUS, began), "nodes": {node["name"]: _node(node, began) for node in nodes}}
+    seen = {"recorded": began.date().isoformat(), **({"executor": executor} if executor else {})}
+    kept = {**seen, **_kept(status, STATUS, began), "nodes": {node["name"]: _node(node, began) for node in nodes}}
     text = json.dumps(kept).replace(workflow["metadata"]["uid"], "uid").replace(name, RUN)
     anonymous: Json = json.loads(text)
     return anonymous
 
 
 def read(status: Json, scenario: Scenario) -> Run:
-    """The run that it was, by what the commands read runs with."""
+    """The run that it was, by what the commands read runs with; older recordings do not say who did it, and when."""
     nodes = {name: {"name": name, **node} for name, node in status["nodes"].items()}
     return argo.run(
         {

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from steps.clients.kube.api import CLAIM, WORKFLOW
+from steps.core.names import slug
 from tests.cluster.suite.estate import ANSWER, Estate
 from tests.cluster.suite.node import until
 from workflows.checkout import CHECKOUT
@@ -121,6 +122,27 @@ def test_status_and_history_tell_of_it(served):
     *_, first = asked(served, "history")
     assert (first["outcome"], first["release_id"]) == ("promoted", status["live"]["release_id"])
     assert "--local" not in command(served, "status").stdout
+
+
+@pytest.mark.timeout(300)
+def test_an_audit_reads_and_repairs_the_volume_in_a_pod_because_no_other_place_has_it(served):
+    live = asked(served, "status")[0]["live"]
+    config = served.volume / slug(served.model) / live["commit"] / "config.json"
+    good = config.read_bytes()
+    right = command(served, "audit")
+    assert (right.returncode, "1 commit looked at: no difference" in right.stdout) == (0, True), right.stdout
+    config.write_bytes(good[:-1] + b"?")
+
+    damaged = command(served, "audit", "--deployment", served.deployment)
+    assert damaged.returncode == 1, damaged.stdout + damaged.stderr
+    assert f"volume: {served.model} at {live['commit']}: config.json: sha256 " in damaged.stdout
+    assert config.read_bytes() != good
+
+    repaired = command(served, "audit", "--repair")
+    assert repaired.returncode == 0, repaired.stdout + repaired.stderr
+    assert "1 difference, repaired and read again" in repaired.stdout
+    assert config.read_bytes() == good
+    assert served.says() == ANSWER
 
 
 def test_a_dry_run_says_what_is_known_from_outside_and_begins_nothing(served):

@@ -14,7 +14,7 @@ from steps.core.installed import PROMOTE_TEMPLATE, RECONCILE_JOB, REFRESH_TEMPLA
 from steps.core.run import Run
 from tests.cluster.suite.estate import Estate, told
 from tests.cluster.suite.node import until
-from workflows.cluster import reconciler
+from workflows.cluster import by_hand
 
 EVERY_MINUTE = "* * * * *"
 CPU = {"device": "cpu"}
@@ -104,9 +104,9 @@ def test_a_run_that_is_ended_without_its_exit_handler_is_put_right_by_the_clock(
 
 def test_out_of_its_turn_it_finds_nothing_left_to_do(served):
     said: list[str] = []
-    job = reconciler.start(served.api, served.deployment)
+    job = by_hand.start(served.api, RECONCILE_JOB, [f"--deployment={served.deployment}"])
 
-    ended = reconciler.follow(served.api, job, SystemClock(), said.append)
+    ended = by_hand.follow(served.api, job, SystemClock(), said.append)
 
     assert (ended.code, said) == (0, [])
     assert "1 left alone" in ended.log

@@ -27,7 +27,7 @@ EVERYBODYS = {"selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjec
 READ = {"get", "list"}
 LOOK = {*READ, "watch"}
 TASK_RESULTS = {"workflowtaskresults": {"create", "patch"}}
-NODES = {"nodes": {"list"}}
+NODES = {"nodes": {"list"}, "persistentvolumes": {"get"}}
 OPERATE = {
     "services": {*READ, "create", "patch"},
     "deployments": {*READ, "create", "patch", "delete"},

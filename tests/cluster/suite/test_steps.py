@@ -93,9 +93,6 @@ class TestAStepsProcess:
     def test_knows_the_secrets_that_it_needs(self, seen, step):
         assert seen[step.name].secrets == sorted(SECRETS[step.name])
 
-    def test_reaches_nothing_outside(self, seen, step):
-        assert (seen[step.name].reached, seen[step.name].names) == ([], [])
-
 
 class TestAModelServersProcess:
     def test_is_nobody_in_particular_and_no_account_of_the_clusters(self, server):
@@ -107,10 +104,16 @@ class TestAModelServersProcess:
     def test_knows_the_key_that_its_clients_show_and_no_other_secret(self, server):
         assert server.secrets == ["VLLM_API_KEY"]
 
-    def test_reaches_nothing_outside(self, estate, server):
-        """And serves all the same: nothing was fetched for it at its start."""
+    def test_serves_in_a_network_of_the_tests_that_leads_nowhere(self, estate, server):
+        """So nothing was fetched for it at its start."""
         assert (server.reached, server.names) == ([], [])
         assert estate.says() == ANSWER
+
+
+def test_every_step_did_its_work_in_a_network_of_the_tests_that_leads_nowhere(promoted, seen):
+    """What the NetworkPolicies would let through is tests/unit/test_cut_off.py's: this network heeds none."""
+    assert {name: (each.reached, each.names) for name, each in seen.items()} == {s.name: ([], []) for s in CALLED}
+    assert promoted.output("report", "outcome") == "promoted"
 
 
 def test_a_parameter_that_names_a_secrets_variable_stays_as_it_was_typed(estate):

@@ -1,18 +1,18 @@
-"""The reconciler, started in the cluster out of its turn, and followed to its end."""
+"""A step of a CronJob, started in the cluster out of its turn, and followed to its end."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from steps.clients.clock import SystemClock
 from steps.clients.kube.api import CRON_JOB, JOB, POD, Api, Json
-from steps.core.installed import RECONCILE_JOB
 from steps.core.outcome import FAILED_EXIT, ROLLBACK_FAILED_EXIT
 from steps.errors import Missing, RollbackFailed
 from steps.ports.clock import Clock
-from steps.scheduled import RECONCILE
-from workflows.argo.patience import Patience
+from workflows.argo.patience import OutOfSight, Patience
 from workflows.checkout import typed
+from workflows.command import NOT_SUBMITTED_EXIT, say, submitting
 
 POLL_SECONDS = 1.0
 LINES = 1000
@@ -28,30 +28,28 @@ class Ended:
     log: str
 
 
-def start(api: Api, deployment: str | None) -> str:
-    """The new job's name. Raises Missing where the reconciler is not installed."""
-    cron = api.get(CRON_JOB, RECONCILE_JOB)
+def start(api: Api, cron_job: str, arguments: Sequence[str] = ()) -> str:
+    """The new job's name. Raises Missing where the CronJob is not installed."""
+    cron = api.get(CRON_JOB, cron_job)
     if cron is None:
-        raise Missing(
-            f"there is no CronJob {RECONCILE_JOB} in namespace {api.namespace}; run {typed('workflows.install')}"
-        )
-    created: str = api.create(JOB, job(cron, deployment, secrets.token_hex(3)))["metadata"]["name"]
+        raise Missing(f"there is no CronJob {cron_job} in namespace {api.namespace}; run {typed('workflows.install')}")
+    created: str = api.create(JOB, job(cron, arguments, secrets.token_hex(3)))["metadata"]["name"]
     return created
 
 
-def job(cron: Json, deployment: str | None, mark: str) -> Json:
-    """What the CronJob would start, for one deployment if one is named."""
+def job(cron: Json, arguments: Sequence[str], mark: str) -> Json:
+    """What the CronJob would start, with more arguments."""
+    name = cron["metadata"]["name"]
     template = cron["spec"]["jobTemplate"]
     pod = template["spec"]["template"]
     (container,) = pod["spec"]["containers"]
-    chosen = [f"--deployment={deployment}"] if deployment else []
-    containers = [{**container, "args": [*container["args"], *chosen]}]
-    owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": RECONCILE_JOB, "uid": cron["metadata"]["uid"]}
+    containers = [{**container, "args": [*container["args"], *arguments]}]
+    owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": name, "uid": cron["metadata"]["uid"]}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": f"{RECONCILE_JOB}-by-hand-{mark}",
+            "name": f"{name}-by-hand-{mark}",
             "labels": template["metadata"]["labels"],
             "ownerReferences": [owner],
         },
@@ -69,7 +67,7 @@ def follow(api: Api, name: str, clock: Clock, say: Callable[[str], None]) -> End
         if found is None:
             raise Missing(f"job {name} in namespace {api.namespace} was deleted before it ended; start it again")
         if end := how_it_ended(found):
-            return patience.ask(partial(_ended, api, pods, end))
+            return patience.ask(partial(_ended, api, pods, end, said))
         if (now := _waits_for(pods)) and now != said:
             say(said := now)
         clock.sleep(POLL_SECONDS)
@@ -80,6 +78,21 @@ def exit_code(ended: Ended) -> int:
     if ended.code == RollbackFailed.exit_code:
         return ROLLBACK_FAILED_EXIT
     return 0 if ended.code == 0 else FAILED_EXIT
+
+
+def carry_out(api: Api, cron_job: str, arguments: Sequence[str], what: str) -> int:
+    """Start it, follow it, say what it said; the command's exit code. Raises NotSubmitted."""
+    with submitting(what=f"start the {what}"):
+        name = start(api, cron_job, arguments)
+    see = f"kubectl --namespace {api.namespace} logs --follow job/{name}"
+    say(f"started job {name} in namespace {api.namespace}; see its log with `{see}`")
+    try:
+        ended = follow(api, name, SystemClock(), say)
+    except OutOfSight as err:
+        say(f"lost sight of job {name}, which may well go on: {err}; follow it with `{see}`")
+        return NOT_SUBMITTED_EXIT
+    say(ended.log.rstrip("\n"))
+    return exit_code(ended)
 
 
 def how_it_ended(job: Json) -> str:
@@ -95,11 +108,13 @@ def _look(api: Api, name: str) -> tuple[Json | None, list[Json]]:
     return api.get(JOB, name), api.list(POD, labels=f"{JOB_NAME}={name}")
 
 
-def _ended(api: Api, pods: list[Json], end: str) -> Ended:
+def _ended(api: Api, pods: list[Json], end: str, said: str) -> Ended:
+    """Of a job that ends at its deadline Kubernetes deletes the pod: what it waited for is what is left of it."""
     if not pods:
-        return Ended(code=None, log=f"it never had a pod: {end}")
+        return Ended(code=None, log=f"no pod of it is there: {end}" + (f"; before, {said}" if said else ""))
     newest = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
-    log = api.log(newest["metadata"]["name"], RECONCILE.name, LINES)
+    (container,) = newest["spec"]["containers"]
+    log = api.log(newest["metadata"]["name"], container["name"], LINES)
     states = (c["state"] for c in newest["status"].get("containerStatuses", ()))
     return Ended(code=next((s["terminated"]["exitCode"] for s in states if "terminated" in s), None), log=log or end)
 

@@ -1,0 +1,37 @@
+"""Memory that is lent out and comes back: so much in all, whatever is done with it.
+
+New memory costs: the kernel clears each page of it first. So what came back is lent again.
+"""
+
+import threading
+
+from steps.core import parts
+
+
+class Buffers:
+    """``total`` bytes at a time. Thread-safe."""
+
+    def __init__(self, total: int) -> None:
+        self._room = total
+        self._idle: list[bytearray] = []
+        self._changed = threading.Condition()
+
+    def take(self, size: int) -> memoryview:
+        """Exactly so many bytes; their content is anything. Waits until there is room."""
+        least = max(size, parts.PREFERRED)
+        with self._changed:
+            self._changed.wait_for(lambda: self._room >= least)
+            self._room -= least
+            found = self._idle.pop() if self._idle else bytearray()
+        if len(found) < least:
+            found = bytearray(least)  # outside of the lock; one that is too small is let go
+        return memoryview(found)[:size]
+
+    def give(self, body: memoryview) -> None:
+        """Back what was taken. Nobody uses it any more."""
+        found = body.obj
+        assert isinstance(found, bytearray)
+        with self._changed:
+            self._room += max(len(body), parts.PREFERRED)
+            self._idle.append(found)
+            self._changed.notify()

@@ -1,0 +1,187 @@
+"""One machine for all contestants: a store, a Hub and a disk, and a model that is on them."""
+
+import os
+import shutil
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from steps import parallel
+from steps.clients import store as stores
+from steps.clients.local.addresses import HOST
+from steps.clients.place import Place
+from steps.core import manifest as manifests
+from steps.core import parts
+from steps.core.manifest import File, Manifest
+from steps.core.names import Layout
+from steps.core.parts import MiB
+from steps.core.release import Document, Release
+from tests.bench import link
+from tests.bench.cases import Case
+from tests.stubs import s3 as servers
+from tests.stubs.hub import LocalHub, local_hub
+from tests.stubs.proxy import proxy
+from tests.stubs.released import SERVING
+from tests.stubs.s3 import S3
+from workflows.local.services.hub_disk import publish, repository
+
+MODEL = "bench/model"
+DEPLOYMENT = "chat"
+NOWHERE_ELSE = {
+    **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9"),
+    **dict.fromkeys(("NO_PROXY", "no_proxy"), f"127.0.0.1,localhost,{link.SERVERS}"),
+}
+"""A contestant that was not told of our store, or did not listen, asks nobody outside: at that port nobody is."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """Published on the Hub; ``files`` is the directory it was made from."""
+
+    manifest: Manifest
+    document: Document
+    files: Path
+
+    @property
+    def release_id(self) -> str:
+        return self.document.release.release_id
+
+    @property
+    def mib(self) -> float:
+        return self.manifest.total_bytes / MiB
+
+
+@dataclass(frozen=True)
+class Stage:
+    directory: Path
+    hub: LocalHub
+    s3: S3
+
+    def environ(self) -> Mapping[str, str]:
+        """What leads a contestant to the Hub and the store."""
+        return {
+            **self.hub.environ(),
+            **self.s3.environ(),
+            "AWS_DEFAULT_REGION": "us-east-1",
+            **_for_hf_s3(self.s3),
+            **NOWHERE_ELSE,
+        }
+
+    def make(self, case: Case) -> Model:
+        """Safetensors of random bytes, no two alike."""
+        files = self.directory / "files"
+        files.mkdir()
+        for path in case.paths():
+            _write(files / path, case.size)
+        return self.published(files)
+
+    def published(self, files: Path) -> Model:
+        """What is in the directory now, as a commit on the Hub and a release document in the store."""
+        commit = publish(self.hub.root, MODEL, files, link=True)
+        found = repository(self.hub.root, MODEL)
+        described = found and found.commit(commit)
+        assert described
+        manifest = manifests.build(
+            MODEL, commit, tuple(File(path=b.path, size=b.size, sha256=b.sha256) for b in described.files)
+        )
+        release = Release(
+            deployment=DEPLOYMENT,
+            model=MODEL,
+            commit=commit,
+            manifest_sha256=manifest.sha256,
+            total_bytes=manifest.total_bytes,
+            serving=SERVING,
+        )
+        document = Document(release=release, manifest=manifest)
+        made = Model(manifest, document, files)
+        self.resolve(made)
+        return made
+
+    def resolve(self, model: Model) -> None:
+        """What step resolve leaves in the store."""
+        store = stores.connect(self.s3.settings())
+        store.put(Layout().release(DEPLOYMENT, model.release_id), model.document.dump())
+
+    def fill(self, model: Model) -> None:
+        """What step mirror leaves in the store."""
+        store, layout = stores.connect(self.s3.settings()), Layout()
+
+        def send(file: File) -> None:
+            key = layout.model_file(MODEL, model.manifest.commit, file.path)
+            with store.upload(key, file.size, file.sha256) as upload, (model.files / file.path).open("rb") as body:
+                for part in parts.cut(file.size).parts():
+                    upload.part(part.number, body.read(part.size))
+                upload.complete()
+
+        parallel.in_order(send, model.manifest.files, 4, parallel.nothing)
+        store.put(layout.manifest(MODEL, model.manifest.commit), model.manifest.dump())
+
+    def forget(self, model: Model) -> None:
+        """Everything in the store but the release document. Only with its bucket does SeaweedFS give up the space."""
+        servers.renew(self.s3)
+        self.resolve(model)
+
+    def sizes(self) -> list[int]:
+        """Of the model's files in the store, wherever they lie."""
+        listed = stores.connect(self.s3.settings()).list("")
+        return [size for key, size in listed.items() if key.endswith(".safetensors")]
+
+    def publish_on(self, volume: Path, model: Model) -> None:
+        """What step populate leaves; the files are links to those that peers read."""
+        place = Place.of(volume, MODEL, model.manifest.commit)
+        if place.published.exists():
+            return
+        place.published.parent.mkdir(parents=True)
+        shutil.copytree(model.files, place.published, copy_function=os.link)
+        place.manifest.parent.mkdir(parents=True)
+        place.manifest.write_bytes(model.manifest.dump())
+
+
+@contextmanager
+def stage(directory: Path) -> Iterator[Stage]:
+    """Below a directory that is made for it and removed after it."""
+    directory.mkdir(parents=True)
+    try:
+        with (
+            servers.server(directory / "store") as near,
+            local_hub(directory / "hub", host=link.host() or HOST) as hub,
+            _seen_from_afar(near) as s3,
+        ):
+            for name, value in s3.environ().items():
+                os.environ[name] = value
+            yield Stage(directory, hub, s3)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def _seen_from_afar(s3: S3) -> Iterator[S3]:
+    """SeaweedFS listens on loopback only; over a link it is reached through a relay."""
+    if not link.host():
+        yield s3
+        return
+    with proxy(s3.endpoint, host=link.SERVERS) as relay:
+        yield replace(s3, endpoint=relay.endpoint)
+
+
+def _for_hf_s3(s3: S3) -> Mapping[str, str]:
+    """In the words of hf-s3-mirror."""
+    return {
+        "S3_ENDPOINT_URL": s3.endpoint,
+        "S3_ACCESS_KEY": s3.who.access_key,
+        "S3_SECRET_KEY": s3.who.secret_key,
+        "S3_REGION": "us-east-1",
+    }
+
+
+def _write(path: Path, size: int) -> None:
+    header = b'{"w":{"dtype":"U8","shape":[%d],"data_offsets":[0,%d]}}'
+    content = size - 8 - len(header % (size, size))
+    text = header % (content, content)
+    text += b" " * (size - 8 - content - len(text))
+    with path.open("wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text)
+        while left := size - f.tell():
+            f.write(os.urandom(min(left, 4 * MiB)))
