@@ -61,6 +61,7 @@ def test_there_are_pods_of_every_kind_to_look_at(pipeline):
         "vllm-promote-rollback",
         "vllm-promote-refresh",
         "vllm-promote-reconcile",
+        "vllm-promote-audit",
     }
 
 
