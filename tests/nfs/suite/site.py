@@ -9,7 +9,7 @@ from typing import Self
 
 from steps.clients.volume import Directory
 from steps.contracts import CHECKSUM, POPULATE, ChecksumInputs, PopulateInputs
-from tests.nfs.server import OWNER, Server, Volume
+from tests.nfs.server import OWNER, Server, Volume, until
 from tests.stubs import process
 from tests.stubs.process import StepProcess
 from tests.stubs.proxy import Proxy, proxy
@@ -23,7 +23,7 @@ POD = (
     *(f"--inh-caps={CAPABILITIES}", f"--ambient-caps={CAPABILITIES}"),
 )
 LARGE = "model-00002-of-00002.safetensors"
-"""The last file of a model: one of several parts, so that it is begun when all the others are finished."""
+"""The file of a model that is held back; it is of several parts."""
 
 
 class Gate:
@@ -94,6 +94,17 @@ class Site:
         """What attempts left, as the server sees it; of an attempt that runs, its directory and what is in it."""
         top = self.volume.path / ".staging" / "org--stub"
         return sorted(str(path.relative_to(top)) for path in top.rglob("*"))
+
+    def wait_for_all_but(self, gate: Gate, model: Released) -> None:
+        """Return once the file behind the gate is the only one that is not finished."""
+        gate.wait()
+        until(lambda: self._finished() == set(model.content) - {LARGE})
+
+    def _finished(self) -> set[str]:
+        """Paths in the model, of whichever attempt."""
+        attempts = (self.volume.path / ".staging" / "org--stub").iterdir()
+        found = ((path, attempt) for attempt in attempts for path in attempt.rglob("*"))
+        return {str(path.relative_to(top)) for path, top in found if path.is_file() and ".partial-" not in path.name}
 
     def attempts(self) -> int:
         return len({path.partition("/")[0] for path in self.staging()})

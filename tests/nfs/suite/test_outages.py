@@ -22,7 +22,7 @@ def finished_bytes(model) -> str:
 def test_a_server_that_is_away_for_a_while_is_waited_for(site, model, a):
     gate = site.gate()
     step = site.populate(a, model, gate=gate)
-    gate.wait()
+    site.wait_for_all_but(gate, model)
     site.server.stop()
     gate.open()
     time.sleep(AWAY_SECONDS)
@@ -49,7 +49,7 @@ def test_a_step_that_waits_for_its_bytes_to_be_written_says_that_it_ends_and_doe
     """The kernel lets nobody out of this wait, not even by SIGKILL."""
     gate = site.gate()
     step = site.populate(a, model, gate=gate)
-    gate.wait()
+    site.wait_for_all_but(gate, model)
     message = step.directory / "message"
     with site.server.clients[0].unplugged():
         gate.open()
@@ -73,7 +73,7 @@ def test_where_the_mount_gives_up_the_step_is_tried_again_and_goes_on(site, mode
     mount = volume.mount(server.clients[0], SOFT)
     gate = site.gate()
     step = site.populate(mount, model, gate=gate)
-    gate.wait()
+    site.wait_for_all_but(gate, model)
     with server.clients[0].unplugged():
         gate.open()
         failed = step.end()
@@ -90,7 +90,7 @@ def test_handles_that_are_stale_are_tried_again_and_the_next_run_goes_on(site, m
     """As while the server shows another disk under the same name."""
     gate = site.gate()
     step = site.populate(a, model, gate=gate)
-    gate.wait()
+    site.wait_for_all_but(gate, model)
     with server.other_disk():
         gate.open()
         failed = step.end()

@@ -44,7 +44,7 @@ def test_who_is_overtaken_in_the_middle_of_a_file_succeeds_and_what_is_published
     """The zombie of row 50: its directory is swept by another client while it has a file in it open."""
     gate = site.gate()
     zombie = site.populate(a, model, gate=gate)
-    gate.wait()
+    site.wait_for_all_but(gate, model)
     until(lambda: [p for p in site.volume.path.rglob(".partial-*") if p.is_file()])
     winner = site.populate(b, model).end()
     assert winner.code == 0, winner.stderr
@@ -61,7 +61,7 @@ def test_who_is_overtaken_in_the_middle_of_a_file_succeeds_and_what_is_published
 def test_what_a_killed_client_has_finished_another_one_takes_over(site, model, a, b):
     gate = site.gate()
     killed = site.populate(a, model, gate=gate)
-    gate.wait()
+    site.wait_for_all_but(gate, model)
     site.signal(killed, signal.SIGKILL)
     killed.popen.wait(10)
     assert site.attempts() == 1

@@ -65,7 +65,7 @@ def test_a_volume_that_fills_up_meanwhile_gets_its_space_back_and_the_next_run_e
         str(calls),
     )
     step = site.populate(a, model, gate=gate, under=(*POD, *watched))
-    gate.wait()
+    site.wait_for_all_but(gate, model)
     other.fill()
     gate.open()
     done = step.end()
