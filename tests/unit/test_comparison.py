@@ -60,6 +60,18 @@ def test_how_a_step_ends_that_was_cut_short_is_left_to_chance_and_no_other_step(
     assert found(run(node("a", (None, ""))), run(node("a", (143, STOPPED))))
 
 
+def test_whether_argo_sees_a_deleted_pod_end_or_only_that_it_is_gone_is_left_to_chance_and_nothing_after_it():
+    deleted = replace(SCENARIO, interruption=Interruption("b", "delete pod"))
+    ended = run(node("b", (143, STOPPED), (0, ""), phase="Succeeded"))
+    gone = replace(ended.nodes[0].attempts[0], phase="Error", exit_code=None, message="pod deleted")
+    argo = run(replace(ended.nodes[0], attempts=(gone, ended.nodes[0].attempts[1])))
+    again = run(replace(argo.nodes[0], attempts=(*argo.nodes[0].attempts, gone)))
+
+    assert differences(deleted, [argo], [ended]) == []
+    assert differences(deleted, [argo], [again])
+    assert differences(SCENARIO, [argo], [ended])
+
+
 def test_what_is_done_anew_begins_without_attempts_in_argo_and_what_is_kept_keeps_them():
     scenario = replace(SCENARIO, again={})
     first = run(node("a", (12, SAID)), node("kept", (0, ""), phase="Succeeded"), node("end", (0, ""), on_exit=True))

@@ -68,6 +68,12 @@ def cut_short(scenario: Scenario, node: Node) -> bool:
     return deed is not None and deed.deed != "delete pod" and deed.step == node.name and node.phase == "Failed"
 
 
+def loses_its_pod(scenario: Scenario, node: Node) -> bool:
+    """To somebody who deletes it. Argo sees the step end, Failed with its code, or the pod gone, an Error: by chance."""
+    deed = scenario.interruption
+    return deed is not None and deed.deed == "delete pod" and deed.step == node.name
+
+
 def _seen(run: Run, scenario: Scenario) -> dict[str, Seen]:
     return {node.name: _node(node, scenario) for node in run.nodes}
 
@@ -78,4 +84,6 @@ def _node(node: Node, scenario: Scenario) -> Seen:
     attempts = [(a.phase, a.exit_code, a.message if a.message in own else "") for a in node.attempts]
     if attempts and cut_short(scenario, node):
         attempts[-1] = (node.phase, None, "")
+    if attempts and loses_its_pod(scenario, node) and attempts[0][0] in ("Failed", "Error"):
+        attempts[0] = ("Failed", None, "")
     return Seen(node.phase, tuple(attempts), outputs, node.on_exit)
