@@ -69,7 +69,7 @@ def cut_short(scenario: Scenario, node: Node) -> bool:
 
 
 def loses_its_pod(scenario: Scenario, node: Node) -> bool:
-    """To somebody who deletes it. Argo sees the step end, Failed with its code, or the pod gone, an Error: by chance."""
+    """To somebody who deletes it. Argo sees the step end, Failed with its code, or a pod gone, an Error: by chance."""
     deed = scenario.interruption
     return deed is not None and deed.deed == "delete pod" and deed.step == node.name
 
