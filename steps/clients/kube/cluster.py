@@ -1,12 +1,9 @@
 """The API server of a real cluster, by the kubernetes client: its configuration, its certificates, its logins."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import urlencode
 
 import stamina
 import urllib3
@@ -15,14 +12,14 @@ from kubernetes import client as kubernetes
 from kubernetes import config as kubeconfig
 
 from steps.clients.clock import SystemClock
-from steps.clients.kube import errors
+from steps.clients.kube import errors, wire
 from steps.clients.kube.api import FIELD_MANAGER, POD, Json, Kind
 from steps.clients.kube.errors import Call
+from steps.clients.kube.wire import Request
 from steps.errors import Missing, Transient
 from steps.ports.clock import Clock
 
 CONNECT_SECONDS = 5.0
-READ_SECONDS = 9.0
 BAD_REQUEST, FORBIDDEN, NOT_FOUND, TOO_MANY_REQUESTS, SERVER_ERROR = 400, 403, 404, 429, 500
 REFUSED = (401, FORBIDDEN)
 APPLY = "application/apply-patch+yaml"
@@ -57,15 +54,15 @@ class Cluster:
         return str(self.client.configuration.host)
 
     def get(self, kind: Kind, name: str) -> Json | None:
-        request = _Request(call=self._call("get", kind, name), method="GET", path=kind.path(self.namespace, name))
+        request = Request(call=self._call("get", kind, name), method="GET", path=kind.path(self.namespace, name))
         status, body = self._ask(request)
-        return None if status == NOT_FOUND else _parsed(request.call, status, body)
+        return None if status == NOT_FOUND else wire.parsed(request.call, status, body)
 
     def list(self, kind: Kind, *, labels: str = "", fields: str = "") -> list[Json]:
         call, items, more = self._call("list", kind), list[Json](), ""
         while True:
             query = {"labelSelector": labels, "fieldSelector": fields, "limit": str(PAGE), "continue": more}
-            page = self._done(_Request(call=call, method="GET", path=kind.path(self.namespace), query=query))
+            page = self._done(Request(call=call, method="GET", path=kind.path(self.namespace), query=query))
             items += page["items"]
             if not (more := page.get("metadata", {}).get("continue", "")):
                 return items
@@ -73,28 +70,28 @@ class Cluster:
     def create(self, kind: Kind, body: Json) -> Json:
         name = body["metadata"].get("name") or body["metadata"].get("generateName", "")
         call, path = self._call("create", kind, name), kind.path(self.namespace)
-        return self._done(_Request(call=call, method="POST", path=path, query=OURS, body=body))
+        return self._done(Request(call=call, method="POST", path=path, query=OURS, body=body))
 
     def replace(self, kind: Kind, body: Json) -> Json:
         call, path = self._call("update", kind, name := body["metadata"]["name"]), kind.path(self.namespace, name)
-        return self._done(_Request(call=call, method="PUT", path=path, query=OURS, body=body))
+        return self._done(Request(call=call, method="PUT", path=path, query=OURS, body=body))
 
     def patch(self, kind: Kind, name: str, change: Json) -> Json:
         call, path = self._call("patch", kind, name), kind.path(self.namespace, name)
-        return self._done(_Request(call=call, method="PATCH", path=path, query=OURS, body=change, content_type=MERGE))
+        return self._done(Request(call=call, method="PATCH", path=path, query=OURS, body=change, content_type=MERGE))
 
     def apply(self, kind: Kind, body: Json, *, force: bool = False, dry_run: bool = False) -> Json:
         call, path = self._call("patch", kind, name := body["metadata"]["name"]), kind.path(self.namespace, name)
         query = {**OURS, "force": "true" if force else "", "dryRun": "All" if dry_run else ""}
-        return self._done(_Request(call=call, method="PATCH", path=path, query=query, body=body, content_type=APPLY))
+        return self._done(Request(call=call, method="PATCH", path=path, query=query, body=body, content_type=APPLY))
 
     def delete(self, kind: Kind, name: str, *, version: str = "", uid: str = "") -> None:
         call, path = self._call("delete", kind, name), kind.path(self.namespace, name)
         known = {"resourceVersion": version, "uid": uid}
         options = {"propagationPolicy": "Background", "preconditions": {k: v for k, v in known.items() if v}}
-        status, body = self._ask(_Request(call=call, method="DELETE", path=path, body=options))
+        status, body = self._ask(Request(call=call, method="DELETE", path=path, body=options))
         if status != NOT_FOUND:
-            _parsed(call, status, body)
+            wire.parsed(call, status, body)
 
     def log(self, pod: str, container: str, lines: int, *, previous: bool = False) -> str:
         query = {"tailLines": str(lines), "previous": "true" if previous else ""}
@@ -106,49 +103,49 @@ class Cluster:
     def watch(self, kind: Kind, name: str, version: str, seconds: float) -> Iterator[Json]:
         call, query = self._call("watch", kind, name), {"watch": "true", "fieldSelector": f"metadata.name={name}"}
         query |= {"resourceVersion": version, "timeoutSeconds": str(max(int(seconds), 1))}
-        path, patience = kind.path(self.namespace), seconds + READ_SECONDS
-        with self._opened(_Request(call=call, method="GET", path=path, query=query, patience=patience)) as answer:
-            if not _good(answer.status):
+        path, patience = kind.path(self.namespace), seconds + wire.READ_SECONDS
+        with self._opened(Request(call=call, method="GET", path=path, query=query, patience=patience)) as answer:
+            if not wire.good(answer.status):
                 said = answer.data.decode(errors="replace")
                 if answer.status == FORBIDDEN:
                     self._require_ready(call, said)
                 raise errors.failure(call, answer.status, said)
-            for line in _lines(answer):
-                yield _changed(call, line.decode(errors="replace"))
+            for line in wire.lines(answer):
+                yield wire.changed(call, line.decode(errors="replace"))
 
     def _log(self, pod: str, query: Mapping[str, str]) -> str:
         call = Call(verb="get", kind=POD, namespace=self.namespace, name=pod, subresource="log")
         path = POD.path(self.namespace, pod, "log")
-        status, body = self._ask(_Request(call=call, method="GET", path=path, query=query))
+        status, body = self._ask(Request(call=call, method="GET", path=path, query=query))
         if status in (BAD_REQUEST, NOT_FOUND):  # its container waits to start, or the pod is gone
             return ""
-        if not _good(status):
+        if not wire.good(status):
             raise errors.failure(call, status, body)
         return "" if body.startswith(NO_LOG) else body
 
     def schema(self, kind: Kind) -> Json:
         """What the cluster's OpenAPI v3 says of such objects; empty where it says nothing. Megabytes come over."""
         path = f"/openapi/v3/apis/{kind.api_version}" if kind.group else f"/openapi/v3/api/{kind.version}"
-        status, body = self._ask(request := _Request(call=self._call("get", kind), method="GET", path=path))
+        status, body = self._ask(request := Request(call=self._call("get", kind), method="GET", path=path))
         if status == NOT_FOUND:
             return {}
-        described = _parsed(request.call, status, body)["components"]["schemas"]
+        described = wire.parsed(request.call, status, body)["components"]["schemas"]
         return next((s for s in described.values() if _names(kind) in s.get("x-kubernetes-group-version-kind", ())), {})
 
     def _call(self, verb: str, kind: Kind, name: str = "") -> Call:
         return Call(verb=verb, kind=kind, namespace=self.namespace, name=name)
 
-    def _ask(self, request: "_Request") -> tuple[int, str]:
+    def _ask(self, request: Request) -> tuple[int, str]:
         return _LOOK_AGAIN(self._look, request) if request.method == "GET" else self._ask_once(request)
 
-    def _look(self, request: "_Request") -> tuple[int, str]:
+    def _look(self, request: Request) -> tuple[int, str]:
         """Raises Transient for an answer that another moment may change."""
         status, body = self._ask_once(request)
         if status == TOO_MANY_REQUESTS or status >= SERVER_ERROR:
             raise errors.failure(request.call, status, body)
         return status, body
 
-    def _ask_once(self, request: "_Request") -> tuple[int, str]:
+    def _ask_once(self, request: Request) -> tuple[int, str]:
         """A refusal is believed of a server that is ready: one that has just started refuses all but administrators."""
         status, body = self._sent(request)
         if status != FORBIDDEN:
@@ -160,21 +157,21 @@ class Cluster:
         """One that does not say whether it is, to us and for so long, is taken for ready. Raises Transient."""
         for pause in CLOSED_PAUSES:
             self.clock.sleep(pause)
-            status, _ = self._sent(_Request(call=call, method="GET", path=READY))
-            if _good(status):
+            status, _ = self._sent(Request(call=call, method="GET", path=READY))
+            if wire.good(status):
                 return
             if status not in REFUSED:
                 raise errors.not_ready(call, refusal)
 
-    def _sent(self, request: "_Request") -> tuple[int, str]:
+    def _sent(self, request: Request) -> tuple[int, str]:
         with self._opened(request) as answer:
             return answer.status, answer.data.decode(errors="replace")
 
-    def _done(self, request: "_Request") -> Json:
-        return _parsed(request.call, *self._ask(request))
+    def _done(self, request: Request) -> Json:
+        return wire.parsed(request.call, *self._ask(request))
 
     @contextmanager
-    def _opened(self, request: "_Request") -> Iterator[urllib3.BaseHTTPResponse]:
+    def _opened(self, request: Request) -> Iterator[urllib3.BaseHTTPResponse]:
         """Translates what happens while it is read, too."""
         method, url, headers, *_ = self.client.param_serialize(
             request.method, request.target, header_params=request.headers, auth_settings=["BearerToken"]
@@ -199,32 +196,6 @@ class Cluster:
             raise errors.unreachable(request.call, err, self.client.configuration.host) from err
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Request:
-    """What goes over the wire; ``patience`` is in seconds, between two pieces of the answer."""
-
-    call: Call
-    method: str
-    path: str
-    query: Mapping[str, str] = field(default_factory=dict)
-    body: Json | None = None
-    content_type: str = "application/json"
-    patience: float = READ_SECONDS
-
-    @property
-    def target(self) -> str:
-        asked = urlencode({key: value for key, value in self.query.items() if value})
-        return f"{self.path}?{asked}" if asked else self.path
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Accept": "application/json", "Content-Type": self.content_type}
-
-    @property
-    def sent(self) -> str | None:
-        return None if self.body is None else json.dumps(self.body)
-
-
 def connect(namespace: str) -> Cluster:
     """From within a pod by its service account, elsewhere by the kubeconfig. Raises Missing where there is neither."""
     stamina.instrumentation.set_on_retry_hooks([])  # its line says neither what nor why
@@ -242,39 +213,3 @@ def connect(namespace: str) -> Cluster:
 
 def _names(kind: Kind) -> dict[str, str]:
     return {"group": kind.group, "version": kind.version, "kind": kind.name}
-
-
-def _good(status: int) -> bool:
-    return 200 <= status < 300
-
-
-def _parsed(call: Call, status: int, body: str) -> Json:
-    if not _good(status):
-        raise errors.failure(call, status, body)
-    try:
-        parsed: Json = json.loads(body)
-    except ValueError as err:
-        raise errors.no_api_server(call) from err
-    return parsed
-
-
-def _changed(call: Call, line: str) -> Json:
-    """Of an event of a watch. Raises Missing where the object was deleted, Transient for what is no whole event."""
-    try:
-        event = json.loads(line)
-        kind, changed = str(event["type"]), dict[str, Any](event["object"])
-    except (ValueError, KeyError, TypeError) as err:
-        raise errors.damaged(call, line) from err
-    if kind == "ERROR":
-        raise errors.failure(call, changed.get("code", 0), json.dumps(changed))
-    if kind == "DELETED":
-        raise Missing(f"{call.kind.name} {call.name} in namespace {call.namespace} was deleted")
-    return changed
-
-
-def _lines(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """Each as soon as it is there: a line is an event."""
-    rest = b""
-    for piece in answer.stream(2**16, decode_content=True):
-        *whole, rest = (rest + piece).split(b"\n")
-        yield from (line for line in whole if line.strip())
