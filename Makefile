@@ -15,7 +15,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: $(VENV)/.local ## promote a real chat model on this machine (first time: 3 GB to fetch, 6 GB of disk)
+demo: $(VENV)/.local ## promote a real chat model on this machine (first time: 3 GB to fetch, 8 GB of disk)
 	@$(RUN) -m workflows.demo
 
 .PHONY: tour
