@@ -14,7 +14,7 @@ from steps.core.audit import Copy, Place, Subject
 from steps.core.manifest import File, Manifest
 from steps.core.names import Layout
 from steps.core.parts import Part
-from steps.errors import Corrupt
+from steps.errors import Corrupt, Transient
 from steps.ports.store import Store
 from steps.ports.volume import AuditedVolume
 
@@ -79,16 +79,29 @@ class InStore(Side):
         return found
 
     def _digest(self, manifest: Manifest, file: File) -> str:
-        actual = UNREADABLE
+        actual, key = UNREADABLE, copying.key(self.layout, manifest, file)
         for _ in range(READS):
             try:
-                actual = self._read(copying.key(self.layout, manifest, file), file.size)
+                actual = self._read(key, file.size)
             except Corrupt as err:
                 log.warning("%s", err)
+                return UNREADABLE
+            except Transient as err:
+                if not self._answers(key):
+                    raise
+                log.warning("of %s nothing comes, or not all, though the store answers: %s", key, err)
                 return UNREADABLE
             if actual == file.sha256:
                 break
         return actual
+
+    def _answers(self, key: str) -> bool:
+        """Whether only the object's bytes do not come: then it is the object that is damaged, and not the way to it."""
+        try:
+            self.store.stat(key)
+        except Transient:
+            return False
+        return True
 
     def _read(self, key: str, size: int) -> str:
         digest, cut = hashlib.sha256(), parts.cut(size)

@@ -82,7 +82,8 @@ def _rollback_target(stage: Stage, record: Record, release_id: str, volume: Volu
 def _no_target(target: Release, why: str) -> str:
     return (
         f"refusing: no verified rollback target, release {target.release_id} ({target.model} at {target.commit}) "
-        f"serves now and could not be started again: {why}; put its files back first"
+        f"serves now and could not be started again: {why}; put its files back first, "
+        "`python -m workflows.audit --repair` does it"
     )
 
 

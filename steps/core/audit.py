@@ -141,7 +141,7 @@ class Tally:
 
     def _told(self) -> str:
         if not self.found:
-            return "no difference"
+            return "no difference in what was read" if self.failed else "no difference"
         number = _number(self.found, "difference")
         if not self.repair:
             return f"{number}, nothing was changed"

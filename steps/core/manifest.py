@@ -60,7 +60,9 @@ def parse(body: bytes, where: str) -> Manifest:
     """The manifest in a stored document. Raises Corrupt, naming ``where``, for what ``dump`` cannot have written."""
     try:
         manifest = from_json(json.loads(body))
-    except (ValueError, KeyError, TypeError, AttributeError, BadInput) as err:
+    except KeyError as err:
+        raise Corrupt(f"{where} is not a manifest: it has no {err}; delete it and run again") from err
+    except (ValueError, TypeError, AttributeError, BadInput) as err:
         raise Corrupt(f"{where} is not a manifest: {err}; delete it and run again") from err
     if manifest.dump() != body:
         raise Corrupt(f"{where} is not in canonical form, so something else wrote it; delete it and run again")

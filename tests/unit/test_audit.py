@@ -78,6 +78,33 @@ def test_damage_of_the_store_is_told_then_repaired_from_the_volume(world, name):
     assert world.audit().differences == 0
 
 
+class Torn(FakeStore):
+    """Does not give one object whole, until it is written anew."""
+
+    torn: bytes | None = None
+
+    def read(self, key, start, end):
+        if self.torn is not None and self.objects.get(key) is self.torn:
+            raise Transient("the store did not answer, or not in full")
+        return super().read(key, start, end)
+
+
+def test_an_object_that_the_store_does_not_give_hides_nothing_else_and_is_repaired(tmp_path):
+    store = Torn()
+    world = Audited(tmp_path, store=store)
+    store.torn = store.objects[world.model.key(SHARD)]
+    ON_VOLUME["extra"][1](world)
+
+    with pytest.raises(Corrupt, match="2 differences, nothing was changed"):
+        world.audit()
+    assert any(f"{SHARD}: sha256 cannot be read" in line for line in world.told)
+
+    assert world.audit(repair=True).differences == 2
+    assert store.objects[world.model.key(SHARD)] is not store.torn
+    assert world.store_is_right()
+    assert world.volume_is_right()
+
+
 def test_every_difference_is_told_and_not_only_the_first(world):
     for _, damage in (ON_VOLUME["flipped"], ON_VOLUME["missing"], ON_VOLUME["extra"], IN_STORE["missing"]):
         damage(world)
