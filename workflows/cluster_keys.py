@@ -10,6 +10,7 @@ from steps.core.catalog_text import checked
 from steps.core.images import check_registry
 from steps.core.pod import Quantity
 from workflows.address import Address
+from workflows.timetable import check_schedule, check_timezone
 
 CA_DIRECTORY = "/etc/vllm-promote-ca"
 CA_FILE = "ca.crt"
@@ -25,6 +26,7 @@ def _words(value: Any) -> Any:
 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+Schedule = Annotated[str, AfterValidator(check_schedule)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
 Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_words)]
 """A list in the file; in the environment words between commas or spaces."""
@@ -63,11 +65,11 @@ class ClusterKeys(BaseModel):
     policies look, the port may be another. ``install`` asks the cluster for them; files for GitOps need them here."""
     client_namespaces: Names = ()
     """Whose pods may reach the model servers; empty: those of every namespace."""
-    refresh_schedule: str | None = None
-    reconcile_schedule: str | None = None
-    audit_schedule: str | None = None
+    refresh_schedule: Schedule | None = None
+    reconcile_schedule: Schedule | None = None
+    audit_schedule: Schedule | None = None
     """None: all that is stored and published is read again only when a person asks for it."""
-    timezone: str | None = None
+    timezone: Annotated[str, AfterValidator(check_timezone)] | None = None
 
     @model_validator(mode="after")
     def _one_kind_of_volume(self) -> "ClusterKeys":
