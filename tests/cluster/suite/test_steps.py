@@ -24,7 +24,7 @@ SECRETS = {
     "deploy": [*S3, "VLLM_API_KEY"],
     "smoke": [*S3, "VLLM_API_KEY"],
     "promote": [*S3, "VLLM_API_KEY"],
-    "rollback": ["VLLM_API_KEY"],
+    "rollback": [*S3, "VLLM_API_KEY"],  # it files what the candidate said
     "report": S3,
 }
 """What each step may know, and nothing else."""
