@@ -47,10 +47,11 @@ class Cluster:
         network.make(self.layout)
         network.enter(self.layout)
         network.build_bridge()
-        self._start(first(self.layout, self.programs))
-        self._wait("containerd answers", self.containerd.answers)
+        begun = first(self.layout, self.programs)  # of the others, what ran before a `down` has ended
+        self._start(begun)
+        self._wait("containerd answers", self.containerd.answers, begun)
         self._load_pause()
-        self._wait("the API server is ready", lambda: admin.api_is_ready(self.layout))
+        self._wait("the API server is ready", lambda: admin.api_is_ready(self.layout), begun)
         self._start(second(self.layout, self.programs))
         self._wait_for_all()
         self._wait("a pod can start", lambda: admin.pods_can_start(self.layout))
@@ -121,9 +122,9 @@ class Cluster:
             self.containerd.load(packed)
             packed.unlink()
 
-    def _wait(self, what: str, holds: Callable[[], bool]) -> None:
-        """Raises Transient with the last words of a component that ended meanwhile."""
-        until(what, holds, meanwhile=self._all_run)
+    def _wait(self, what: str, holds: Callable[[], bool], begun: Iterable[Component] | None = None) -> None:
+        """Raises Transient with the last words of a component that ended meanwhile, of all or of those ``begun``."""
+        until(what, holds, meanwhile=lambda: self._all_run(self.components if begun is None else begun))
 
     def _wait_for_all(self) -> None:
         for component in self.components:
@@ -136,9 +137,9 @@ class Cluster:
         pid = daemon.running(self._daemon("kubelet"))
         return pid is not None and admin.node_is_ready(self.layout, psutil.Process(pid).create_time() - CLOCK_SECONDS)
 
-    def _all_run(self) -> None:
+    def _all_run(self, begun: Iterable[Component]) -> None:
         for one in daemon.found(self.layout.processes):
-            if one.name in {c.name for c in self.components} and not daemon.running(one):
+            if one.name in {c.name for c in begun} and not daemon.running(one):
                 raise Transient(f"{one.name} has ended; its last words:\n{daemon.tail(one, 20)}")
 
 
