@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -59,11 +59,7 @@ class InStore(Side):
         prefix, key = (of(subject.model, subject.commit) for of in (self.layout.model_prefix, self.layout.manifest))
         entries = {path.removeprefix(prefix): size for path, size in self.store.list(prefix).items()}
         body = self.store.get(key)
-        try:
-            found = None if body is None else manifests.parse(body, key)
-        except Corrupt as err:
-            return Copy(problem=str(err), entries=entries)
-        return Copy(manifest=_own(found, subject), problem=_stranger(found, subject), entries=entries)
+        return _held(subject, entries, lambda: None if body is None else manifests.parse(body, key))
 
     def digests(self, manifest: Manifest, files: Sequence[File]) -> dict[str, str]:
         """Small files side by side, of a large one the parts."""
@@ -135,11 +131,7 @@ class OnVolume(Side):
             entries = self.volume.entries(subject.model, subject.commit)
         except Corrupt as err:  # no directory of ours
             return Copy(problem=str(err))
-        try:
-            found = self.volume.manifest(subject.model, subject.commit)
-        except Corrupt as err:
-            return Copy(problem=str(err), entries=entries)
-        return Copy(manifest=_own(found, subject), problem=_stranger(found, subject), entries=entries)
+        return _held(subject, entries, lambda: self.volume.manifest(subject.model, subject.commit))
 
     def digests(self, manifest: Manifest, files: Sequence[File]) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -154,6 +146,15 @@ class OnVolume(Side):
 
         parallel.in_order(read, files, READERS, lambda seen: found.update([seen]))
         return found
+
+
+def _held(subject: Subject, entries: Mapping[str, int | None], read: Callable[[], Manifest | None]) -> Copy:
+    """What lies there, and its manifest: a damaged one, or another commit's, is a problem and not a manifest."""
+    try:
+        found = read()
+    except Corrupt as err:
+        return Copy(problem=str(err), entries=entries)
+    return Copy(manifest=_own(found, subject), problem=_stranger(found, subject), entries=entries)
 
 
 def _own(manifest: Manifest | None, subject: Subject) -> Manifest | None:

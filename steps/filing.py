@@ -44,7 +44,7 @@ class Files:
             self.store().put(key, body)
         except StepError as err:
             log.warning("what the model server said is not kept at %s: %s", key, err)
-        except Exception:
+        except Exception:  # no rollback ends because of what it says about itself
             log.exception("what the model server said is not kept at %s, for a bug", key)
         else:
             log.info("what the model server said is kept at %s", key)
