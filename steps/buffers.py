@@ -1,8 +1,10 @@
 """Memory that is lent out and comes back: so much in all, whatever is done with it.
 
-New memory costs: the kernel clears each page of it first. So what came back is lent again.
+New memory costs: the kernel clears each page of it first. So what came back is lent again. It begins at a page, as
+writes past the cache want it.
 """
 
+import mmap
 import threading
 
 from steps.core import parts
@@ -13,7 +15,7 @@ class Buffers:
 
     def __init__(self, total: int) -> None:
         self._room = total
-        self._idle: list[bytearray] = []
+        self._idle: list[mmap.mmap] = []
         self._changed = threading.Condition()
 
     def take(self, size: int) -> memoryview:
@@ -22,15 +24,15 @@ class Buffers:
         with self._changed:
             self._changed.wait_for(lambda: self._room >= least)
             self._room -= least
-            found = self._idle.pop() if self._idle else bytearray()
-        if len(found) < least:
-            found = bytearray(least)  # outside of the lock; one that is too small is let go
+            found = self._idle.pop() if self._idle else None
+        if found is None or len(found) < least:
+            found = mmap.mmap(-1, least)  # outside of the lock; one that is too small is let go
         return memoryview(found)[:size]
 
     def give(self, body: memoryview) -> None:
         """Back what was taken. Nobody uses it any more."""
         found = body.obj
-        assert isinstance(found, bytearray)
+        assert isinstance(found, mmap.mmap)
         with self._changed:
             self._room += max(len(body), parts.PREFERRED)
             self._idle.append(found)

@@ -117,7 +117,7 @@ class OnVolume:
             ):
                 offset = 0
                 while piece := source.read(PIECE):
-                    draft.write(offset, [piece])
+                    draft.write(offset, piece)
                     digest.update(piece)
                     offset += len(piece)
                 if digest.hexdigest() == file.sha256:

@@ -125,7 +125,8 @@ class _Copy(copying.Copy):
     draft: Draft
 
     def part(self, part: Part, body: memoryview) -> None:
-        self.store.read_into(self.key, part.start, body, lambda at, piece: self.draft.write(at, (piece,)))
+        self.store.read_into(self.key, part.start, body)
+        self.draft.write(part.start, body)
 
     def keep(self) -> None:
         self.draft.keep()

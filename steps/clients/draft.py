@@ -1,15 +1,12 @@
 """One file while it is written: under a name of its own, until it is whole and on the disk."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-from steps.ports.volume import Draft
-
-WRITE = 128 * 1024
-"""Bytes in one call. For megabytes at once the kernel takes large pieces of memory for its cache, which a virtual
-machine may have given back to its host: that has cost up to five times as much of a core."""
+from steps.clients.direct import Writer
+from steps.ports.volume import Bytes, Draft
 
 
 def create(path: Path) -> int:
@@ -18,23 +15,26 @@ def create(path: Path) -> int:
 
 
 class FileDraft(Draft):
-    """Thread-safe, as each write says where it goes. What fails is told by ``guarded``."""
+    """Of ``size`` bytes. Thread-safe, as each write says where it goes. What fails is told by ``guarded``."""
 
-    def __init__(self, guarded: Callable[[], AbstractContextManager[None]], fd: int, aside: Path, final: Path) -> None:
+    def __init__(
+        self, guarded: Callable[[], AbstractContextManager[None]], size: int, aside: Path, final: Path
+    ) -> None:
         self._guarded = guarded
-        self._fd = fd
         self._aside = aside
         self._final = final
+        with guarded():
+            self._fd = create(aside)
+            self._writer = Writer(self._fd, size)
 
-    def write(self, offset: int, pieces: Sequence[bytes | memoryview]) -> None:
+    def write(self, offset: int, body: Bytes) -> None:
         with self._guarded():
-            for piece in pieces:
-                _write(self._fd, piece, offset)
-                offset += len(piece)
+            self._writer.write(offset, body)
 
     def keep(self) -> None:
         """NFS tells of a full disk here, and not before: at the sync, or at the close."""
         with self._guarded():
+            self._writer.finish()
             os.fsync(self._fd)
             fd, self._fd = self._fd, -1
             os.close(fd)
@@ -46,10 +46,3 @@ class FileDraft(Draft):
             if self._fd >= 0:
                 os.close(self._fd)
             self._aside.unlink(missing_ok=True)
-
-
-def _write(fd: int, piece: bytes | memoryview, offset: int) -> None:
-    left = memoryview(piece)
-    while left:
-        written = os.pwrite(fd, left[:WRITE], offset)
-        left, offset = left[written:], offset + written

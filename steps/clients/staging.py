@@ -76,8 +76,7 @@ class Staging(StagingPort):
         aside = self._aside()
         with self.guarded(final):
             _make_folders(self._directory, file.path)
-            fd = create(aside)
-        draft = FileDraft(partial(self.guarded, final), fd, aside, final)
+        draft = FileDraft(partial(self.guarded, final), file.size, aside, final)
         try:
             yield draft
         finally:

@@ -22,7 +22,7 @@ from steps.clients.store_read import Reader
 from steps.core import parts
 from steps.core.names import Layout
 from steps.errors import BadInput, Conflict, Transient
-from steps.ports.store import Arrived, Object, Store, Upload, unheeded
+from steps.ports.store import Object, Store, Upload
 from steps.settings import Settings
 
 CONNECT_SECONDS = 10
@@ -141,8 +141,8 @@ class S3(Store):
             yield bytes(piece)
             start += len(piece)
 
-    def read_into(self, key: str, start: int, body: memoryview, arrived: Arrived = unheeded) -> None:
-        self._reader.fill(key, start, body, arrived)
+    def read_into(self, key: str, start: int, body: memoryview) -> None:
+        self._reader.fill(key, start, body)
 
     def delete(self, key: str) -> None:
         with self._bucket.doing("delete", key):

@@ -20,7 +20,6 @@ from botocore.response import StreamingBody
 from steps.clients.bucket import Bucket
 from steps.clients.store_errors import KINDS, code_of, not_s3, status_of
 from steps.errors import Corrupt, Transient
-from steps.ports.store import Arrived, unheeded
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSResponse
@@ -50,13 +49,13 @@ class Reader:
             attempts=attempts, timeout=None, wait_initial=0.2, wait_max=4, wait_jitter=0.2
         ).on(_worth_another)
 
-    def fill(self, key: str, start: int, body: memoryview, arrived: Arrived = unheeded) -> None:
+    def fill(self, key: str, start: int, body: memoryview) -> None:
         """With the bytes from ``start`` on. What breaks off is asked for again from there on.
 
         Raises Corrupt when the object is gone or shorter.
         """
         if body:
-            wanted = _Wanted(self._bucket.where(key), start, body, arrived)
+            wanted = _Wanted(self._bucket.where(key), start, body)
             with self._bucket.doing("read", key):
                 self._again(self._go_on, key, wanted)
 
@@ -93,9 +92,8 @@ class Reader:
 class _Wanted:
     """What is still to come of one range."""
 
-    def __init__(self, where: str, start: int, body: memoryview, arrived: Arrived) -> None:
+    def __init__(self, where: str, start: int, body: memoryview) -> None:
         self.where = where
-        self.arrived = arrived
         self.start = start
         self.left = body
 
@@ -122,9 +120,7 @@ class _Wanted:
         """Raises what boto3 raises of a body that stalls, breaks off or ends too early."""
         while self.left:
             taken = body.readinto(self.left[:PIECE])
-            start, piece = self.start, self.left[:taken]
-            self.start, self.left = start + taken, self.left[taken:]
-            self.arrived(start, piece)
+            self.start, self.left = self.start + taken, self.left[taken:]
 
     def _short(self) -> Corrupt:
         return Corrupt(f"{self.where} is gone, or shorter than {self.end} bytes; run mirror again to heal it")

@@ -1,15 +1,9 @@
 """Documents and bulk bytes under keys, as the steps see them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
-
-Arrived = Callable[[int, memoryview], object]
-
-
-def unheeded(_at: int, _piece: memoryview) -> None:
-    """For who wants the whole."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,12 +66,8 @@ class Store(Protocol):
         """Bytes ``start`` to ``end``, ``end`` excluded, in pieces. Raises Corrupt when the object is gone or short."""
         ...
 
-    def read_into(self, key: str, start: int, body: memoryview, arrived: Arrived = unheeded) -> None:
-        """Fill ``body`` with the bytes from ``start`` on. Raises Corrupt when the object is gone or short.
-
-        ``arrived`` is called with each piece of it and where in the object that begins, in order, as soon as it is
-        there, while the processor's cache still holds it.
-        """
+    def read_into(self, key: str, start: int, body: memoryview) -> None:
+        """Fill ``body`` with the bytes from ``start`` on. Raises Corrupt when the object is gone or short."""
         ...
 
     def delete(self, key: str) -> None: ...

@@ -7,6 +7,8 @@ from typing import Protocol
 
 from steps.core.manifest import File, Manifest
 
+Bytes = bytes | memoryview
+
 
 class Volume(Protocol):
     """Published model directories, each written once and never again."""
@@ -49,8 +51,8 @@ class ReadableVolume(Volume, Protocol):
 class Draft(Protocol):
     """A file in the making. Leaving the context without ``keep`` leaves nothing of it."""
 
-    def write(self, offset: int, pieces: Sequence[bytes | memoryview]) -> None:
-        """The pieces, one after the other, from there on; in any order, from several threads. Raises NoSpace."""
+    def write(self, offset: int, body: Bytes) -> None:
+        """From there on; in any order, from several threads. Raises NoSpace."""
         ...
 
     def keep(self) -> None:

@@ -166,22 +166,6 @@ def test_a_range_is_read_into_memory_that_is_there(store):
     assert memory == b"...234.."
 
 
-def test_each_piece_is_told_once_as_it_arrives_and_they_make_up_the_range(store):
-    upload(store, "a", BIG)
-    memory, told = memoryview(bytearray(len(BIG) - 7)), bytearray(len(BIG))
-    begun: list[int] = []
-
-    def arrived(at, piece):
-        assert memory[at - 7 : at - 7 + len(piece)] == piece
-        begun.append(at)
-        told[at : at + len(piece)] = piece
-
-    store.read_into("a", 7, memory, arrived)
-    assert told[7:] == memory == BIG[7:]
-    assert begun == sorted(set(begun))
-    assert begun[0] == 7
-
-
 @pytest.mark.parametrize(("key", "end"), [("gone", 3), ("short", 3), ("short", 9)])
 def test_an_object_that_is_gone_or_short_is_corrupt(store, key, end):
     store.put("short", b"12")

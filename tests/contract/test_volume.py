@@ -26,7 +26,7 @@ def fill(volume: Directory, model: Released = MODEL) -> None:
     with volume.stage(model.manifest) as staging:
         for file in model.manifest.files:
             with staging.write(file) as draft:
-                draft.write(0, [model.content[file.path]])
+                draft.write(0, model.content[file.path])
                 draft.keep()
         staging.publish()
 
@@ -95,8 +95,8 @@ def test_pieces_may_be_written_in_any_order(directory, tmp_path):
     file = MODEL.manifest.files[-1]
     body = MODEL.content[file.path]
     with directory.stage(MODEL.manifest) as staging, staging.write(file) as draft:
-        draft.write(100, [body[100:200], body[200:]])
-        draft.write(0, [body[:100]])
+        draft.write(100, body[100:])
+        draft.write(0, body[:100])
         draft.keep()
         (found,) = (p for p in (tmp_path / ".staging").rglob(file.path))
         assert found.read_bytes() == body
@@ -105,7 +105,7 @@ def test_pieces_may_be_written_in_any_order(directory, tmp_path):
 def test_a_draft_that_is_not_kept_leaves_nothing(directory, tmp_path):
     with directory.stage(MODEL.manifest) as staging:
         with staging.write(MODEL.manifest.files[0]) as draft:
-            draft.write(0, [b"x"])
+            draft.write(0, b"x")
         assert not [p for p in (tmp_path / ".staging").rglob("*") if p.is_file()]
 
 
@@ -120,7 +120,7 @@ def test_of_two_attempts_the_second_meets_a_conflict_and_the_first_ones_files_st
     with pytest.raises(Conflict), directory.stage(MODEL.manifest) as staging:  # noqa: PT012  # both at once
         for file in MODEL.manifest.files:
             with staging.write(file) as draft:
-                draft.write(0, [MODEL.content[file.path]])
+                draft.write(0, MODEL.content[file.path])
                 draft.keep()
         fill(directory)
         inode = published.stat().st_ino
@@ -132,10 +132,10 @@ def test_what_an_unfinished_attempt_has_finished_is_known_and_what_it_writes_sti
     done, half = MODEL.manifest.files[:2]
     with directory.stage(MODEL.manifest) as staging:
         with staging.write(done) as draft:
-            draft.write(0, [MODEL.content[done.path]])
+            draft.write(0, MODEL.content[done.path])
             draft.keep()
         with staging.write(half) as draft:
-            draft.write(0, [b"x"])
+            draft.write(0, b"x")
             assert directory.staged(MODEL.manifest.model, MODEL.manifest.commit) == {done.path: done.size}
     assert directory.staged(MODEL.manifest.model, MODEL.manifest.commit) == {}
 
@@ -185,7 +185,7 @@ def test_a_living_attempt_that_is_swept_meets_a_conflict_and_does_not_come_back(
     with directory.stage(MODEL.manifest) as zombie, zombie.write(file) as draft:
         fill(directory)
         directory.sweep(*NAMES)
-        draft.write(0, [b"what a zombie writes"])
+        draft.write(0, b"what a zombie writes")
         with pytest.raises(Conflict):
             draft.keep()
     assert not list((tmp_path / ".staging" / "org--stub").iterdir())
@@ -298,11 +298,11 @@ def test_a_disk_that_tells_at_the_sync_what_went_wrong_is_heard(tmp_path, monkey
     first, second = MODEL.manifest.files[:2]
     with pytest.raises(ours), Directory(tmp_path).stage(MODEL.manifest) as staging:  # noqa: PT012  # the second one fails
         with staging.write(first) as draft:
-            draft.write(0, [MODEL.content[first.path]])
+            draft.write(0, MODEL.content[first.path])
             draft.keep()
         monkeypatch.setattr(os, "fsync", lambda _fd: raise_os_error(number))
         with staging.write(second) as draft:
-            draft.write(0, [MODEL.content[second.path]])
+            draft.write(0, MODEL.content[second.path])
             draft.keep()
     assert len([p for p in (tmp_path / ".staging").rglob("*") if p.is_file()]) == kept
 
@@ -334,7 +334,7 @@ def test_a_stale_handle_is_a_conflict_where_the_directory_was_swept_and_else_the
         if swept:
             directory.sweep(*NAMES)
         monkeypatch.setattr(os, "pwrite", lambda *_: raise_os_error(errno.ESTALE))
-        draft.write(0, [b"x"])
+        draft.write(0, b"x")
 
 
 def test_what_is_published_is_looked_for_in_directories_opened_just_now(directory, tmp_path, monkeypatch):
@@ -387,7 +387,7 @@ def replaced(directory: Directory) -> None:
         for file in MODEL.manifest.files:
             if not staging.adopt(file):
                 with staging.write(file) as draft:
-                    draft.write(0, [MODEL.content[file.path]])
+                    draft.write(0, MODEL.content[file.path])
                     draft.keep()
         staging.replace()
 
@@ -445,7 +445,7 @@ def test_a_directory_that_is_gone_by_then_is_nobody_s_to_replace(directory, tmp_
     with directory.stage(MODEL.manifest) as staging:
         for file in MODEL.manifest.files:
             with staging.write(file) as draft:
-                draft.write(0, [MODEL.content[file.path]])
+                draft.write(0, MODEL.content[file.path])
                 draft.keep()
         published.rename(tmp_path / "by hand")
         with pytest.raises(Conflict):

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from unittest import mock
 
 from steps import checksum, copying, entry, populate
+from steps.clients import direct
 from steps.clients.volume import Directory
 from steps.contracts import POPULATE, PopulateInputs, PopulateOutputs
 from steps.core import parts
@@ -19,7 +20,10 @@ from tests.stubs.released import Released
 from tests.stubs.store import FakeStore
 from tests.stubs.weights import safetensors
 
-MODEL = Released({"config.json": b"{}", "sub/a.txt": b"a", "model.safetensors": safetensors({"w": bytes(64)})})
+MODEL = Released(
+    {"config.json": b"{}", "sub/a.txt": b"a", "model.safetensors": safetensors({"w": bytes(direct.LEAST)})}
+)
+"""The large one goes past the cache, but for its end."""
 OLD = Released({"config.json": b"{}", "model.safetensors": safetensors({"w": bytes(8)})}, commit="0" * 40)
 """Published before, and serving."""
 T = TypeVar("T")

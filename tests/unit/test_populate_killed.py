@@ -49,7 +49,7 @@ def publish_another(volume: Path) -> None:
     with Directory(volume).stage(OTHER.manifest) as staging:
         for file in OTHER.manifest.files:
             with staging.write(file) as draft:
-                draft.write(0, [OTHER.content[file.path]])
+                draft.write(0, OTHER.content[file.path])
                 draft.keep()
         staging.publish()
 
