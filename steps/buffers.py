@@ -11,16 +11,17 @@ from steps.core import parts
 
 
 class Buffers:
-    """``total`` bytes at a time. Thread-safe."""
+    """``total`` bytes at a time, in pieces of ``least`` or more. Thread-safe."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, least: int = parts.PREFERRED) -> None:
         self._room = total
+        self._least = least
         self._idle: list[mmap.mmap] = []
         self._changed = threading.Condition()
 
     def take(self, size: int) -> memoryview:
         """Exactly so many bytes; their content is anything. Waits until there is room."""
-        least = max(size, parts.PREFERRED)
+        least = max(size, self._least)
         with self._changed:
             self._changed.wait_for(lambda: self._room >= least)
             self._room -= least
@@ -34,6 +35,6 @@ class Buffers:
         found = body.obj
         assert isinstance(found, mmap.mmap)
         with self._changed:
-            self._room += max(len(body), parts.PREFERRED)
+            self._room += max(len(body), self._least)
             self._idle.append(found)
             self._changed.notify()

@@ -10,6 +10,13 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+class _End:
+    """There is no further item."""
+
+
+_END = _End()
+
+
 def in_order(work: Callable[[T], R], items: Iterable[T], workers: int, take: Callable[[R], object]) -> None:
     """Call ``take(work(item))`` for each item, ``work`` in threads and ``take`` here, one after the other.
 
@@ -28,6 +35,34 @@ def in_order(work: Callable[[T], R], items: Iterable[T], workers: int, take: Cal
             waiting.append(pool.submit(work, item))
         while waiting:
             take(waiting.popleft().result())
+
+
+def each(work: Callable[[T], object], items: Iterable[T], workers: int) -> None:
+    """Call ``work`` for each item, in so many threads, each of which goes from one item to the next.
+
+    Raises what the first failure raised, when what had begun by then is done.
+    """
+    todo, failures, lock = iter(items), list[BaseException](), threading.Lock()
+
+    def go_on() -> None:
+        while not failures:
+            with lock:
+                item = next(todo, _END)
+            if isinstance(item, _End):
+                return
+            try:
+                work(item)
+            except BaseException as err:  # noqa: BLE001  # raised below, in the caller's thread
+                failures.append(err)
+
+    if workers == 1:
+        go_on()
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            for _ in range(workers):
+                pool.submit(go_on)
+    if failures:
+        raise failures[0]
 
 
 def nothing(_result: object) -> None:

@@ -23,6 +23,7 @@ class FileDraft(Draft):
         self._guarded = guarded
         self._aside = aside
         self._final = final
+        self._is_kept = False
         with guarded():
             self._fd = create(aside)
             self._writer = Writer(self._fd, size)
@@ -39,10 +40,12 @@ class FileDraft(Draft):
             fd, self._fd = self._fd, -1
             os.close(fd)
             self._aside.rename(self._final)
+            self._is_kept = True
 
     def end(self) -> None:
         """Leave nothing, unless it was kept."""
         with suppress(OSError):  # it is thrown away, and the error that led here is the one to tell
             if self._fd >= 0:
                 os.close(self._fd)
-            self._aside.unlink(missing_ok=True)
+            if not self._is_kept:
+                self._aside.unlink(missing_ok=True)

@@ -67,12 +67,17 @@ def is_there(directory: Path, link: int = os.O_NOFOLLOW) -> bool:
 
 def below(directory: Path, path: str) -> Path:
     """A file of a model in a directory. Raises Refused where its name, or a link on the way, would lead out of it."""
-    if problem := path_problem(path):
-        raise Refused(f"a file may not be called {path[:80]!r} ({problem}); mend the manifest that names it")
+    check_path(path)
     full = directory / path
     if (directory.resolve() / path).parent != full.parent.resolve():
         raise Refused(f"{full.parent} leads out of {directory} by a symbolic link; remove it")
     return full
+
+
+def check_path(path: str) -> None:
+    """Raises Refused for a name that would lead elsewhere."""
+    if problem := path_problem(path):
+        raise Refused(f"a file may not be called {path[:80]!r} ({problem}); mend the manifest that names it")
 
 
 def open_fresh(path: Path) -> FileIO:

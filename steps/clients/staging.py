@@ -15,10 +15,10 @@ import logging
 import os
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path, PurePath
 
 from steps.clients import attempts, replacing
@@ -58,24 +58,23 @@ class Staging(StagingPort):
         self._place = place
         self._manifest = manifest
         self._numbers = itertools.count()
+        self._folders: set[PurePath] = set()
+        """Made, and seen to be in the attempt's directory."""
         self._directory = place.staging / f"{place.commit}.{uuid.uuid4().hex}"
         with translated("write", self._directory):
             for directory in (place.staging.parent, place.staging, self._directory):
                 _own(directory)
 
     def adopt(self, file: File) -> bool:
-        others = [other for other in attempts.of(self._place) if other != self._directory]
-        return any(self._take(file, other, file.path) for other in (*others, self._place.published))
+        return any(self._take(file, other, file.path) for other in self._others)
 
     def share(self, file: File, commit: str, path: str) -> bool:
-        return self._take(file, replace(self._place, commit=commit).published, path)
+        other = replace(self._place, commit=commit).published
+        return attempts.is_directory(other) and self._take(file, other, path)
 
     @contextmanager
     def write(self, file: File) -> Iterator[Draft]:
-        final = places.below(self._directory, file.path)
-        aside = self._aside()
-        with self.guarded(final):
-            _make_folders(self._directory, file.path)
+        final, aside = self._final(file.path), self._aside()
         draft = FileDraft(partial(self.guarded, final), file.size, aside, final)
         try:
             yield draft
@@ -123,13 +122,27 @@ class Staging(StagingPort):
                     raise Conflict(gone) from err
             raise
 
+    @cached_property
+    def _others(self) -> Sequence[Path]:
+        """Where finished files of this commit may lie."""
+        found = [other for other in attempts.of(self._place) if other != self._directory]
+        return [other for other in (*found, self._place.published) if attempts.is_directory(other)]
+
+    def _final(self, path: str) -> Path:
+        """A file's name, in a folder that is there. Where that leads is looked up once: it takes as long as a file."""
+        places.check_path(path)
+        full, folder = self._directory / path, PurePath(path).parent
+        if folder not in self._folders:
+            places.below(self._directory, path)
+            with self.guarded(full):
+                _make_folders(self._directory, path)
+            self._folders.add(folder)
+        return full
+
     def _take(self, file: File, other: Path, path: str) -> bool:
         """A hard link, and not a rename: whoever made the file may be alive and need it."""
-        if not attempts.is_directory(other):
-            return False
-        ours = places.below(self._directory, file.path)
+        ours = self._final(file.path)
         with self.guarded(ours):
-            _make_folders(self._directory, file.path)
             try:
                 os.link(places.below(other, path), ours, follow_symlinks=False)
             except (OSError, Refused):  # it has no such file, or may not share it: then it is fetched

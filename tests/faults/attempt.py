@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
 
-from steps import checksum, copying, entry, populate
+from steps import checksum, entry, in_one_piece, in_parts, populate
 from steps.clients import direct
 from steps.clients.volume import Directory
 from steps.contracts import POPULATE, PopulateInputs, PopulateOutputs
@@ -86,10 +86,15 @@ class AtOnce(Executor):
 def one_thread() -> Iterator[None]:
     """A step does all of its work in this one, and waits for nothing."""
     with contextlib.ExitStack() as stack:
-        for module, name in ((parts, "MAX_WORKERS"), (populate, "HASHERS"), (checksum, "READERS")):
+        for module, name in (
+            (parts, "MAX_WORKERS"),
+            (in_one_piece, "WORKERS"),
+            (populate, "HASHERS"),
+            (checksum, "READERS"),
+        ):
             stack.enter_context(mock.patch.object(module, name, 1))
         stack.enter_context(mock.patch.object(entry, "beside", lambda work: work()))  # it is called
-        stack.enter_context(mock.patch.object(copying, "ThreadPoolExecutor", AtOnce))
+        stack.enter_context(mock.patch.object(in_parts, "ThreadPoolExecutor", AtOnce))
         stack.enter_context(mock.patch.object(time, "sleep"))
         yield
 

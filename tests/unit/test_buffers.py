@@ -1,3 +1,4 @@
+import ctypes
 import threading
 
 import pytest
@@ -41,3 +42,13 @@ def test_who_asks_for_more_than_there_is_waits_until_something_comes_back(size):
     buffers.give(taken[0])
     waiting.join(10)
     assert third.is_set()
+
+
+def test_small_pieces_are_lent_where_that_was_said():
+    buffers = Buffers(3 * 4096, least=4096)
+    assert [len(buffers.take(size)) for size in (1, 4096, 0)] == [1, 4096, 0]
+
+
+def test_it_begins_at_a_page():
+    body = Buffers(PREFERRED).take(PREFERRED)
+    assert ctypes.addressof(ctypes.c_char.from_buffer(body)) % 4096 == 0

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from steps import copying
+from steps import copying, in_one_piece, in_parts
 from steps.core import parts
 from steps.core.manifest import File
 from steps.errors import Conflict, Corrupt, Transient
 from steps.progress import Progress
 
-MANY = {f"{n:03}.json": b"%d" % n * n for n in range(4 * copying.OPEN)}
+MANY = {f"{n:03}.json": b"%d" % n * n for n in range(200)}
 LARGE = bytes(range(251)) * (5 * parts.PREFERRED // 251)
 """In five parts."""
 
@@ -79,8 +79,17 @@ def test_more_files_than_may_be_open_all_arrive():
     target = Target({**MANY, "large": LARGE})
     target.copy()
     assert target.kept == target.content
-    assert 1 < target.most_open <= copying.OPEN
     assert target.open == set()
+
+
+@pytest.mark.parametrize("size", [1000, in_one_piece.LARGEST + 1])
+def test_only_so_many_are_open_at_once(monkeypatch, size):
+    monkeypatch.setattr(in_parts, "OPEN", 3)
+    monkeypatch.setattr(in_one_piece, "WORKERS", 3)
+    target = Target({str(n): bytes(size) for n in range(12)}, lambda _path, _part: time.sleep(0.01))
+    target.copy()
+    assert target.kept == target.content
+    assert 1 < target.most_open <= 3
 
 
 @pytest.mark.parametrize("number", [1, 3, 5])
@@ -138,3 +147,17 @@ def test_a_file_that_another_run_brought_meanwhile_is_no_failure():
     target.copy()
     assert target.kept == MANY
     assert target.open == set()
+
+
+def test_nor_is_it_for_a_small_one():
+    target = Target(MANY, failing("007.json", 1, Conflict("by the same")))
+    target.copy()
+    assert target.kept == {path: body for path, body in MANY.items() if path != "007.json"}
+    assert target.open == set()
+
+
+@pytest.mark.parametrize("size", [in_one_piece.LARGEST - 1, in_one_piece.LARGEST, in_one_piece.LARGEST + 1])
+def test_a_file_of_about_the_size_that_makes_the_difference_arrives(size):
+    target = Target({"a": bytes(range(250)) * (size // 250) + bytes(size % 250), "b": b"", "c": b"1"})
+    target.copy()
+    assert target.kept == target.content

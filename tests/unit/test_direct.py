@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from steps.clients import direct
 from steps.clients.direct import BLOCK, LEAST, Writer
 from steps.core.parts import MiB
 
@@ -48,8 +47,8 @@ def calls(monkeypatch, fd):
         seen.append((offset, len(piece), bool(asked[0])))
         return real(fd, piece, offset)
 
-    monkeypatch.setattr(direct.fcntl, "fcntl", control)
-    monkeypatch.setattr(direct.os, "pwrite", pwrite)
+    monkeypatch.setattr(fcntl, "fcntl", control)
+    monkeypatch.setattr(os, "pwrite", pwrite)
     return seen
 
 
@@ -88,14 +87,14 @@ def test_really_past_the_cache_from_several_threads_the_bytes_are_the_same(fd, p
 
 @pytest.mark.parametrize("good", [0, 1, 2])
 def test_where_such_a_write_is_refused_the_cache_takes_it_from_there_on(fd, body, calls, monkeypatch, good):
-    recorded = direct.os.pwrite
+    recorded = os.pwrite
 
     def choosy(fd, piece, offset):
         if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_DIRECT and len(calls) >= good:
             raise OSError(errno.EINVAL, "Invalid argument")
         return recorded(fd, piece, offset)
 
-    monkeypatch.setattr(direct.os, "pwrite", choosy)
+    monkeypatch.setattr(os, "pwrite", choosy)
     writer = Writer(fd, SIZE)
     for part in parts(body):
         writer.write(*part)
@@ -105,8 +104,8 @@ def test_where_such_a_write_is_refused_the_cache_takes_it_from_there_on(fd, body
 
 
 def test_a_short_write_is_gone_on_with(fd, path, body, calls, monkeypatch):
-    recorded = direct.os.pwrite
-    monkeypatch.setattr(direct.os, "pwrite", lambda fd, piece, offset: recorded(fd, piece[: 16 * BLOCK], offset))
+    recorded = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, piece, offset: recorded(fd, piece[: 16 * BLOCK], offset))
     writer = Writer(fd, SIZE)
     for part in parts(body):
         writer.write(*part)
@@ -121,7 +120,7 @@ def test_a_file_system_that_has_only_the_cache_is_written_through_it(fd, path, b
             raise OSError(errno.EINVAL, "Invalid argument")
         return 0
 
-    monkeypatch.setattr(direct.fcntl, "fcntl", refuses)
+    monkeypatch.setattr(fcntl, "fcntl", refuses)
     writer = Writer(fd, SIZE)
     for part in parts(body):
         writer.write(*part)
@@ -134,6 +133,6 @@ def test_what_else_goes_wrong_is_told(fd, body, calls, monkeypatch, code):
     def broken(_fd, _piece, _offset):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(direct.os, "pwrite", broken)
+    monkeypatch.setattr(os, "pwrite", broken)
     with pytest.raises(OSError, match=os.strerror(code)):
         Writer(fd, SIZE).write(0, body[:MiB])

@@ -83,3 +83,45 @@ def test_what_many_threads_bring_is_taken_one_at_a_time_and_in_order():
     numbers = list(range(1, 301))
     parallel.in_order(lambda n: ordered.bring(n, n), sorted(numbers, key=lambda n: n ^ 5), 8, parallel.nothing)
     assert taken == numbers
+
+
+@pytest.mark.parametrize("workers", [1, 3, 50])
+def test_each_item_is_worked_on_once(workers):
+    done: list[int] = []
+    parallel.each(done.append, range(20), workers)
+    assert sorted(done) == list(range(20))
+
+
+def test_so_many_at_once_and_no_more():
+    all_three = threading.Barrier(3, timeout=10)
+    running: list[int] = []
+    most = 0
+
+    def work(item):
+        nonlocal most
+        running.append(item)
+        most = max(most, len(running))
+        all_three.wait()
+        running.remove(item)
+        all_three.wait()
+
+    parallel.each(work, range(9), 3)
+    assert most == 3
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_after_a_failure_nothing_more_is_begun_and_it_is_raised_when_the_rest_is_done(workers):
+    begun: list[int] = []
+    ended: list[int] = []
+
+    def work(item):
+        begun.append(item)
+        if item == 2:
+            raise LookupError(item)
+        time.sleep(0.05)
+        ended.append(item)
+
+    with pytest.raises(LookupError):
+        parallel.each(work, range(100), workers)
+    assert len(begun) < 10
+    assert sorted([*ended, 2]) == sorted(begun)
