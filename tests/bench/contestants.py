@@ -61,8 +61,10 @@ def populate(stage: Stage, model: Model, peers: Peers) -> Contest:
         ],
         environ=stage.environ(),
         directory=stage.directory / "turn",
-        before=lambda _target: None,
-        check=lambda target: _all_there(model, [p.stat().st_size for p in target.rglob("*.safetensors")]),
+        before=lambda target: stage.publish_on(target, model.before) if model.before else None,
+        check=lambda target: _all_there(
+            model, [p.stat().st_size for p in target.rglob("*.safetensors") if model.is_of(str(p))]
+        ),
     )
 
 
@@ -91,7 +93,7 @@ def mirror(stage: Stage, model: Model, peers: Peers) -> Contest:
         environ=stage.environ(),
         directory=stage.directory / "turn",
         before=lambda _target: stage.forget(model),
-        check=lambda _target: _all_there(model, stage.sizes()),
+        check=lambda _target: _all_there(model, stage.sizes(model)),
     )
 
 

@@ -38,11 +38,16 @@ NOWHERE_ELSE = {
 
 @dataclass(frozen=True)
 class Model:
-    """Published on the Hub; ``files`` is the directory it was made from."""
+    """Published on the Hub; ``files`` is the directory it was made from, ``before`` an earlier commit of it."""
 
     manifest: Manifest
     document: Document
     files: Path
+    before: "Model | None" = None
+
+    def is_of(self, path: str) -> bool:
+        """Whether it is no file of the earlier commit."""
+        return self.before is None or self.before.manifest.commit not in path
 
     @property
     def release_id(self) -> str:
@@ -75,7 +80,14 @@ class Stage:
         files.mkdir()
         for path in case.paths():
             _write(files / path, case.size)
-        return self.published(files)
+        first = self.published(files)
+        if not case.changed:
+            return first
+        before = shutil.copytree(files, self.directory / "before", copy_function=os.link)
+        for path in case.paths()[: case.changed]:
+            (files / path).unlink()  # and not written to: it has other names
+            _write(files / path, case.size)
+        return replace(self.published(files), before=replace(first, files=before))
 
     def published(self, files: Path) -> Model:
         """What is in the directory now, as a commit on the Hub and a release document in the store."""
@@ -105,7 +117,9 @@ class Stage:
         store.put(Layout().release(DEPLOYMENT, model.release_id), model.document.dump())
 
     def fill(self, model: Model) -> None:
-        """What step mirror leaves in the store."""
+        """What step mirror leaves in the store, for the earlier commit too."""
+        if model.before:
+            self.fill(model.before)
         store, layout = stores.connect(self.s3.settings()), Layout()
 
         def send(file: File) -> None:
@@ -119,14 +133,16 @@ class Stage:
         store.put(layout.manifest(MODEL, model.manifest.commit), model.manifest.dump())
 
     def forget(self, model: Model) -> None:
-        """Everything in the store but the release document. Only with its bucket does SeaweedFS give up the space."""
+        """All of it in the store but the release document. Only with its bucket does SeaweedFS give up the space."""
         servers.renew(self.s3)
         self.resolve(model)
+        if model.before:
+            self.fill(model.before)
 
-    def sizes(self) -> list[int]:
+    def sizes(self, model: Model) -> list[int]:
         """Of the model's files in the store, wherever they lie."""
         listed = stores.connect(self.s3.settings()).list("")
-        return [size for key, size in listed.items() if key.endswith(".safetensors")]
+        return [size for key, size in listed.items() if key.endswith(".safetensors") and model.is_of(key)]
 
     def publish_on(self, volume: Path, model: Model) -> None:
         """What step populate leaves; the files are links to those that peers read."""

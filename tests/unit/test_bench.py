@@ -16,7 +16,7 @@ from tests.bench.results import Held, Record
 PYTHON = [sys.executable, "-I", "-S", "-c"]
 
 
-@pytest.mark.parametrize("name", ["", "4", "4x", "0x1GiB", "4x1GB", "x1GiB", "4x1GiB "])
+@pytest.mark.parametrize("name", ["", "4", "4x", "0x1GiB", "4x1GB", "x1GiB", "4x1GiB ", "4x1GiB+", "4x1GiB+5"])
 def test_what_is_no_case_is_told(name):
     with pytest.raises(ValueError, match="4x512MiB"):
         case(name)
