@@ -4,13 +4,11 @@ Everything that differs is told, not only the first. Safetensors headers and ind
 a publisher's broken file has the right digest.
 """
 
-import hashlib
 import logging
 import sys
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
 
 from steps import parallel
@@ -20,7 +18,7 @@ from steps.core.manifest import File, Manifest
 from steps.core.safetensors import Header, Malformed
 from steps.entry import run_step
 from steps.errors import Corrupt
-from steps.ports.volume import ReadableVolume
+from steps.ports.volume import Opened, ReadableVolume
 from steps.progress import Progress
 from steps.settings import Settings
 
@@ -98,7 +96,7 @@ def _problems(volume: ReadableVolume, manifest: Manifest, progress: Progress) ->
     yield from _index_problems(volume, manifest, _tensors(entries, findings))
 
 
-def examine(opened: FileIO, file: File) -> Finding:
+def examine(opened: Opened, file: File) -> Finding:
     """``opened`` at its start."""
     header = None
     problems: list[str] = []
@@ -108,21 +106,20 @@ def examine(opened: FileIO, file: File) -> Finding:
             problems.extend(header.problems)
         except Malformed as err:
             problems.append(f"not a safetensors file: {err}")
-        opened.seek(0)
-    actual = hashlib.file_digest(opened, "sha256").hexdigest()
+    actual = opened.sha256()
     if actual != file.sha256:
         problems.insert(0, f"sha256 {actual}, the manifest says {file.sha256}")
     return Finding(file=file, problems=tuple(problems), header=header)
 
 
-def _header(opened: FileIO, size: int) -> Header:
+def _header(opened: Opened, size: int) -> Header:
     length = safetensors.header_length(_exactly(opened, min(size, safetensors.START_BYTES)), size)
     opened.seek(safetensors.LENGTH_BYTES)
     with ONE_HEADER:
         return safetensors.read_header(_exactly(opened, length), size)
 
 
-def _exactly(opened: FileIO, length: int) -> bytes:
+def _exactly(opened: Opened, length: int) -> bytes:
     """All that a raw file gives, which may be less than asked for at once; fewer at the end of the file."""
     pieces = []
     while length and (piece := opened.read(length)):

@@ -139,7 +139,7 @@ class OnVolume(Side):
         def read(file: File) -> tuple[str, str]:
             try:
                 with self.volume.open(manifest.model, manifest.commit, file.path) as opened:
-                    return file.path, hashlib.file_digest(opened, "sha256").hexdigest()
+                    return file.path, opened.sha256()
             except Corrupt as err:
                 log.warning("%s", err)
                 return file.path, UNREADABLE

@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import FileIO
 
 from steps import copying, mirror, populate
 from steps.core.audit import Findings
@@ -14,7 +13,7 @@ from steps.core.names import Layout
 from steps.errors import Corrupt, Missing, Refused
 from steps.ports.hub import Hub, Ranges
 from steps.ports.store import Store
-from steps.ports.volume import AuditedVolume
+from steps.ports.volume import AuditedVolume, Opened
 from steps.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -70,7 +69,7 @@ def _from_volume(means: Means, manifest: Manifest, file: File) -> bool:
 
 @dataclass(frozen=True)
 class _Pieces(Ranges):
-    opened: FileIO
+    opened: Opened
     file: File
 
     def read(self, start: int, end: int) -> bytes:

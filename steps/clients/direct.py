@@ -1,4 +1,4 @@
-"""A large file written past the kernel's page cache (O_DIRECT), where its file system knows how.
+"""A large file past the kernel's page cache (O_DIRECT), where its file system knows how.
 
 Copying the bytes there takes as much of a core as hashing them, and nobody reads them from there: checksum asks the
 disk. And a full disk is told by the write, not only by the sync.
@@ -24,12 +24,27 @@ PIECE = 128 * 1024
 virtual machine may have given back to its host: that has cost up to five times as much of a core."""
 
 
+def begin(fd: int) -> bool:
+    """Whether this open file is past the cache from now on: tmpfs and some others know no such way."""
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_DIRECT)
+    except OSError as err:
+        if err.errno != errno.EINVAL:
+            raise
+        return False
+    return True
+
+
+def end(fd: int) -> None:
+    fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) & ~os.O_DIRECT)
+
+
 class Writer:
     """Of a new file of ``size`` bytes, from several threads."""
 
     def __init__(self, fd: int, size: int) -> None:
         self._fd = fd
-        self._is_direct = size >= LEAST and _past_the_cache(fd)
+        self._is_direct = size >= LEAST and begin(fd)
         self._ends: list[tuple[int, bytes]] = []
         self._giving_up = threading.Lock()
 
@@ -59,19 +74,8 @@ class Writer:
     def _give_up(self) -> None:
         with self._giving_up:
             if self._is_direct:
-                fcntl.fcntl(self._fd, fcntl.F_SETFL, fcntl.fcntl(self._fd, fcntl.F_GETFL) & ~os.O_DIRECT)
+                end(self._fd)
                 self._is_direct = False
-
-
-def _past_the_cache(fd: int) -> bool:
-    """Whether writes go there from now on: tmpfs and some file systems in user space have no such way."""
-    try:
-        fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_DIRECT)
-    except OSError as err:
-        if err.errno != errno.EINVAL:
-            raise
-        return False
-    return True
 
 
 def _through_the_cache(fd: int, offset: int, left: memoryview) -> None:

@@ -1,10 +1,9 @@
-"""Where one commit of a model lies on the volume, and how its files are opened."""
+"""Where one commit of a model lies on the volume, and what lies there."""
 
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
 
 from steps.clients.volume_errors import translated
@@ -78,14 +77,6 @@ def check_path(path: str) -> None:
     """Raises Refused for a name that would lead elsewhere."""
     if problem := path_problem(path):
         raise Refused(f"a file may not be called {path[:80]!r} ({problem}); mend the manifest that names it")
-
-
-def open_fresh(path: Path) -> FileIO:
-    """Opened for reading, not through a link, and not from this machine's cache: what the disk or the server holds."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-    return FileIO(fd, "rb")
 
 
 def entries(directory: Path) -> dict[str, int | None]:

@@ -9,7 +9,6 @@ target is read as well before anything is changed, and the store has a copy of i
 """
 
 import errno
-import hashlib
 import itertools
 import logging
 import os
@@ -24,7 +23,8 @@ from pathlib import Path, PurePath
 from steps.clients import attempts, replacing
 from steps.clients import place as places
 from steps.clients.draft import FileDraft, create
-from steps.clients.place import Place, open_fresh
+from steps.clients.fresh import open_fresh
+from steps.clients.place import Place
 from steps.clients.volume_errors import translated
 from steps.core.manifest import File, Manifest
 from steps.core.transfer import differences
@@ -226,4 +226,4 @@ def _holds(path: Path, file: File) -> bool:
         return False
     with open_fresh(path) as f:
         os.fsync(f.fileno())
-        return hashlib.file_digest(f, "sha256").hexdigest() == file.sha256
+        return f.sha256() == file.sha256

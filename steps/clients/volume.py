@@ -12,12 +12,12 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from io import FileIO
 from pathlib import Path
 
 from steps.clients import attempts, staging
 from steps.clients import place as places
-from steps.clients.place import Place, open_fresh
+from steps.clients.fresh import Fresh, open_fresh
+from steps.clients.place import Place
 from steps.clients.volume_errors import translated
 from steps.core import manifest as manifests
 from steps.core.manifest import Manifest
@@ -78,7 +78,7 @@ class Directory(AuditedVolume):
         return found.f_bavail * found.f_frsize
 
     @contextmanager
-    def open(self, model: str, commit: str, path: str) -> Iterator[FileIO]:
+    def open(self, model: str, commit: str, path: str) -> Iterator[Fresh]:
         full = Place.of(self._root, model, commit).file(path)
         try:
             with translated("read", full), open_fresh(full) as file:

@@ -2,12 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from io import FileIO
 from typing import Protocol
 
 from steps.core.manifest import File, Manifest
 
 Bytes = bytes | memoryview
+
+
+class Opened(Protocol):
+    """A file, read from its start on."""
+
+    def read(self, size: int, /) -> bytes | None:
+        """So many bytes or fewer; none at its end."""
+        ...
+
+    def seek(self, offset: int, /) -> int: ...
+
+    def fileno(self) -> int: ...
+
+    def sha256(self) -> str:
+        """Of the whole, in hex."""
+        ...
 
 
 class Volume(Protocol):
@@ -43,7 +58,7 @@ class ReadableVolume(Volume, Protocol):
         """As ``sizes``, with None for what is no regular file: links, which are never followed, among them."""
         ...
 
-    def open(self, model: str, commit: str, path: str) -> AbstractContextManager[FileIO]:
+    def open(self, model: str, commit: str, path: str) -> AbstractContextManager[Opened]:
         """A published file, read from the disk or its server and not from a cache. Raises Missing without rights."""
         ...
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from unittest import mock
 
 from steps import checksum, entry, in_one_piece, in_parts, populate
-from steps.clients import direct
+from steps.clients import direct, fresh
 from steps.clients.volume import Directory
 from steps.contracts import POPULATE, PopulateInputs, PopulateOutputs
 from steps.core import parts
@@ -94,7 +94,8 @@ def one_thread() -> Iterator[None]:
         ):
             stack.enter_context(mock.patch.object(module, name, 1))
         stack.enter_context(mock.patch.object(entry, "beside", lambda work: work()))  # it is called
-        stack.enter_context(mock.patch.object(in_parts, "ThreadPoolExecutor", AtOnce))
+        for users in (in_parts, fresh):
+            stack.enter_context(mock.patch.object(users, "ThreadPoolExecutor", AtOnce))
         stack.enter_context(mock.patch.object(time, "sleep"))
         yield
 
