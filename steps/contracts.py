@@ -59,8 +59,11 @@ class MirrorInputs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MirrorOutputs:
+    """``volume_bytes`` of what was copied went to the volume in the same pass, so that populate need not bring it."""
+
     copied_bytes: int
     reused_bytes: int
+    volume_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

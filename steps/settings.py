@@ -33,6 +33,8 @@ class Settings:
     s3_checksums: Checksums
     """``when_required`` for stores that refuse boto3's checksum headers."""
     volume: Path
+    one_pass: bool
+    """Whether mirror has the volume too, and fills it as it fills the store."""
     catalog: Path
     serving: str
     """``kube://NAMESPACE`` or ``local://DIRECTORY``."""
@@ -84,6 +86,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         prefix=check_prefix(read.text("PREFIX", "")),
         s3_checksums=cast("Checksums", read.one_of("S3_CHECKSUMS", get_args(Checksums), "when_supported")),
         volume=Path(read.text("VOLUME", "/models")),
+        one_pass=read.one_of("ONE_PASS", ("true", "false"), "true") == "true",
         catalog=Path(read.text("CATALOG", "catalog.yaml")),
         serving=_serving(read.matching("SERVING", _SERVING, "kube://default")),
         registry=check_registry(read.text("REGISTRY", "")),

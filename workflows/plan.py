@@ -44,6 +44,8 @@ class Plan:
     to_store: Hop
     to_volume: Hop | None
     """None outside of the cluster where the volume is."""
+    in_one_pass: int = 0
+    """Bytes of it that are written while the store is."""
     free_bytes: int | None
     """On the volume, now; None like ``to_volume``."""
     live: Named | None
@@ -93,7 +95,8 @@ def _volume(plan: Plan) -> Iterator[tuple[str, str]]:
     if plan.to_volume is None or plan.free_bytes is None:
         yield "store to volume", "known in the cluster only; the run sees that it fits before it copies anything"
         return
-    yield "store to volume", _hop(plan.to_volume)
+    with_it = f"; {size(plan.in_one_pass)} of it in the same pass as to the store" if plan.in_one_pass else ""
+    yield "store to volume", _hop(plan.to_volume) + with_it
     yield "volume", f"{size(plan.free_bytes)} free now, {size(plan.free_bytes - plan.to_volume.move)} afterwards"
 
 

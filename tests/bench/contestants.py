@@ -7,6 +7,7 @@ from pathlib import Path
 from steps.core.names import Layout
 from steps.core.parts import MiB
 from steps.settings import PREFIX
+from steps.step import encode
 from tests.bench.contest import Contest, Contestant
 from tests.bench.measured import Command, FailedError
 from tests.bench.peers import Found
@@ -19,6 +20,7 @@ ALIKE = "s5cmd cp; sync; openssl sha256"
 LOCAL = "s5cmd cp from a local disk"
 SHA256SUM = "xargs sha256sum"
 PROVED = "sha256 proved"
+ON_VOLUME = "on the disk, published"
 KSERVE = "import sys; from kserve_storage import Storage; Storage.download(sys.argv[1], sys.argv[2])"
 SIGNING = "import sys; from model_signing import hashing; hashing.Config().hash(sys.argv[1])"
 HASH = 'find "$1" -type f -print0 | xargs -0 -n "$4" -P "$(nproc)" $3 > "$2"'
@@ -43,9 +45,7 @@ def populate(stage: Stage, model: Model, peers: Peers) -> Contest:
 
     return Contest(
         contestants=[
-            Contestant(
-                OURS, f"{PROVED}, on the disk, published", lambda t: [_step("populate", t, *_release(model)), sync(t)]
-            ),
+            Contestant(OURS, f"{PROVED}, {ON_VOLUME}", lambda t: [_step("populate", t, *_release(model)), sync(t)]),
             peer("s5cmd", BARE, copied, s5cmd, sync),
             peer(
                 "s5cmd",
@@ -62,7 +62,72 @@ def populate(stage: Stage, model: Model, peers: Peers) -> Contest:
         environ=stage.environ(),
         directory=stage.directory / "turn",
         before=lambda _target: None,
-        check=lambda target: _all_there(model, [p.stat().st_size for p in target.rglob("*.safetensors")]),
+        check=lambda target: _on_volume(model, target),
+    )
+
+
+def both(stage: Stage, model: Model, peers: Peers) -> Contest:
+    """From the Hub to the store and a volume, everything on the disk at the end; and each of our hops alone.
+
+    The slower of these is what one pass is held against.
+    """
+    target = f"{stage.s3.bucket}/{ELSEWHERE}"
+    hf = [str(peers["hf"].program), "download", "--quiet", MODEL, "--local-dir"]
+    up = str(peers["s5cmd"].program)
+
+    def two_tools(volume: Path) -> Sequence[Command]:
+        return [[*hf, str(volume)], [up, *_s5cmd(stage, f"{volume}/*.safetensors", f"s3://{target}")], sync(volume)]
+
+    def mirrored(volume: Path, *, one_pass: bool) -> Command:
+        return _step("mirror", volume, *_release(model), one_pass=one_pass)
+
+    def populated(volume: Path) -> Command:
+        return _step("populate", volume, *_release(model))
+
+    def filled(_volume: Path) -> None:
+        stage.forget(model)
+        stage.fill(model)
+
+    def in_both(volume: Path) -> None:
+        _on_volume(model, volume)
+        _all_there(model, stage.sizes())
+
+    return Contest(
+        contestants=[
+            Contestant(
+                OURS,
+                f"{PROVED}, in the store and {ON_VOLUME}",
+                lambda t: [mirrored(t, one_pass=True), populated(t), sync(t)],
+            ),
+            Contestant(
+                "our mirror alone",
+                f"{PROVED}, in the store",
+                lambda t: [mirrored(t, one_pass=False)],
+                check=lambda _: _all_there(model, stage.sizes()),
+            ),
+            Contestant(
+                "our populate alone",
+                f"{PROVED}, {ON_VOLUME}",
+                lambda t: [populated(t), sync(t)],
+                before=filled,
+                check=lambda t: _on_volume(model, t),
+            ),
+            Contestant(
+                "our mirror, then populate",
+                f"{PROVED}, in the store and {ON_VOLUME}",
+                lambda t: [mirrored(t, one_pass=False), populated(t), sync(t)],
+            ),
+            Contestant(
+                "hf download; s5cmd cp; sync",
+                "in the store and on the disk",
+                two_tools,
+                missing=peers["s5cmd"].missing or peers["hf"].missing,
+            ),
+        ],
+        environ=stage.environ(),
+        directory=stage.directory / "turn",
+        before=lambda _volume: stage.forget(model),
+        check=in_both,
     )
 
 
@@ -81,7 +146,7 @@ def mirror(stage: Stage, model: Model, peers: Peers) -> Contest:
     hf_s3 = [str(peers["hf-s3-mirror"].program), "upload", MODEL, "--bucket", stage.s3.bucket, "--prefix", ELSEWHERE]
     return Contest(
         contestants=[
-            Contestant(OURS, f"{PROVED}, no disk", lambda t: [_step("mirror", t, *_release(model))]),
+            Contestant(OURS, f"{PROVED}, no disk", lambda t: [_step("mirror", t, *_release(model), one_pass=False)]),
             Contestant(LOCAL, "the second hop alone", lambda _: [local], missing=peers["s5cmd"].missing),
             two_hops("s5cmd", "hf download; s5cmd cp", lambda d: _s5cmd(stage, d, f"s3://{target}")),
             two_hops("rclone", "hf download; rclone copy", lambda d: ["copy", d, _remote(stage, target)]),
@@ -126,6 +191,7 @@ def checksum(stage: Stage, model: Model, peers: Peers) -> Contest:
 CONTESTS: Mapping[str, Callable[[Stage, Model, Peers], Contest]] = {
     "populate": populate,
     "mirror": mirror,
+    "both": both,
     "checksum": checksum,
 }
 
@@ -144,9 +210,12 @@ def _release(model: Model) -> tuple[tuple[str, str], ...]:
     return ("deployment", DEPLOYMENT), ("release_id", model.release_id)
 
 
-def _step(name: str, target: Path, *inputs: tuple[str, str], volume: Path | None = None) -> Command:
+def _step(
+    name: str, target: Path, *inputs: tuple[str, str], volume: Path | None = None, one_pass: bool = True
+) -> Command:
     """As the engine starts it."""
     places = {
+        PREFIX + "ONE_PASS": encode(one_pass),
         "PYTHONPATH": ROOT,
         PREFIX + "VOLUME": volume or target,
         PREFIX + "OUTPUT_DIR": target.parent / "outputs",
@@ -167,6 +236,10 @@ def _aws(stage: Stage, *what: str) -> list[str]:
 def _remote(stage: Stage, path: str) -> str:
     """In rclone's words."""
     return f":s3,provider=Other,env_auth=true,region=us-east-1,endpoint='{stage.s3.endpoint}':{path}"
+
+
+def _on_volume(model: Model, target: Path) -> None:
+    _all_there(model, [p.stat().st_size for p in target.rglob("*.safetensors")])
 
 
 def _all_there(model: Model, sizes: Sequence[int]) -> None:

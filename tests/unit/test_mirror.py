@@ -46,7 +46,7 @@ def world():
 
 def test_everything_is_copied_and_the_manifest_says_so(world):
     done = world.mirror()
-    assert done == MirrorOutputs(copied_bytes=world.model.manifest.total_bytes, reused_bytes=0)
+    assert done == MirrorOutputs(copied_bytes=world.model.manifest.total_bytes, reused_bytes=0, volume_bytes=0)
     assert world.mirrored() == world.model.content
     assert world.store.get(world.model.manifest_key) == world.model.manifest.dump()
 
@@ -61,7 +61,9 @@ def test_a_large_file_arrives_part_by_part_with_its_digest():
 def test_a_second_run_copies_nothing_and_changes_nothing(world):
     world.mirror()
     before, world.hub.down = dict(world.store.objects), True
-    assert world.mirror() == MirrorOutputs(copied_bytes=0, reused_bytes=world.model.manifest.total_bytes)
+    assert world.mirror() == MirrorOutputs(
+        copied_bytes=0, reused_bytes=world.model.manifest.total_bytes, volume_bytes=0
+    )
     assert world.store.objects == before
 
 
@@ -70,7 +72,9 @@ def test_what_an_interrupted_run_proved_is_not_copied_again(world):
     world.store.delete(world.model.manifest_key)
     world.store.delete(world.model.key(INDEX))
     size = len(world.model.content[INDEX])
-    assert world.mirror() == MirrorOutputs(copied_bytes=size, reused_bytes=world.model.manifest.total_bytes - size)
+    assert world.mirror() == MirrorOutputs(
+        copied_bytes=size, reused_bytes=world.model.manifest.total_bytes - size, volume_bytes=0
+    )
 
 
 def test_an_object_of_which_nobody_said_what_it_is_is_copied_again(world):
@@ -228,7 +232,7 @@ def test_what_another_commit_has_is_copied_within_the_store_and_the_rest_fetched
     old = world.model
     upgraded(world, **{INDEX: b"new"})
     done = world.mirror()
-    assert done == MirrorOutputs(copied_bytes=3, reused_bytes=world.model.manifest.total_bytes - 3)
+    assert done == MirrorOutputs(copied_bytes=3, reused_bytes=world.model.manifest.total_bytes - 3, volume_bytes=0)
     assert world.hub.calls["open"] == 1
     kept = sorted(p for p in world.model.content if p != INDEX)
     assert sorted(world.store.copies) == [(old.key(p), world.model.key(p)) for p in kept]

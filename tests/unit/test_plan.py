@@ -27,6 +27,7 @@ PLAN = Plan(
     left_behind=("model.bin", "original/a.pth"),
     to_store=Hop(move=9 * GIB, reuse=4 * GIB),
     to_volume=Hop(move=13 * GIB, reuse=0),
+    in_one_pass=9 * GIB,
     free_bytes=100 * GIB,
     live=OLD,
     url="http://127.0.0.1:20123",
@@ -51,6 +52,10 @@ def test_a_first_promotion_says_that_there_is_nothing_to_go_back_to():
     assert row(first, "rollback target") == "none: after a failure nothing serves, as now"
     assert row(first, "expected outage") == "none, nothing serves yet"
     assert row(first, "endpoint") == "chosen by the first promotion"
+
+
+def test_a_plan_of_two_hops_says_nothing_of_one_pass():
+    assert row(replace(PLAN, in_one_pass=0), "store to volume") == "13.0 GiB to copy, 0 B there already"
 
 
 @pytest.mark.parametrize(("state", "words"), [("live", "already live"), ("repair", "not healthy")])
