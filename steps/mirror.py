@@ -2,6 +2,9 @@
 
 What S3 has already is not copied again; what it has of another commit it copies itself. The manifest is written last:
 its presence means that all files are there. Where the volume is at hand, what comes goes there in the same pass.
+
+Of a very large model each of several pods fetches a share. Who finds after its own work that all of it is there writes
+the manifest: the last one to end does, for S3 shows at once what was written.
 """
 
 import sys
@@ -12,7 +15,7 @@ from pathlib import Path
 
 from steps import copying, nearby, parallel, releases, tee
 from steps.contracts import MIRROR, MirrorInputs, MirrorOutputs
-from steps.core import parts, transfer
+from steps.core import parts, shards, transfer
 from steps.core.manifest import File, Manifest
 from steps.core.names import Layout
 from steps.core.parts import Part
@@ -38,29 +41,44 @@ def mirror(  # noqa: PLR0913  # what it works with, and who watches it
 ) -> MirrorOutputs:
     """Safe to run twice, and twice at once. Raises Corrupt, Missing, NoSpace; nothing of what ``volume`` does."""
     manifest = releases.read(store, layout, inputs.deployment, inputs.release_id).manifest
-    todo = survey(store, layout, manifest)
+    share = shards.share(manifest, inputs.shard)
+    todo = survey(store, layout, manifest, share)
     progress = Progress(progress_file, todo.copy_bytes)
     if not is_complete(store, layout, manifest):  # else it is healed, perhaps of what was copied: from the Hub alone
         done = nearby.copied_in_store(store, layout, manifest, todo.copy, progress)
-        todo = transfer.plan(manifest, (*todo.reuse, *done))
+        todo = transfer.plan(share, (*todo.reuse, *done))
     with tee.beside(volume, manifest, todo.copy) as onward:
         source = replace(from_hub(hub, store, layout, manifest), onward=onward.write)
         copying.all_files(todo.copy, source.start, source.where, progress)
-        if not is_complete(store, layout, manifest):
-            store.create(layout.manifest(manifest.model, manifest.commit), manifest.dump())
-            is_complete(store, layout, manifest)  # whoever wrote it, it must be this one
-        onward.publish()
+        if share is manifest:
+            complete(store, layout, manifest)
+            onward.publish()
+        else:
+            onward.leave()  # to populate, which takes over what all of them have brought
+            if not survey(store, layout, manifest).copy:  # what others put there before this look, it shows
+                complete(store, layout, manifest)
     return MirrorOutputs(copied_bytes=todo.copy_bytes, reused_bytes=todo.reuse_bytes, volume_bytes=onward.copied_bytes)
 
 
-def survey(store: Store, layout: Layout, manifest: Manifest) -> Transfer:
-    """What there is to do: nothing is written. Raises Corrupt when S3 has this commit with another manifest."""
+def complete(store: Store, layout: Layout, manifest: Manifest) -> None:
+    """Write the manifest: all that it names is there. Raises Corrupt for another one in its place."""
+    if not is_complete(store, layout, manifest):
+        store.create(layout.manifest(manifest.model, manifest.commit), manifest.dump())
+        is_complete(store, layout, manifest)  # whoever wrote it, it must be this one
+
+
+def survey(store: Store, layout: Layout, manifest: Manifest, share: Manifest | None = None) -> Transfer:
+    """What there is to do, of all files or of a share of them: nothing is written.
+
+    Raises Corrupt when S3 has this commit with another manifest.
+    """
+    share = share or manifest
     prefix = layout.model_prefix(manifest.model, manifest.commit)
     sizes = {key.removeprefix(prefix): size for key, size in store.list(prefix).items()}
-    candidates = transfer.of_right_size(manifest, sizes)
+    candidates = transfer.of_right_size(share, sizes)
     if is_complete(store, layout, manifest):  # so each was proved once; populate proves it again
-        return transfer.plan(manifest, candidates)
-    return transfer.plan(manifest, _proved(store, layout, manifest, candidates))
+        return transfer.plan(share, candidates)
+    return transfer.plan(share, _proved(store, layout, manifest, candidates))
 
 
 def expected(store: Store, layout: Layout, manifest: Manifest) -> Transfer:

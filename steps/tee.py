@@ -81,7 +81,8 @@ class Tee:
         with self._forgiving():
             if not self._over:
                 draft.keep()
-                self._kept.append(file)
+                with self._lock:
+                    self._kept += [file] * (not self._over)
 
     def publish(self) -> None:
         """If all files are on the volume: those that came by, and what others left or published there."""
@@ -97,13 +98,18 @@ class Tee:
                 self._staging.leave()
                 log.info("some files are not on the volume yet; populate brings them, and takes over the others")
 
+    def leave(self) -> None:
+        """What was brought to populate, which publishes it with what others bring."""
+        if self._staging and not self._over:
+            self._staging.leave()
+
     def _is_whole(self, volume: WritableVolume, staging: Staging) -> bool:
         """What is not ours is read, but only where that can make it whole: populate would read it once more."""
         if populate.expected(volume, self._manifest).copy:
             return False
-        rest = frozenset(self._manifest.files).difference(self._kept)
+        rest = [file for file in self._manifest.files if file not in self._kept]
         near = OnVolume.of(volume, staging, self._manifest)
-        return rest == frozenset(populate.taken_over(staging, near, rest))
+        return rest == populate.taken_over(staging, near, rest)
 
     def _draft(self, file: File, opened: ExitStack) -> Draft | None:
         with self._forgiving():

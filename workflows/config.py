@@ -35,8 +35,8 @@ MODELS_DIRECTORY = "/models"
 LOCAL_FILE = "settings.toml"
 """In the local directory: read by commands with ``--local`` where no other file is named."""
 PASSED_ON = (
-    *("bucket", "prefix", "s3_checksums", "one_pass", "serve_command", "retry_base_seconds", "stall_seconds"),
-    *("smoke_timeout_seconds", "startup_budget_seconds"),
+    *("bucket", "prefix", "s3_checksums", "one_pass", "shard_gib", "serve_command", "retry_base_seconds"),
+    *("stall_seconds", "smoke_timeout_seconds", "startup_budget_seconds"),
 )
 """Settings that reach the steps under their own names, where they are set."""
 
@@ -56,6 +56,8 @@ class Config(ClusterKeys, BaseSettings):
     bucket: Annotated[str, AfterValidator(checked(check_bucket))] = "models"
     prefix: Annotated[str, AfterValidator(checked(check_prefix))] = ""
     s3_checksums: Checksums | None = None
+    shard_gib: Annotated[float, Field(ge=1e-6, lt=1e9)] | None = None
+    """A model larger than this is fetched by several pods, each so much, at most eight of them."""
     one_pass: bool | None = None
     """False where mirror's pods may not have the volume: populate then brings all of it from the store."""
     catalog: Path | None = None

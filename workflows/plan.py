@@ -46,6 +46,8 @@ class Plan:
     """None outside of the cluster where the volume is."""
     in_one_pass: int = 0
     """Bytes of it that are written while the store is."""
+    shares: int = 1
+    """In which the model is fetched side by side."""
     free_bytes: int | None
     """On the volume, now; None like ``to_volume``."""
     live: Named | None
@@ -80,7 +82,8 @@ def _rows(plan: Plan) -> Iterator[tuple[str, str]]:
     yield "release", release.release_id
     yield "files", f"{plan.files}, {size(release.total_bytes)}"
     yield "left behind", _left_behind(plan.left_behind)
-    yield "Hub to store", _hop(plan.to_store)
+    side_by_side = f", in {plan.shares} shares side by side" if plan.shares > 1 and plan.to_store.move else ""
+    yield "Hub to store", _hop(plan.to_store) + side_by_side
     yield from _volume(plan)
     yield "serves now", str(plan.live) if plan.live else "nothing: this is the first promotion"
     yield "rollback target", _rollback_target(plan)

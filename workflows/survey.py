@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from steps import candidate, mirror, populate, preflight, recovery, resolve
 from steps.contracts import ResolveInputs
-from steps.core import rollout
+from steps.core import rollout, shards
 from steps.core.account import Named
 from steps.core.budget import budget
 from steps.core.catalog import Catalog
@@ -67,6 +67,7 @@ def draw_up(asked: Asked, around: Landscape) -> Plan:
         files=len(manifest.files),
         left_behind=resolved.left_behind,
         to_store=Hop(move=copy.copy_bytes, reuse=copy.reuse_bytes),
+        shares=len(shards.names(manifest, int(around.settings.shard_gib * shards.GiB))),
         to_volume=Hop(move=write.copy_bytes, reuse=write.reuse_bytes) if write else None,
         in_one_pass=sum(file.size for file in onward),
         free_bytes=around.volume.free_bytes() if around.volume else None,

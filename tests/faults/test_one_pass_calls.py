@@ -6,6 +6,7 @@ mirror and populate, make it whole.
 """
 
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,11 +68,11 @@ class Bench:
         return mirror(inputs, self.hub, store, MODEL.layout, volume=Directory(self.volume))
 
     def calls(self, names: set[str] | None = None) -> tuple[Call, ...]:
-        """Of a run to which nothing happens; it publishes, and makes the same ones each time."""
+        """Of a run to which nothing happens; it publishes. Which name of a directory comes first is left to chance."""
         first, second = self.run(), self.run()
         calls = first.touching(self.volume)
         assert (first.code, self.is_published()) == (0, True), self.explain()
-        assert [(c.name, c.number) for c in calls] == [(c.name, c.number) for c in second.touching(self.volume)]
+        assert Counter(c.name for c in calls) == Counter(c.name for c in second.touching(self.volume))
         assert len(calls) > 50
         return tuple(c for c in calls if names is None or c.name in names)
 

@@ -23,7 +23,8 @@ class Faulty:
         self._calls = itertools.count(1)
 
     def before(self, volume: WritableVolume) -> WritableVolume:
-        return _Volume(volume, self)  # type: ignore[return-value]  # by __getattr__
+        made: WritableVolume = _Volume(volume, self)
+        return made
 
     def call(self, name: str) -> None:
         if self._name in ("", name) and next(self._calls) == self._number:
@@ -51,7 +52,7 @@ class _Volume(_Passing):
     @contextmanager
     def _staged(self, manifest: Manifest) -> Iterator[Staging]:
         with self._behind.stage(manifest) as staging:
-            yield _Staging(staging, self._fault)  # type: ignore[misc]
+            yield _Staging(staging, self._fault)
 
     def stage(self, manifest: Manifest) -> AbstractContextManager[Staging]:
         self._fault.call("stage")
@@ -63,7 +64,7 @@ class _Staging(_Passing):
     def write(self, file: Any) -> Iterator[Draft]:
         self._fault.call("write")
         with self._behind.write(file) as draft:
-            yield _Draft(draft, self._fault)  # type: ignore[misc]
+            yield _Draft(draft, self._fault)
 
 
 class _Draft(_Passing):

@@ -81,3 +81,9 @@ def test_a_plan_for_the_cpu_counts_no_gpus():
     assert row(plan, "served as") == "chat on the CPU"
     assert row(plan, "strategy") == "recreate, 2 replicas"
     assert row(plan, "arguments") == "none"
+
+
+def test_a_model_that_is_fetched_in_shares_says_so_where_there_is_anything_to_fetch():
+    large = replace(PLAN, shares=3)
+    assert row(large, "Hub to store") == "9.0 GiB to copy, 4.0 GiB there already, in 3 shares side by side"
+    assert row(replace(large, to_store=Hop(0, 9)), "Hub to store") == "0 B to copy, 9 B there already"

@@ -9,7 +9,7 @@ import pytest
 
 from steps.clients.volume import Directory
 from steps.contracts import MirrorInputs, PopulateInputs, PopulateOutputs
-from steps.core import parts, space
+from steps.core import parts, shards, space
 from steps.core.names import Layout
 from steps.errors import Conflict, Corrupt, Missing, NoSpace, Transient
 from steps.mirror import mirror
@@ -47,8 +47,8 @@ class World:
     def total(self):
         return self.model.manifest.total_bytes
 
-    def mirror(self, **ports):
-        inputs = MirrorInputs(deployment="chat", release_id=self.model.release_id)
+    def mirror(self, shard=shards.ALONE, **ports):
+        inputs = MirrorInputs(deployment="chat", release_id=self.model.release_id, shard=shard)
         ports = {"hub": self.hub, "store": self.store, "layout": LAYOUT, "volume": self.volume, **ports}
         return mirror(inputs, **ports)
 
@@ -132,7 +132,7 @@ def test_nothing_is_published_before_the_store_has_all_of_it(world):
         def __exit__(self, *raised):
             return self.context.__exit__(*raised)
 
-    seen = []
+    seen: list[bool] = []
     world.mirror(volume=Asked(world.root))
     assert seen == [True]
 
@@ -259,7 +259,7 @@ def test_the_room_is_given_back_as_soon_as_nothing_is_written_any_more(tmp_path)
     class Looks(FakeHub):
         def open(self, model, commit, file):
             if file.path == "c.safetensors":
-                wait_until(lambda: fault.failed and not list((tmp_path / ".staging" / "org--stub").iterdir()))
+                wait_until(lambda: bool(fault.failed) and not any((tmp_path / ".staging" / "org--stub").iterdir()))
                 seen.append(world.is_mirrored())
             return super().open(model, commit, file)
 
@@ -320,6 +320,7 @@ def test_after_a_passing_failure_what_is_finished_is_taken_over_and_published(wo
     class Fails(FakeHub):
         def open(self, model, commit, file):
             if file.path == SHARD:
+                wait_until(lambda: any(not name.startswith(".partial") for name in world.staging()))
                 raise Transient("the Hub is away")
             return super().open(model, commit, file)
 
@@ -378,5 +379,17 @@ def test_another_mirror_that_publishes_while_ours_is_in_the_store_is_no_failure(
     store = world.store = Overtaken()
     world.model.resolve_into(store)
     world.mirror()
+    assert world.content() == world.model.content
+    assert world.staging() == []
+
+
+def test_what_several_pods_bring_populate_takes_over_and_reads_nothing_out_of_the_store(world):
+    shares = ("1-of-2", "2-of-2")
+    done = [world.mirror(shard=share) for share in shares]
+    assert sum(d.volume_bytes for d in done) == world.total
+    assert world.is_mirrored()
+    assert not world.published.exists()
+    assert world.populate() == PopulateOutputs(copied_bytes=0, reused_bytes=world.total)
+    assert world.fetched() == set()
     assert world.content() == world.model.content
     assert world.staging() == []
