@@ -150,10 +150,12 @@ def test_a_populate_that_is_killed_leaves_nothing_but_staging_and_the_next_one_g
 
 
 @pytest.mark.exhaustive
-def test_two_at_once_of_each_step_both_succeed_and_there_is_one_result(hub, s3, tmp_path):
+@pytest.mark.parametrize("one_pass", ["true", "false"])
+def test_two_at_once_of_each_step_both_succeed_and_there_is_one_result(hub, s3, tmp_path, one_pass):
     world = Shipment(hub, s3, tmp_path, {**weights(), **dict(list(MANY.items())[:20])})
+    told = {PREFIX + "ONE_PASS": one_pass}
     for step in (MIRROR, POPULATE):
-        ended = [world.end(p) for p in [world.start(step), world.start(step)]]
+        ended = [world.end(p) for p in [world.start(step, told), world.start(step, told)]]
         assert [e.code for e in ended] == [0, 0], [e.sentence for e in ended]
     assert world.store.get(world.model.manifest_key) == world.model.manifest.dump()
     assert [p.name for p in (world.volume / "org--stub").iterdir()] == [world.model.commit]

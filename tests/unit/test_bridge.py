@@ -143,7 +143,8 @@ def test_a_task_for_each_item_of_an_output_waits_for_who_writes_it():
     resolved = flow.call(RESOLVE, ASKED)
     share = MirrorInputs(deployment=resolved.deployment, release_id=resolved.release_id, shard=ITEM)
     flow.call_each(MIRROR, share, items=resolved.shards)
-    [_, mirror] = flow.dag().tasks
+    built: dict[str, Any] = WorkflowTemplate(name="w", templates=[flow.dag()]).to_dict()["spec"]["templates"][0]
+    [_, mirror] = built["dag"]["tasks"]
 
-    assert (mirror.depends, mirror.with_param) == ("resolve", "{{tasks.resolve.outputs.parameters.shards}}")
-    assert {p.name: p.value for p in mirror.arguments}["shard"] == "{{item}}"
+    assert (mirror["depends"], mirror["withParam"]) == ("resolve", "{{tasks.resolve.outputs.parameters.shards}}")
+    assert {"name": "shard", "value": "{{item}}"} in mirror["arguments"]["parameters"]
