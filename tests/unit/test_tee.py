@@ -2,7 +2,9 @@
 
 import itertools
 import logging
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -221,6 +223,55 @@ def test_whatever_call_to_the_volume_fails_the_store_is_complete_and_populate_do
         assert world.content() == world.model.content
         assert world.staging() == []
     assert number > 20
+
+
+def test_a_volume_that_goes_away_keeps_what_is_finished_for_populate_and_nothing_that_lacks_a_part(tmp_path):
+    world = World(tmp_path, {"a.safetensors": BIG, "b.json": b"{}"})
+    finished = {"a.safetensors": "b.json", "b.json": "a.safetensors"}
+
+    class Away(Directory):
+        """Of one file the first part is lost, once the other file is finished."""
+
+        def stage(self, manifest):
+            return _losing(super().stage(manifest), lost, world)
+
+    for lost in world.model.content:
+        world.store.delete(world.model.manifest_key)
+        for path in world.model.content:
+            world.store.delete(world.model.key(path))
+        done = world.mirror(volume=Away(tmp_path))
+        assert world.is_mirrored()
+        assert world.staging() == [finished[lost]]
+        assert done.volume_bytes == len(world.model.content[finished[lost]])
+        world.store.reads.clear()
+        world.populate()
+        assert world.fetched() == {lost}
+        assert world.content() == world.model.content
+        shutil.rmtree(world.published)
+
+
+@contextmanager
+def _losing(context, lost, world):
+    with context as staging:
+        write = staging.write
+
+        @contextmanager
+        def written(file):
+            with write(file) as draft:
+                if file.path == lost:
+                    good = draft.write
+
+                    def once(offset, pieces):
+                        wait_until(lambda: any(not name.startswith(".partial") for name in world.staging()))
+                        if offset == 0:
+                            raise Transient("the volume is away")
+                        good(offset, pieces)
+
+                    draft.write = once
+                yield draft
+
+        staging.write = written
+        yield staging
 
 
 def test_a_volume_that_is_too_small_is_told_before_the_first_byte_and_the_store_is_filled(world, caplog):
