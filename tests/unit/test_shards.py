@@ -51,6 +51,11 @@ def test_every_file_is_in_one_share_and_no_share_is_much_larger_than_another(siz
     assert parts == [shards.share(model(*sizes), f"{n}-of-{count}") for n in range(1, count + 1)]
 
 
+def test_one_large_file_is_a_share_and_the_small_ones_are_the_other():
+    whole = model(1, 1, 1, 1, 4)
+    assert [shards.share(whole, f"{n}-of-2").total_bytes for n in (1, 2)] == [4, 4]
+
+
 def test_who_is_alone_has_the_manifest_itself():
     whole = model(1, 2)
     assert shards.share(whole, shards.ALONE) is whole

@@ -176,7 +176,9 @@ def test_what_a_killed_attempt_only_seems_to_have_finished_is_left_to_populate(w
             (dead / path).write_bytes(bytes(len(body)))
     world.mirror()
     assert not world.published.exists()
+    world.store.reads.clear()
     world.populate()
+    assert SHARD not in world.fetched()  # it came by, and waited
     assert world.content() == world.model.content
 
 
