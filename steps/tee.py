@@ -107,7 +107,8 @@ class Tee:
         """What is not ours is read, but only where that can make it whole: populate would read it once more."""
         if populate.expected(volume, self._manifest).copy:
             return False
-        rest = [file for file in self._manifest.files if file not in self._kept]
+        kept = frozenset(self._kept)
+        rest = [file for file in self._manifest.files if file not in kept]
         near = OnVolume.of(volume, staging, self._manifest)
         return rest == populate.taken_over(staging, near, rest)
 
