@@ -69,11 +69,11 @@ def coming(hub: LocalHub, model: Released, s3_server: S3) -> Iterator[Released]:
         for name, value in s3_server.environ().items():
             environment.setenv(name, value)
         connected = store.connect(s3_server.settings())
-        manifest = connected.get(model.manifest_key)
-        connected.delete(model.manifest_key)  # else the store would copy what it has
+        for key in connected.list(model.layout.manifests_prefix(model.model)):
+            connected.delete(key)  # else the store would copy what it has of another commit
         made.resolve_into(connected)
         yield made
-        connected.put(model.manifest_key, manifest or b"")
+        connected.put(model.manifest_key, model.manifest.dump())
 
 
 @pytest.fixture
