@@ -228,8 +228,8 @@ def test_whatever_call_to_the_volume_fails_the_store_is_complete_and_populate_do
 
 
 def test_a_volume_that_goes_away_keeps_what_is_finished_for_populate_and_nothing_that_lacks_a_part(tmp_path):
-    world = World(tmp_path, {"a.safetensors": BIG, "b.json": b"{}"})
-    finished = {"a.safetensors": "b.json", "b.json": "a.safetensors"}
+    world = World(tmp_path, {"a.safetensors": BIG, "b.safetensors": BIG[::-1]})
+    finished = {"a.safetensors": "b.safetensors", "b.safetensors": "a.safetensors"}
 
     class Away(Directory):
         """Of one file the first part is lost, once the other file is finished."""
@@ -263,11 +263,11 @@ def _losing(context, lost, world):
                 if file.path == lost:
                     good = draft.write
 
-                    def once(offset, pieces):
+                    def once(offset, body):
                         wait_until(lambda: any(not name.startswith(".partial") for name in world.staging()))
                         if offset == 0:
                             raise Transient("the volume is away")
-                        good(offset, pieces)
+                        good(offset, body)
 
                     draft.write = once
                 yield draft
