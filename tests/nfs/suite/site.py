@@ -121,7 +121,7 @@ class Site:
         top = self.volume.path / ".staging" / "org--stub"
         return sorted(str(path.relative_to(top)) for path in top.rglob("*"))
 
-    def wait_for_all_but(self, gate: "Gate | HubGate", model: Released) -> None:
+    def wait_for_all_but(self, gate: Gate, model: Released) -> None:
         """Return once the file behind the gate is the only one that is not finished."""
         gate.wait()
         until(lambda: self._finished() == set(model.content) - {LARGE})

@@ -89,7 +89,7 @@ def test_a_volume_that_fills_up_while_mirror_brings_it_costs_the_store_nothing_a
     before = site.server.free_bytes()
     gate = HubGate(hub)
     step = site.mirror(a, coming, hub)
-    site.wait_for_all_but(gate, coming)
+    gate.wait()
     other.fill()
     gate.open()
     done = step.end()
