@@ -23,7 +23,10 @@ class ResolveInputs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResolveOutputs:
-    """``deployment`` and ``release_id`` name the release document in the store, which holds the manifest."""
+    """``deployment`` and ``release_id`` name the release document in the store, which holds the manifest.
+
+    ``shards`` is a JSON list: what each pod of mirror is called, one for all but very large models.
+    """
 
     deployment: str
     release_id: str
@@ -31,6 +34,7 @@ class ResolveOutputs:
     commit: str
     manifest_sha256: str
     total_bytes: int
+    shards: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,14 +57,20 @@ class PreflightOutputs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MirrorInputs:
+    """``shard`` says which of the files are this pod's: ``2-of-3`` is the second of three shares."""
+
     deployment: str
     release_id: str
+    shard: str = "1-of-1"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MirrorOutputs:
+    """``volume_bytes`` of what was copied went to the volume in the same pass, so that populate need not bring it."""
+
     copied_bytes: int
     reused_bytes: int
+    volume_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

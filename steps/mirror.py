@@ -1,18 +1,21 @@
 """Copy a release's files from the Hub into S3, without a scratch disk, each proved by its sha256 on the way.
 
 What S3 has already is not copied again; what it has of another commit it copies itself. The manifest is written last:
-its presence means that all files are there.
+its presence means that all files are there. Where the volume is at hand, what comes goes there in the same pass.
+
+Of a very large model each of several pods fetches a share. Who finds after its own work that all of it is there writes
+the manifest: the last one to end does, for S3 shows at once what was written.
 """
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from steps import copying, nearby, parallel, releases
+from steps import copying, nearby, parallel, releases, tee
 from steps.contracts import MIRROR, MirrorInputs, MirrorOutputs
-from steps.core import parts, transfer
+from steps.core import parts, shards, transfer
 from steps.core.manifest import File, Manifest
 from steps.core.names import Layout
 from steps.core.parts import Part
@@ -21,36 +24,61 @@ from steps.entry import run_step
 from steps.errors import Conflict, Corrupt, Transient
 from steps.ports.hub import Hub, Ranges
 from steps.ports.store import Object, Store, Upload
+from steps.ports.volume import WritableVolume
 from steps.progress import Progress
 from steps.settings import Settings
+from steps.tee import Leg
 
 
-def mirror(
-    inputs: MirrorInputs, hub: Hub, store: Store, layout: Layout, progress_file: Path | None = None
+def mirror(  # noqa: PLR0913  # what it works with, and who watches it
+    inputs: MirrorInputs,
+    hub: Hub,
+    store: Store,
+    layout: Layout,
+    progress_file: Path | None = None,
+    *,
+    volume: WritableVolume | None = None,
 ) -> MirrorOutputs:
-    """Safe to run twice, and twice at once. Raises Corrupt, Missing, NoSpace."""
+    """Safe to run twice, and twice at once. Raises Corrupt, Missing, NoSpace; nothing of what ``volume`` does."""
     manifest = releases.read(store, layout, inputs.deployment, inputs.release_id).manifest
-    todo = survey(store, layout, manifest)
+    share = shards.share(manifest, inputs.shard)
+    todo = survey(store, layout, manifest, share)
     progress = Progress(progress_file, todo.copy_bytes)
     if not is_complete(store, layout, manifest):  # else it is healed, perhaps of what was copied: from the Hub alone
         done = nearby.copied_in_store(store, layout, manifest, todo.copy, progress)
-        todo = transfer.plan(manifest, (*todo.reuse, *done))
-    source = from_hub(hub, store, layout, manifest)
-    copying.all_files(todo.copy, source.start, source.where, progress)
+        todo = transfer.plan(share, (*todo.reuse, *done))
+    with tee.beside(volume, manifest, todo.copy) as onward:
+        source = replace(from_hub(hub, store, layout, manifest), onward=onward.write)
+        copying.all_files(todo.copy, source.start, source.where, progress)
+        if share is manifest:
+            complete(store, layout, manifest)
+            onward.publish()
+        else:
+            onward.leave()  # to populate, which takes over what all of them have brought
+            if not survey(store, layout, manifest).copy:  # what others put there before this look, it shows
+                complete(store, layout, manifest)
+    return MirrorOutputs(copied_bytes=todo.copy_bytes, reused_bytes=todo.reuse_bytes, volume_bytes=onward.copied_bytes)
+
+
+def complete(store: Store, layout: Layout, manifest: Manifest) -> None:
+    """Write the manifest: all that it names is there. Raises Corrupt for another one in its place."""
     if not is_complete(store, layout, manifest):
         store.create(layout.manifest(manifest.model, manifest.commit), manifest.dump())
         is_complete(store, layout, manifest)  # whoever wrote it, it must be this one
-    return MirrorOutputs(copied_bytes=todo.copy_bytes, reused_bytes=todo.reuse_bytes)
 
 
-def survey(store: Store, layout: Layout, manifest: Manifest) -> Transfer:
-    """What there is to do: nothing is written. Raises Corrupt when S3 has this commit with another manifest."""
+def survey(store: Store, layout: Layout, manifest: Manifest, share: Manifest | None = None) -> Transfer:
+    """What there is to do, of all files or of a share of them: nothing is written.
+
+    Raises Corrupt when S3 has this commit with another manifest.
+    """
+    share = share or manifest
     prefix = layout.model_prefix(manifest.model, manifest.commit)
     sizes = {key.removeprefix(prefix): size for key, size in store.list(prefix).items()}
-    candidates = transfer.of_right_size(manifest, sizes)
+    candidates = transfer.of_right_size(share, sizes)
     if is_complete(store, layout, manifest):  # so each was proved once; populate proves it again
-        return transfer.plan(manifest, candidates)
-    return transfer.plan(manifest, _proved(store, layout, manifest, candidates))
+        return transfer.plan(share, candidates)
+    return transfer.plan(share, _proved(store, layout, manifest, candidates))
 
 
 def expected(store: Store, layout: Layout, manifest: Manifest) -> Transfer:
@@ -92,21 +120,30 @@ def from_hub(hub: Hub, store: Store, layout: Layout, manifest: Manifest) -> "Sou
     return Source(opened, store, layout, manifest)
 
 
+def nowhere(_file: File) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 @dataclass(frozen=True)
 class Source:
-    """Of single files of the store; ``open`` is where they come from."""
+    """Of single files of the store; ``open`` is where they come from, ``onward`` where else they go."""
 
     open: Callable[[File], AbstractContextManager[Ranges]]
     store: Store
     layout: Layout
     manifest: Manifest
+    onward: Callable[[File], AbstractContextManager[Leg | None]] = nowhere
 
     @contextmanager
     def start(self, file: File) -> Iterator[copying.Copy]:
         """The object is written, in one piece, only if its sha256 is the file's."""
         key = copying.key(self.layout, self.manifest, file)
-        with self.open(file) as ranges, self.store.upload(key, file.size, file.sha256) as upload:
-            yield _Copy(ranges, upload, self.store, key, file)
+        with (
+            self.open(file) as ranges,
+            self.store.upload(key, file.size, file.sha256) as upload,
+            self.onward(file) as leg,
+        ):
+            yield _Copy(ranges, upload, leg, self.store, key, file)
 
     def where(self, file: File) -> str:
         return (
@@ -119,6 +156,7 @@ class Source:
 class _Copy(copying.Copy):
     ranges: Ranges
     upload: Upload
+    leg: Leg | None
     store: Store
     key: str
     file: File
@@ -127,9 +165,13 @@ class _Copy(copying.Copy):
         came = self.ranges.read(part.start, part.end) if part.size else b""
         body[:] = came
         self.upload.part(part.number, came)
+        if self.leg:
+            self.leg.part(part.start, body)
 
     def keep(self) -> None:
         self.upload.complete()
+        if self.leg:
+            self.leg.keep()
 
     def overtaken(self, err: Conflict) -> None:
         if self.store.stat(self.key) != Object(size=self.file.size, sha256=self.file.sha256):
@@ -139,10 +181,11 @@ class _Copy(copying.Copy):
 
 
 def main(inputs: MirrorInputs, settings: Settings) -> MirrorOutputs:
-    from steps.clients import hub, store
+    from steps.clients import hub, store, volume
 
-    layout = Layout(settings.prefix)
-    return mirror(inputs, hub.connect(settings), store.connect(settings), layout, settings.progress_file)
+    at_hand = volume.Directory(settings.volume) if settings.one_pass else None
+    places = hub.connect(settings), store.connect(settings), Layout(settings.prefix)
+    return mirror(inputs, *places, settings.progress_file, volume=at_hand)
 
 
 if __name__ == "__main__":

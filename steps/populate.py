@@ -5,14 +5,14 @@ published is looked at, and never written to.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from steps import copying, parallel, releases
 from steps.contracts import POPULATE, PopulateInputs, PopulateOutputs
-from steps.core import space, transfer
+from steps.core import delta, space, transfer
 from steps.core.manifest import File, Manifest
 from steps.core.names import Layout, slug
 from steps.core.parts import Part
@@ -21,7 +21,7 @@ from steps.entry import run_step
 from steps.errors import Conflict, Corrupt, Transient
 from steps.nearby import OnVolume
 from steps.ports.store import Store
-from steps.ports.volume import Draft, Staging, WritableVolume
+from steps.ports.volume import Draft, Staging, Volume, WritableVolume
 from steps.progress import Progress
 from steps.settings import Settings
 
@@ -40,6 +40,15 @@ def populate(
         copied = publish(store, volume, layout, manifest, progress_file)
     volume.sweep(manifest.model, manifest.commit)
     return PopulateOutputs(copied_bytes=copied, reused_bytes=manifest.total_bytes - copied)
+
+
+def expected(volume: Volume, manifest: Manifest) -> Transfer:
+    """What there is to write, as far as names and sizes tell; nothing is read."""
+    if volume.manifest(manifest.model, manifest.commit) is not None:
+        return transfer.plan(manifest, manifest.files)
+    staged = transfer.of_right_size(manifest, volume.staged(manifest.model, manifest.commit))
+    near = delta.twins(manifest.files, manifest, volume.commits(manifest.model))
+    return transfer.plan(manifest, [*staged, *(f for f in manifest.files if f.path in near)])
 
 
 def is_published(volume: WritableVolume, manifest: Manifest) -> bool:
@@ -75,7 +84,7 @@ def publish(  # noqa: PLR0913  # what populate works with, and how it ends
     try:
         with volume.stage(manifest) as staging:
             near = OnVolume.of(volume, staging, manifest)
-            todo = _adopt(staging, near, manifest)
+            todo = transfer.plan(manifest, taken_over(staging, near, manifest.files))
             copied = todo.copy_bytes
             left = volume.leftovers(manifest.model, manifest.commit)
             space.require(copied, volume.free_bytes(), manifest.model, left)
@@ -90,15 +99,16 @@ def publish(  # noqa: PLR0913  # what populate works with, and how it ends
     return copied
 
 
-def _adopt(staging: Staging, near: OnVolume, manifest: Manifest) -> Transfer:
+def taken_over(staging: Staging, near: OnVolume, files: Iterable[File]) -> list[File]:
+    """Those that other attempts have finished or other commits have, each read again; they are in ``staging`` now."""
     found: list[File] = []
 
     def take(seen: tuple[File, bool]) -> None:
         if seen[1]:
             found.append(seen[0])
 
-    parallel.in_order(lambda file: (file, staging.adopt(file) or near.share(file)), manifest.files, HASHERS, take)
-    return transfer.plan(manifest, found)
+    parallel.in_order(lambda file: (file, staging.adopt(file) or near.share(file)), files, HASHERS, take)
+    return found
 
 
 @dataclass(frozen=True)

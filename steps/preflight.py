@@ -3,15 +3,13 @@
 import logging
 import sys
 
-from steps import releases
+from steps import populate, releases
 from steps.candidate import require_one_volume, require_rollback_target
 from steps.contracts import PREFLIGHT, PreflightInputs, PreflightOutputs
-from steps.core import delta, rollout, space, transfer
-from steps.core.manifest import Manifest
+from steps.core import rollout, space
 from steps.core.names import Layout
 from steps.core.record import Record
 from steps.core.release import Document, Release
-from steps.core.transfer import Transfer
 from steps.entry import run_step
 from steps.errors import Corrupt
 from steps.health import healthy
@@ -42,21 +40,12 @@ def check(stage: Stage, record: Record, store: Store, volume: Volume, document: 
     """What must hold before a byte moves; the rollback target. Writes nothing, so that a dry run asks the same."""
     require_one_volume(stage, record, document.release.release_id)
     target = _rollback_target(stage, record, document.release.release_id, volume)
-    manifest, missing = document.manifest, missing_files(volume, document.manifest)
+    manifest, missing = document.manifest, populate.expected(volume, document.manifest)
     left = volume.leftovers(manifest.model, manifest.commit)
     space.require(missing.copy_bytes, volume.free_bytes(), manifest.model, left)
     stage.serving.check_room(document.release)
     store.check_writable()
     return target
-
-
-def missing_files(volume: Volume, manifest: Manifest) -> Transfer:
-    """What populate will have to write, as far as names and sizes tell."""
-    if volume.manifest(manifest.model, manifest.commit) is not None:
-        return transfer.plan(manifest, manifest.files)
-    staged = transfer.of_right_size(manifest, volume.staged(manifest.model, manifest.commit))
-    near = delta.twins(manifest.files, manifest, volume.commits(manifest.model))
-    return transfer.plan(manifest, [*staged, *(f for f in manifest.files if f.path in near)])
 
 
 def serves(stage: Stage, held: Held, release: Release) -> bool:

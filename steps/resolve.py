@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from steps.contracts import RESOLVE, ResolveInputs, ResolveOutputs
 from steps.core import manifest as manifests
+from steps.core import shards
 from steps.core.manifest import File, Manifest
 from steps.core.names import Layout, check_deployment, check_model, check_revision, is_commit
-from steps.core.release import Document, Release
+from steps.core.release import Document
 from steps.core.selection import select
 from steps.entry import run_step
 from steps.errors import Corrupt, Transient
@@ -54,11 +55,12 @@ def resolve(inputs: ResolveInputs, hub: Hub, store: Store, catalog: "Catalog", s
     key, body = Layout(settings.prefix).release(release.deployment, release.release_id), document.dump()
     if store.get(key) != body:
         store.put(key, body)
-    return outputs(release)
+    return outputs(document, settings)
 
 
-def outputs(release: Release) -> ResolveOutputs:
-    """What the next steps are told of it."""
+def outputs(document: Document, settings: Settings) -> ResolveOutputs:
+    """What the next steps are told of it, and how many pods shall fetch it."""
+    release = document.release
     return ResolveOutputs(
         deployment=release.deployment,
         release_id=release.release_id,
@@ -66,6 +68,7 @@ def outputs(release: Release) -> ResolveOutputs:
         commit=release.commit,
         manifest_sha256=release.manifest_sha256,
         total_bytes=release.total_bytes,
+        shards=shards.dump(shards.names(document.manifest, int(settings.shard_gib * shards.GiB))),
     )
 
 

@@ -33,6 +33,10 @@ class Settings:
     s3_checksums: Checksums
     """``when_required`` for stores that refuse boto3's checksum headers."""
     volume: Path
+    shard_gib: float
+    """A model larger than this is fetched by several pods."""
+    one_pass: bool
+    """Whether mirror has the volume too, and fills it as it fills the store."""
     catalog: Path
     serving: str
     """``kube://NAMESPACE`` or ``local://DIRECTORY``."""
@@ -84,6 +88,8 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         prefix=check_prefix(read.text("PREFIX", "")),
         s3_checksums=cast("Checksums", read.one_of("S3_CHECKSUMS", get_args(Checksums), "when_supported")),
         volume=Path(read.text("VOLUME", "/models")),
+        shard_gib=read.number("SHARD_GIB", 200.0, "of GiB", least=1e-6),
+        one_pass=read.one_of("ONE_PASS", ("true", "false"), "true") == "true",
         catalog=Path(read.text("CATALOG", "catalog.yaml")),
         serving=_serving(read.matching("SERVING", _SERVING, "kube://default")),
         registry=check_registry(read.text("REGISTRY", "")),
@@ -126,13 +132,16 @@ class _Reader:
         return value
 
     def seconds(self, name: str, default: float, least: float = 0.01) -> float:
+        return self.number(name, default, "of seconds", least)
+
+    def number(self, name: str, default: float, what: str, least: float) -> float:
         value = self.text(name, str(default))
         try:
             number = float(value)
         except ValueError:
             number = -1.0
         if not least <= number < 1e9:
-            raise BadInput(f"{PREFIX}{name} is {value!r}; set it to a number of seconds, {least:g} or more")
+            raise BadInput(f"{PREFIX}{name} is {value!r}; set it to a number {what}, {least:g} or more")
         return number
 
 

@@ -29,6 +29,8 @@ EXPRESSION = f"lastRetry.status == 'Error' or asInt(lastRetry.exitCode) in [{', 
 """Decides alone: a ``retryPolicy`` beside it would be ANDed to it and lose the Errors."""
 
 FACTOR = 5
+ITEM = "{{item}}"
+"""One of those that ``Flow.call_each`` is given."""
 
 _REFERENCE = re.compile(r"\{\{[^{}]+\}\}")
 _SOURCE = re.compile(r"\{\{tasks\.([\w-]+)\.")
@@ -78,12 +80,31 @@ class Flow:
 
         Raises ValueError when a reference was computed with (``"x" + out.y``) or names no earlier task.
         """
-        wanted = (*_sources((*_values(inputs).values(), when or "")), *(s.name for s in after))
-        depends = " && ".join(self._nearest(step.name, wanted))
-        self._add(step, inputs, depends=depends or None, when=when, parents=wanted)
+        self._call(step, inputs, after=after, when=when)
         return step.outputs(
             **{f.name: f"{{{{tasks.{step.name}.outputs.parameters.{f.name}}}}}" for f in fields(step.outputs)}
         )
+
+    def call_each(self, step: Step[I, Any], inputs: I, *, items: str, when: str | None = None) -> None:
+        """Add a task that runs once for each of ``items``, an output that is a JSON list; ``ITEM`` stands for it.
+
+        Nobody is given its outputs: each run has its own.
+        """
+        self._call(step, inputs, when=when, items=items)
+
+    def _call(
+        self,
+        step: Step[I, Any],
+        inputs: I,
+        *,
+        after: Iterable[Step[Any, Any]] = (),
+        when: str | None,
+        items: str | None = None,
+    ) -> None:
+        texts = (*_values(inputs).values(), when or "", items or "")
+        wanted = (*_sources(texts), *(s.name for s in after))
+        depends = " && ".join(self._nearest(step.name, wanted))
+        self._add(step, inputs, depends=depends or None, when=when, parents=wanted, items=items)
 
     def finally_call(self, step: Step[I, O], inputs: I, *, after: Step[Any, Any]) -> None:
         """Add a task that runs however ``after`` ended."""
@@ -93,13 +114,22 @@ class Flow:
     def dag(self) -> DAG:
         return DAG(name=self.name, tasks=[*self._tasks])
 
-    def _add(
-        self, step: Step[I, Any], inputs: I, *, depends: str | None, when: str | None, parents: Iterable[str]
+    def _add(  # noqa: PLR0913  # what Argo is told of a task
+        self,
+        step: Step[I, Any],
+        inputs: I,
+        *,
+        depends: str | None,
+        when: str | None,
+        parents: Iterable[str],
+        items: str | None = None,
     ) -> None:
         above = frozenset(parents)
         self._ancestors[step.name] = above.union(*(self._ancestors[name] for name in above))
         arguments = [Parameter(name=name, value=value) for name, value in _values(inputs).items()]
-        self._tasks.append(Task(name=step.name, template=step.name, depends=depends, when=when, arguments=arguments))
+        self._tasks.append(
+            Task(name=step.name, template=step.name, depends=depends, when=when, arguments=arguments, with_param=items)
+        )
 
     def _nearest(self, name: str, wanted: Iterable[str]) -> list[str]:
         """Wanted tasks without those that another of them waits for anyway."""

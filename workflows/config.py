@@ -22,6 +22,7 @@ from steps.core.names import check_bucket, check_namespace, check_prefix
 from steps.core.release import Device
 from steps.errors import BadInput
 from steps.settings import PREFIX, Checksums
+from steps.step import encode
 from workflows.address import Address
 from workflows.checkout import CHECKOUT
 from workflows.cluster_keys import ClusterKeys
@@ -34,8 +35,8 @@ MODELS_DIRECTORY = "/models"
 LOCAL_FILE = "settings.toml"
 """In the local directory: read by commands with ``--local`` where no other file is named."""
 PASSED_ON = (
-    *("bucket", "prefix", "s3_checksums", "serve_command", "retry_base_seconds", "stall_seconds"),
-    *("smoke_timeout_seconds", "startup_budget_seconds"),
+    *("bucket", "prefix", "s3_checksums", "one_pass", "shard_gib", "serve_command", "retry_base_seconds"),
+    *("stall_seconds", "smoke_timeout_seconds", "startup_budget_seconds"),
 )
 """Settings that reach the steps under their own names, where they are set."""
 
@@ -55,6 +56,10 @@ class Config(ClusterKeys, BaseSettings):
     bucket: Annotated[str, AfterValidator(checked(check_bucket))] = "models"
     prefix: Annotated[str, AfterValidator(checked(check_prefix))] = ""
     s3_checksums: Checksums | None = None
+    shard_gib: Annotated[float, Field(ge=1e-6, lt=1e9)] | None = None
+    """A model larger than this is fetched by several pods, each so much, at most eight of them."""
+    one_pass: bool | None = None
+    """False where mirror's pods may not have the volume: populate then brings all of it from the store."""
     catalog: Path | None = None
     """None: ``catalog.yaml`` in the working directory, if there is one."""
     device: Device | None = None
@@ -101,7 +106,9 @@ class Config(ClusterKeys, BaseSettings):
         own = {PREFIX + name.upper(): getattr(self, name) for name in PASSED_ON}
         standard = {"HF_ENDPOINT": self.hf_endpoint, "AWS_ENDPOINT_URL": self.aws_endpoint_url}
         given: dict[str, Any] = {**own, **standard, **_region(self.aws_region)}
-        return {name: plain(v) if isinstance(v, float) else str(v) for name, v in given.items() if v not in (None, "")}
+        return {
+            name: plain(v) if isinstance(v, float) else encode(v) for name, v in given.items() if v not in (None, "")
+        }
 
     def cluster_environment(self) -> dict[str, str]:
         """The same for pods: ConfigMap ``vllm-promote`` whole."""

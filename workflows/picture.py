@@ -123,12 +123,13 @@ def _word(node: Node) -> Text:
 
 
 def _detail(node: Node, rate: float | None) -> Text:
-    if node.attempts and node.attempts[-1].phase == "Pending":  # its pod does not run yet
-        return Text(node.attempts[-1].message, "yellow")
-    if node.phase == "Running" and node.attempts[-1].finished is None:
+    last = node.attempts[-1] if node.attempts else None
+    if last and last.phase == "Pending":  # its pod does not run yet
+        return Text(last.message, "yellow")
+    if node.phase == "Running" and (last is None or last.finished is None):  # without attempts: it is several nodes
         return _progress(node, rate)
     if node.phase in ("Running", "Failed", "Error"):  # it runs and its last attempt is over: it will be tried again
-        said = node.attempts[-1].message if node.attempts else ""
+        said = last.message if last else ""
         return Text(said or node.message, "yellow" if node.phase not in FINISHED else "red")
     return Text("")
 

@@ -44,6 +44,10 @@ class Plan:
     to_store: Hop
     to_volume: Hop | None
     """None outside of the cluster where the volume is."""
+    in_one_pass: int = 0
+    """Bytes of it that are written while the store is."""
+    shares: int = 1
+    """In which the model is fetched side by side."""
     free_bytes: int | None
     """On the volume, now; None like ``to_volume``."""
     live: Named | None
@@ -78,7 +82,8 @@ def _rows(plan: Plan) -> Iterator[tuple[str, str]]:
     yield "release", release.release_id
     yield "files", f"{plan.files}, {size(release.total_bytes)}"
     yield "left behind", _left_behind(plan.left_behind)
-    yield "Hub to store", _hop(plan.to_store)
+    side_by_side = f", in {plan.shares} shares side by side" if plan.shares > 1 and plan.to_store.move else ""
+    yield "Hub to store", _hop(plan.to_store) + side_by_side
     yield from _volume(plan)
     yield "serves now", str(plan.live) if plan.live else "nothing: this is the first promotion"
     yield "rollback target", _rollback_target(plan)
@@ -93,7 +98,8 @@ def _volume(plan: Plan) -> Iterator[tuple[str, str]]:
     if plan.to_volume is None or plan.free_bytes is None:
         yield "store to volume", "known in the cluster only; the run sees that it fits before it copies anything"
         return
-    yield "store to volume", _hop(plan.to_volume)
+    with_it = f"; {size(plan.in_one_pass)} of it in the same pass as to the store" if plan.in_one_pass else ""
+    yield "store to volume", _hop(plan.to_volume) + with_it
     yield "volume", f"{size(plan.free_bytes)} free now, {size(plan.free_bytes - plan.to_volume.move)} afterwards"
 
 

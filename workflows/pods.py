@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from hera.workflows import Container
@@ -27,6 +27,7 @@ from hera.workflows.models import (
     VolumeMount,
 )
 
+from steps.contracts import MIRROR
 from steps.core.labels import PART_OF, PROJECT
 from steps.core.workload import API_KEY, API_KEY_SECRET
 from steps.settings import RETRY_BASE_SECONDS
@@ -63,6 +64,8 @@ class TemplateConfig:
     reconcile_account: str = "vllm-promote-reconcile"
     models_claim: str = "models"
     """ReadWriteMany; uid and gid 1000 can write to it."""
+    one_pass: bool = True
+    """Whether mirror's pods have the models' volume."""
     deployments: tuple[str, ...] = ()
     """The catalog's, which Argo's UI offers for choice; without any, a name is typed there."""
     retry_base_seconds: float = RETRY_BASE_SECONDS
@@ -101,7 +104,7 @@ class Needs:
 NEEDS: Mapping[str, Needs] = {
     "resolve": Needs(hours=0.5, s3=True, hub=True, catalog=True),
     "preflight": Needs(hours=12, s3=True, models="read", key=True),  # may bring back what a dead owner left
-    "mirror": Needs(hours=24, s3=True, hub=True, progress=True),
+    "mirror": Needs(hours=24, s3=True, hub=True, models="write", progress=True),
     "populate": Needs(hours=24, s3=True, models="write", progress=True),
     "checksum": Needs(hours=24, models="read", progress=True),
     "deploy": Needs(hours=12, retries=2, s3=True, key=True),
@@ -118,7 +121,7 @@ NEEDS: Mapping[str, Needs] = {
 
 def template(step: Step[Any, Any], config: TemplateConfig) -> Container:
     """The container template of a step, complete."""
-    needs = NEEDS[step.name]
+    needs = _needs(step, config)
     return bridge.container(
         step,
         image=config.image(step),
@@ -166,6 +169,11 @@ def spec(config: TemplateConfig) -> dict[str, Any]:
             Volume(name="ca", config_map=ConfigMapVolumeSource(name=CA, optional=True)),
         ],
     }
+
+
+def _needs(step: Step[Any, Any], config: TemplateConfig) -> Needs:
+    needs = NEEDS[step.name]
+    return needs if config.one_pass or step is not MIRROR else replace(needs, models="no")
 
 
 def _environment(needs: Needs) -> list[EnvVar]:

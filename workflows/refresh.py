@@ -90,7 +90,7 @@ def _planned(settings: "Settings", catalog: "Catalog") -> "Planned":
     models, documents = hub.connect(settings), store.connect(settings)
 
     def planned(asked: "ResolveInputs") -> "ResolveOutputs":
-        return resolve.outputs(resolve.plan(asked, models, documents, catalog, settings).document.release)
+        return resolve.outputs(resolve.plan(asked, models, documents, catalog, settings).document, settings)
 
     return planned
 

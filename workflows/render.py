@@ -38,6 +38,7 @@ def template_config(config: Config, deployments: tuple[str, ...] = ()) -> Templa
         "transfer_image": rewritten(config.transfer_image or usual.transfer_image, config.registry),
         "cluster_image": rewritten(config.cluster_image or usual.cluster_image, config.registry),
         "models_claim": config.claim,
+        "one_pass": config.one_pass,
         "deployments": deployments,
         "retry_base_seconds": config.retry_base_seconds,
         "refresh_schedule": config.refresh_schedule,

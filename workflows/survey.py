@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from steps import candidate, mirror, preflight, recovery, resolve
+from steps import candidate, mirror, populate, preflight, recovery, resolve
 from steps.contracts import ResolveInputs
-from steps.core import rollout
+from steps.core import rollout, shards
 from steps.core.account import Named
 from steps.core.budget import budget
 from steps.core.catalog import Catalog
@@ -58,7 +58,8 @@ def draw_up(asked: Asked, around: Landscape) -> Plan:
     live = name(stage.serving, held.record.live) if held.record.live else None
     past = history.read(around.store, layout, [stage.deployment], LOOK_BACK)
     copy = mirror.expected(around.store, layout, manifest)
-    write = preflight.missing_files(around.volume, manifest) if around.volume else None
+    write = populate.expected(around.volume, manifest) if around.volume else None
+    onward = set(copy.copy).intersection(write.copy) if write and around.settings.one_pass else ()
     return Plan(
         release=release,
         revision=asked.revision,
@@ -66,7 +67,9 @@ def draw_up(asked: Asked, around: Landscape) -> Plan:
         files=len(manifest.files),
         left_behind=resolved.left_behind,
         to_store=Hop(move=copy.copy_bytes, reuse=copy.reuse_bytes),
+        shares=len(shards.names(manifest, int(around.settings.shard_gib * shards.GiB))),
         to_volume=Hop(move=write.copy_bytes, reuse=write.reuse_bytes) if write else None,
+        in_one_pass=sum(file.size for file in onward),
         free_bytes=around.volume.free_bytes() if around.volume else None,
         live=live,
         url=stage.serving.url if held.record != Record() else "",

@@ -34,7 +34,7 @@ from steps.contracts import (
 from steps.core import labels
 from steps.core.installed import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE
 from workflows import pods
-from workflows.bridge import Flow
+from workflows.bridge import ITEM, Flow
 from workflows.pods import TemplateConfig
 
 FINISH = "finish"
@@ -84,7 +84,8 @@ def build(config: TemplateConfig) -> WorkflowTemplate:
     name, release = new.deployment, new.release_id
     found = flow.call(PREFLIGHT, PreflightInputs(deployment=name, release_id=release, run=RUN, owner=OWNER))
     if_new = f"'{found.state}' == 'new'"
-    flow.call(MIRROR, MirrorInputs(deployment=name, release_id=release), when=if_new)
+    share = MirrorInputs(deployment=name, release_id=release, shard=ITEM)
+    flow.call_each(MIRROR, share, items=new.shards, when=if_new)
     flow.call(POPULATE, PopulateInputs(deployment=name, release_id=release), after=[MIRROR], when=if_new)
     both = ChecksumInputs(
         model=new.model,

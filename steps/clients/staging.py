@@ -40,15 +40,13 @@ log = logging.getLogger(__name__)
 def stage(place: Place, manifest: Manifest) -> Iterator["Staging"]:
     """After a failure nothing of the attempt is left, except finished files for the next one when that is to come."""
     staging = Staging(place, manifest)
-    keep = False
     try:
         yield staging
     except Transient:
-        keep = True
+        staging.leave()
         raise
     finally:
-        if not keep:
-            staging.remove()
+        staging.end()
 
 
 class Staging(StagingPort):
@@ -60,6 +58,7 @@ class Staging(StagingPort):
         self._numbers = itertools.count()
         self._folders: set[PurePath] = set()
         """Made, and seen to be in the attempt's directory."""
+        self._is_left = False
         self._directory = place.staging / f"{place.commit}.{uuid.uuid4().hex}"
         with translated("write", self._directory):
             for directory in (place.staging.parent, place.staging, self._directory):
@@ -100,9 +99,13 @@ class Staging(StagingPort):
         _keep_names(place.published.parent, place.trash)
         log.warning("%s was damaged and is replaced; what it was lies at %s", place.published, aside)
 
-    def remove(self) -> None:
-        """Give its space back."""
-        attempts.remove(self._directory)
+    def leave(self) -> None:
+        self._is_left = True
+
+    def end(self) -> None:
+        """Give its space back, unless it was left for others."""
+        if not self._is_left:
+            attempts.remove(self._directory)
 
     @contextmanager
     def guarded(self, path: Path) -> Iterator[None]:

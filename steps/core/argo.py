@@ -1,22 +1,26 @@
 """Argo's Workflow objects: what one asks for, and what one tells of its run.
 
 How a run is read off its nodes was observed on Argo v4.1.2: a task has a node ``RUN.TASK``, one of the exit handler
-``RUN.onExit.TASK``; an attempt is a pod's node ``RUN.TASK(N)``; a task that was not begun may have no node at all.
+``RUN.onExit.TASK``; an attempt is a pod's node ``RUN.TASK(N)``; a task that was not begun may have no node at all. One
+that is done for each item of a list has a TaskGroup, and a node ``RUN.TASK(N:ITEM)`` for each; of these one alone, or
+where none is to be done, is told as the task itself.
 """
 
 import base64
 import binascii
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from itertools import count
 from typing import Any
 
 from steps.core import argo_words
 from steps.core.installed import PROMOTE_TEMPLATE, ROLLBACK_TEMPLATE
-from steps.core.run import FINISHED, Attempt, Node, Phase, Run
+from steps.core.run import FINISHED, Attempt, Node, Phase, Run, together
 from steps.errors import Corrupt, Missing
 
 Json = dict[str, Any]
@@ -117,6 +121,15 @@ def task_node(run: str, task: str, *, on_exit: bool) -> str:
     return f"{run}.onExit.{task}" if on_exit else f"{run}.{task}"
 
 
+def part_nodes(task: str, node: Json, by_name: Mapping[str, Json]) -> list[tuple[str, Json]]:
+    """Of a task that is done several times: what each run is called within the task, in order, and its node."""
+    if node["type"] != "TaskGroup":
+        return []
+    one = re.compile(rf"{re.escape(node['name'])}(\((\d+):[^()]*\))")
+    found = sorted((int(m[2]), task + m[1], by_name[name]) for name in by_name if (m := one.fullmatch(name)))
+    return [(name, part) for _, name, part in found]
+
+
 def attempt_nodes(node: Json, by_name: Mapping[str, Json]) -> Iterator[Json]:
     """The nodes of its pods, the first attempt first."""
     if node["type"] == "Pod":
@@ -134,8 +147,19 @@ def _nodes(run: str, stored: Json, status: Json, *, shut_down: bool) -> Iterator
         node = by_name.get(task_node(run, task, on_exit=on_exit))
         if node is None:
             yield _unbegun(task, status, on_exit=on_exit)
-        else:
+            continue
+        parts = [
+            _node(name, part, list(attempt_nodes(part, by_name)), on_exit=on_exit, stopping=stopping)
+            for name, part in part_nodes(task, node, by_name)
+        ]
+        if not parts:
             yield _node(task, node, list(attempt_nodes(node, by_name)), on_exit=on_exit, stopping=stopping)
+        elif len(parts) == 1 or all(part.phase == "Skipped" for part in parts):
+            yield replace(parts[0], name=task)
+        else:
+            own = _node(task, node, [], on_exit=on_exit, stopping=stopping)
+            yield replace(own, progress=together(part.progress for part in parts))
+            yield from parts
 
 
 def _node(task: str, node: Json, pods: list[Json], *, on_exit: bool, stopping: bool) -> Node:

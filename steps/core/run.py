@@ -5,7 +5,7 @@ in a cluster the same value is read off the Workflow object.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -34,7 +34,11 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Node:
-    """A task of the DAG or of the exit handler. ``progress`` is what the step last said, ``N/M`` in bytes."""
+    """A task of the DAG or of the exit handler. ``progress`` is what the step last said, ``N/M`` in bytes.
+
+    One that is done several times side by side has no attempts of its own; for each of them another node follows it,
+    ``mirror(0:1-of-3)``.
+    """
 
     name: str
     phase: Phase = "Pending"
@@ -75,6 +79,13 @@ class Run:
 
     def dump(self) -> bytes:
         return json.dumps(asdict(self), indent=1).encode()
+
+
+def together(told: Iterable[str]) -> str:
+    """What several nodes said of their progress as that of all; empty where none has said anything."""
+    parts = [text.partition("/") for text in told]
+    known = [(int(done), int(total)) for done, _, total in parts if done.isdecimal() and total.isdecimal()]
+    return f"{sum(d for d, _ in known)}/{sum(t for _, t in known)}" if known else ""
 
 
 def parse(body: bytes, where: str) -> Run:

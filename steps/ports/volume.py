@@ -102,6 +102,10 @@ class Staging(Protocol):
         """As ``publish``, in the place of a damaged one, which is moved to the trash as it is."""
         ...
 
+    def leave(self) -> None:
+        """What is finished stays for the next attempt, although nothing was published. Never raises."""
+        ...
+
 
 class WritableVolume(ReadableVolume, Protocol):
     """As ``populate`` sees it."""

@@ -24,6 +24,9 @@ class Contestant:
     commands: Callable[[Path], Sequence[Command]]
     missing: str = ""
     """Why it cannot take part."""
+    before: Callable[[Path], object] | None = None
+    check: Callable[[Path], object] | None = None
+    """These two in place of the contest's own, for one that begins or ends elsewhere than the others."""
 
 
 @dataclass
@@ -87,10 +90,10 @@ def _turn(contest: Contest, contestant: Contestant) -> Measured:
     target = contest.directory / "target"
     target.mkdir(parents=True)
     try:
-        contest.before(target)
+        (contestant.before or contest.before)(target)
         subprocess.run(["sync", "-f", str(target)], check=True)  # so that nobody pays for what others wrote
         measured = run(contestant.commands(target), contest.environ, contest.directory)
-        contest.check(target)
+        (contestant.check or contest.check)(target)
     finally:
         _put_away(target)
     return measured

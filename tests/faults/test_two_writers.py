@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from steps.contracts import CHECKSUM, MIRROR, POPULATE
+from steps.settings import PREFIX
 from tests.faults import volume_state
 from tests.stubs.released import weights
 from tests.stubs.shipment import Shipment, wait_until
@@ -35,8 +36,11 @@ def broken_locks(directory: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(directory / "site"), "LOCKS_ARE_BROKEN": str(directory / "without-locks")}
 
 
-def test_two_writers_without_locks_make_one_right_mirror_and_one_right_directory(shipment: Shipment, tmp_path):
-    environ = broken_locks(tmp_path)
+@pytest.mark.parametrize("one_pass", ["true", "false"])
+def test_two_writers_without_locks_make_one_right_mirror_and_one_right_directory(
+    shipment: Shipment, tmp_path, one_pass
+):
+    environ = {**broken_locks(tmp_path), PREFIX + "ONE_PASS": one_pass}
     for step in (MIRROR, POPULATE):
         begun = [shipment.start(step, environ) for _ in range(2)]
         ended = [shipment.end(started) for started in begun]

@@ -9,11 +9,18 @@ import pytest
 from steps.contracts import CHECKSUM, MIRROR, POPULATE
 from steps.settings import PREFIX
 from tests.stubs.hub import flipped
+from tests.stubs.proxy import proxy
 from tests.stubs.released import weights
 from tests.stubs.s3 import READER
 from tests.stubs.shipment import SHARD, Shipment, wait_until
 
 MANY = {f"extra/{n:03}.json": b"{}" for n in range(150)}
+
+
+def no_file_above_a_megabyte() -> None:
+    """As on a volume that ends there."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 
 
 @pytest.fixture
@@ -26,11 +33,50 @@ def test_a_model_goes_from_the_hub_to_the_volume_and_is_proved(world):
     ended = [world.run(step) for step in (MIRROR, POPULATE, CHECKSUM)]
     assert [e.code for e in ended] == [0, 0, 0], [e.sentence for e in ended]
     assert [dict(e.outputs) for e in ended] == [
-        {"copied_bytes": total, "reused_bytes": "0"},
-        {"copied_bytes": total, "reused_bytes": "0"},
+        {"copied_bytes": total, "reused_bytes": "0", "volume_bytes": total},
+        {"copied_bytes": "0", "reused_bytes": total},
         {"checked_files": "5", "checked_bytes": total},
     ]
     assert {p: (world.published / p).read_bytes() for p in world.content} == world.content
+
+
+def test_in_one_pass_no_file_is_read_out_of_the_store(world):
+    asked: list[bytes] = []
+
+    def heard(data: bytes) -> bytes:
+        asked.append(data)
+        return data
+
+    with proxy(world.s3.endpoint) as network:
+        network.up = heard
+        environ = {"AWS_ENDPOINT_URL": network.endpoint}
+        for step in (MIRROR, POPULATE):
+            assert world.run(step, environ).code == 0
+    reads = [data for data in asked if data.startswith(b"GET ") and b"/models/org--stub/" in data.split(b"\r\n")[0]]
+    puts = [data for data in asked if data.startswith(b"PUT ") and b"/models/org--stub/" in data.split(b"\r\n")[0]]
+    assert (len(reads), len(puts)) == (0, len(world.content))
+    assert {p: (world.published / p).read_bytes() for p in world.content} == world.content
+
+
+def test_where_mirror_may_not_have_the_volume_it_has_the_store_alone_and_populate_brings_all(world):
+    total = str(world.model.manifest.total_bytes)
+    mirrored = world.run(MIRROR, {PREFIX + "ONE_PASS": "false"})
+    assert mirrored.outputs["volume_bytes"] == "0"
+    assert list(world.volume.iterdir()) == []
+    assert "the volume is left to populate" not in mirrored.stderr
+    assert world.run(POPULATE).outputs["copied_bytes"] == total
+
+
+def test_a_mirror_whose_volume_takes_no_file_that_large_fills_the_store_and_populate_says_so(hub, s3, tmp_path):
+    world = Shipment(hub, s3, tmp_path, {**weights(), "big.safetensors": bytes(3_000_000)})
+    mirrored = world.run(MIRROR, preexec_fn=no_file_above_a_megabyte)
+    assert mirrored.code == 0, mirrored.sentence
+    assert mirrored.outputs["volume_bytes"] == "0"
+    assert "the volume is left to populate: cannot write" in mirrored.stderr
+    assert world.store.get(world.model.manifest_key) == world.model.manifest.dump()
+    assert world.debris() == []
+    assert world.run(POPULATE, preexec_fn=no_file_above_a_megabyte).code == 15
+    assert world.run(POPULATE).code == 0
 
 
 @pytest.mark.exhaustive
@@ -104,10 +150,12 @@ def test_a_populate_that_is_killed_leaves_nothing_but_staging_and_the_next_one_g
 
 
 @pytest.mark.exhaustive
-def test_two_at_once_of_each_step_both_succeed_and_there_is_one_result(hub, s3, tmp_path):
+@pytest.mark.parametrize("one_pass", ["true", "false"])
+def test_two_at_once_of_each_step_both_succeed_and_there_is_one_result(hub, s3, tmp_path, one_pass):
     world = Shipment(hub, s3, tmp_path, {**weights(), **dict(list(MANY.items())[:20])})
+    told = {PREFIX + "ONE_PASS": one_pass}
     for step in (MIRROR, POPULATE):
-        ended = [world.end(p) for p in [world.start(step), world.start(step)]]
+        ended = [world.end(p) for p in [world.start(step, told), world.start(step, told)]]
         assert [e.code for e in ended] == [0, 0], [e.sentence for e in ended]
     assert world.store.get(world.model.manifest_key) == world.model.manifest.dump()
     assert [p.name for p in (world.volume / "org--stub").iterdir()] == [world.model.commit]
@@ -118,11 +166,6 @@ def test_two_at_once_of_each_step_both_succeed_and_there_is_one_result(hub, s3, 
 def test_a_volume_that_ends_half_way_is_told_and_the_space_is_given_back(hub, s3, tmp_path):
     world = Shipment(hub, s3, tmp_path, {**weights(), "big.safetensors": bytes(3_000_000)})
     world.model.mirror_into(world.store)
-
-    def no_file_above_a_megabyte() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
-
     ended = world.run(POPULATE, preexec_fn=no_file_above_a_megabyte)
     assert ended.code == 15, ended.stderr
     assert "big.safetensors" in ended.sentence

@@ -26,7 +26,7 @@ def at_work(world: World, step: str, seed: int) -> tuple[str, subprocess.Popen[s
     caught = CAUGHT[step]
     commit = world.publish(branch=step, seed=seed, files={SHARD: LARGE}, fault=caught.fault)
     held = world.hub.inject(caught.hub, world.hub.stalled(after=100)) if caught.hub else None
-    promotion = world.start_promotion(step)
+    promotion = world.start_promotion(step, VLLM_PROMOTE_ONE_PASS=caught.one_pass)
     world.machine.wait_for_step(
         promotion, step, begun=lambda: caught.begun(world, commit) and (not held or held.hit > 0)
     )
@@ -42,6 +42,7 @@ class Caught:
     fault: str = ""
     """Of the stub."""
     begun: Callable[[World, str], bool] = lambda _world, _commit: True
+    one_pass: str = "true"
 
 
 def in_phase(*phases: str) -> Callable[[World, str], bool]:
@@ -59,7 +60,7 @@ CAUGHT = {
     "resolve": Caught(hub="tree"),
     "preflight": Caught(),  # this one and checksum change nothing, and are over in a moment
     "mirror": Caught(hub="download"),
-    "populate": Caught(begun=is_staged),
+    "populate": Caught(begun=is_staged, one_pass="false"),
     "checksum": Caught(),
     "deploy": Caught(fault="slow-start:2", begun=in_phase("swapping")),
     "smoke": Caught(fault="slow:1", begun=in_phase("testing")),

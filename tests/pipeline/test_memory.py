@@ -56,15 +56,17 @@ def test_a_file_of_two_gib_takes_none_of_the_steps_300_mib(hub: LocalHub, s3: S3
     release = document.release
     store = stores.connect(s3.settings())
     store.put(Layout().release("chat", release.release_id), document.dump())
-    (tmp_path / "volume").mkdir()
-    environ = {**hub.environ(), **s3.environ(), PREFIX + "VOLUME": str(tmp_path / "volume")}
+    one_pass, two_hops = tmp_path / "one-pass", tmp_path / "two-hops"
+    environ = {**hub.environ(), **s3.environ()}
     checked = ChecksumInputs(model=MODEL, commit=release.commit, manifest_sha256=release.manifest_sha256)
-    for step, inputs in (
-        (MIRROR, MirrorInputs(deployment="chat", release_id=release.release_id)),
-        (POPULATE, PopulateInputs(deployment="chat", release_id=release.release_id)),
-        (CHECKSUM, checked),
+    for step, inputs, volume in (
+        (MIRROR, MirrorInputs(deployment="chat", release_id=release.release_id), one_pass),
+        (POPULATE, PopulateInputs(deployment="chat", release_id=release.release_id), two_hops),
+        (CHECKSUM, checked, one_pass),
     ):
-        ended = process.run(step, inputs, environ, tmp_path / step.name, timeout=300)
+        volume.mkdir(exist_ok=True)
+        told = {**environ, PREFIX + "VOLUME": str(volume)}
+        ended = process.run(step, inputs, told, tmp_path / step.name, timeout=300)
         assert ended.code == 0, ended.stderr
         assert str(SIZE) in ended.outputs.values()
         record_property(f"{step.name} MiB", ended.peak_mib)

@@ -23,6 +23,26 @@ def test_a_first_promotion_ends_with_the_model_served_from_its_commit(world: Wor
     assert {s["step"] for s in report["steps"]} >= {"resolve", "preflight", "mirror", "populate", "checksum", "smoke"}
 
 
+@pytest.mark.exhaustive
+def test_a_very_large_model_is_fetched_in_shares_and_promoted(world: World):
+    """Here whatever has more than 3 KiB is very large."""
+    commit = world.publish(seed=1)
+
+    ended = world.promote(VLLM_PROMOTE_SHARD_GIB="0.000003")
+
+    assert ended.code == 0, ended.text
+    assert served_root(world.url).endswith(commit)
+    nodes = {node["name"]: node for node in world.machine.run_state()["nodes"]}
+    shares = [name for name in nodes if name.startswith("mirror(")]
+    assert len(shares) > 1
+    copied = [int(nodes[name]["outputs"]["copied_bytes"]) for name in shares]
+    assert sum(copied) == int(nodes["resolve"]["outputs"]["total_bytes"])
+    assert min(copied) > 0
+    assert nodes["populate"]["outputs"]["copied_bytes"] == "0"
+    assert f"{shares[1]}: succeeded after" in ended.text
+    assert {s["step"] for s in world.machine.report(ended)["steps"]} >= {*shares, "populate", "promote"}
+
+
 def test_the_same_again_is_already_live_and_changes_no_byte(world: World):
     world.publish(seed=1)
     assert world.promote().code == 0

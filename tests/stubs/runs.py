@@ -61,7 +61,7 @@ def promoted(phase: Phase = "Running") -> Run:
     return run(
         resolved(),
         done("preflight", at=1.2, seconds=0.8, state="new", previous_model="org/chat", previous_commit="f" * 40),
-        done("mirror", at=1.2, seconds=12.5, copied_bytes="269000000", reused_bytes="0"),
+        done("mirror", at=1.2, seconds=12.5, copied_bytes="269000000", reused_bytes="0", volume_bytes="269000000"),
         done("populate", at=13.7, seconds=3.1),
         done("checksum", at=16.8, seconds=1.4),
         done("deploy", at=18.2, seconds=31.0, startup_seconds="30.4"),

@@ -12,8 +12,9 @@ from steps.core.argo import is_over, run, workflow
 from steps.core.outcome import decide, exit_code
 from steps.core.run import Run, parse
 from steps.errors import Corrupt, Missing
-from tests.stubs.recorded import WORKFLOWS
+from tests.stubs.recorded import WORKFLOWS, shared_out
 from tests.stubs.recorded import workflow as recorded
+from workflows.argo.again import again
 from workflows.follow import news
 
 MAIN = ("resolve", "preflight", "mirror", "populate", "checksum", "deploy", "smoke", "promote")
@@ -211,3 +212,45 @@ def test_times_are_read_whatever_the_timezone_of_the_reader():
         for zone in ("UTC", "Asia/Tokyo")
     ]
     assert told[0] == told[1]
+
+
+SHARES = ("1-of-3", "2-of-3", "3-of-3")
+
+
+@pytest.mark.parametrize("name", ["promoted", "bad", "live", "term", "stop"])
+def test_a_task_that_is_shared_out_to_one_is_told_as_if_it_was_not_shared_out(name):
+    assert run(shared_out(recorded(name), "mirror", ["1-of-1"])) == run(recorded(name))
+
+
+def test_of_a_task_that_is_shared_out_each_run_is_told_behind_it():
+    seen = run(shared_out(recorded("bad"), "mirror", SHARES))
+    names = [node.name for node in seen.nodes]
+    shares = [f"mirror({n}:{share})" for n, share in enumerate(SHARES)]
+    assert names == [*MAIN[:3], *shares, *MAIN[3:], "rollback", "report"]
+    assert [attempts(seen, share) for share in shares] == [attempts(run(recorded("bad")), "mirror")] * 3
+    assert (phases(seen)["mirror"], attempts(seen, "mirror")) == ("Succeeded", [])
+    assert parse(seen.dump(), "here") == seen
+
+
+def test_the_progress_of_what_is_shared_out_is_that_of_all():
+    whole = shared_out(recorded("promoted"), "mirror", SHARES)
+    for node in whole["status"]["nodes"].values():
+        if node["type"] == "Pod" and ".mirror(" in node["name"]:
+            node["progress"] = "3/5"
+    seen = run(whole).node("mirror")
+    assert seen
+    assert seen.progress == "9/15"
+
+
+def test_a_task_that_was_left_out_is_told_once_however_many_would_have_done_it():
+    seen = run(shared_out(recorded("live"), "mirror", SHARES))
+    assert seen == run(recorded("live"))
+
+
+def test_a_run_that_is_done_again_keeps_all_that_a_shared_out_task_has_done():
+    whole = shared_out(recorded("bad"), "mirror", SHARES)
+    fresh = again(whole, now=1.0)
+    kept = {node["name"].rpartition(".")[2] for node in fresh.workflow["status"]["nodes"].values()}
+    assert {"mirror", *(f"mirror({n}:{share})" for n, share in enumerate(SHARES))} <= kept
+    assert {f"mirror(2:3-of-3)({attempt})" for attempt in (0, 1)} <= kept
+    assert not any(name.startswith(("smoke", "promote")) for name in kept)

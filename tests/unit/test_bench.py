@@ -104,3 +104,15 @@ def test_the_picture_is_an_svg_with_a_bar_for_everybody_who_got_there():
     bars = [e for e in drawn.iter("{http://www.w3.org/2000/svg}rect") if e.get("height") == str(picture.BAR)]
     assert len(bars) == 2
     assert "did not get there" in [e.text for e in drawn.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_who_begins_and_ends_elsewhere_than_the_others_has_its_own_before_and_check(tmp_path):
+    seen: list[str] = []
+
+    def note(what: str):
+        return lambda _target: seen.append(what)
+
+    own = Contestant("own", "", lambda _: [["true"]], before=note("own before"), check=note("own check"))
+    usual = Contestant("usual", "", lambda _: [["true"]])
+    contest.hold(Contest([own, usual], {}, tmp_path, note("before"), note("check")), 1)
+    assert seen == ["own before", "own check", "before", "check"]

@@ -22,7 +22,7 @@ from steps.contracts import (
 )
 from steps.step import Step
 from workflows import bridge
-from workflows.bridge import Flow
+from workflows.bridge import ITEM, Flow
 from workflows.local import retry as engine_retry
 
 ASKED = ResolveInputs(model="{{workflow.parameters.model}}", revision="main", deployment="chat")
@@ -136,3 +136,15 @@ def test_the_local_engine_reads_the_expression_as_it_is_meant():
     assert known.exit_codes == frozenset(bridge.RETRYABLE)
     assert known.status == "Error"
     assert (known.limit, known.base_seconds, known.factor, known.cap_seconds) == (5, 0.5, 5, 300)
+
+
+def test_a_task_for_each_item_of_an_output_waits_for_who_writes_it():
+    flow = Flow("f")
+    resolved = flow.call(RESOLVE, ASKED)
+    share = MirrorInputs(deployment=resolved.deployment, release_id=resolved.release_id, shard=ITEM)
+    flow.call_each(MIRROR, share, items=resolved.shards)
+    built: dict[str, Any] = WorkflowTemplate(name="w", templates=[flow.dag()]).to_dict()["spec"]["templates"][0]
+    [_, mirror] = built["dag"]["tasks"]
+
+    assert (mirror["depends"], mirror["withParam"]) == ("resolve", "{{tasks.resolve.outputs.parameters.shards}}")
+    assert {"name": "shard", "value": "{{item}}"} in mirror["arguments"]["parameters"]

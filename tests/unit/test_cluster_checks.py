@@ -54,14 +54,23 @@ def test_an_installation_that_is_whole_passes(api, config):
 
 def test_a_cluster_without_argo_is_told_with_what_installs_it(api, config):
     api.undefined.add(WORKFLOW_TEMPLATE.plural)
-    with pytest.raises(Missing, match=r"no Argo Workflows: .* install version 4: kubectl .*--server-side"):
+    with pytest.raises(Missing, match=r"no Argo Workflows: .* install version 4.1 or newer: kubectl .*--server-side"):
         before_submitting(api, config)
 
 
-@pytest.mark.parametrize("image", ["argoproj/workflow-controller:v3.5.8", "r:5000/workflow-controller:3.6.0@sha256:0"])
+OLD = (
+    "argoproj/workflow-controller:v3.5.8",
+    "r:5000/workflow-controller:3.6.0@sha256:0",
+    "r/workflow-controller:v4.0.9",
+)
+
+
+@pytest.mark.parametrize("image", OLD)
 def test_an_argo_that_is_too_old_is_told_by_its_controllers_image(api, config, image):
     run_controller(api, image)
-    with pytest.raises(Missing, match=r"of version 3, its controller runs .*upgrade it"):
+    with pytest.raises(
+        Missing, match=r"of version (3\.\d|4\.0), its controller runs .* need 4\.1 or newer: upgrade it"
+    ):
         before_submitting(api, config)
 
 

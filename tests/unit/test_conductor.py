@@ -28,7 +28,19 @@ def shape(node: Node) -> tuple[object, ...]:
     return node.name, node.phase, attempts, dict(node.outputs), node.on_exit
 
 
-@pytest.mark.parametrize("run", [promoted("Succeeded"), rolled_back(phase="Failed")], ids=["promoted", "rolled back"])
+def in_shares() -> Run:
+    whole = promoted("Succeeded")
+    shares = [replace(n, name=f"mirror({s}:{s + 1}-of-2)") for n in whole.nodes if n.name == "mirror" for s in range(2)]
+    at = next(number for number, n in enumerate(whole.nodes) if n.name == "mirror")
+    group = Node(name="mirror", phase="Succeeded")
+    return replace(whole, nodes=(*whole.nodes[:at], group, *shares, *whole.nodes[at + 1 :]))
+
+
+@pytest.mark.parametrize(
+    "run",
+    [promoted("Succeeded"), rolled_back(phase="Failed"), in_shares()],
+    ids=["promoted", "rolled back", "in shares"],
+)
 def test_a_run_written_as_argo_writes_it_is_read_back_as_it_was(run):
     again = read_back(replace(run, finished=run.started + 99))
 
@@ -68,12 +80,12 @@ def test_a_step_that_is_ended_is_told_in_argos_words_and_how_it_ended_is_open_un
 
 def test_a_steps_pod_has_what_its_template_says_and_mounts_no_volume_that_it_does_not_use():
     manifest = rendered.manifest("vllm-promote")
-    inputs = {"deployment": "chat", "release_id": "ab12ab12ab12"}
+    inputs = {"model": "org/chat", "revision": "main", "deployment": "chat"}
 
-    made = pod(manifest, "mirror", inputs, Owner("run-1", "uid-1"), "mirror(0)")
+    made = pod(manifest, "resolve", inputs, Owner("run-1", "uid-1"), "resolve(0)")
 
     main, wait = made["spec"]["containers"]
-    assert main["args"] == ["--deployment=chat", "--release-id=ab12ab12ab12"]
+    assert main["args"] == ["--model=org/chat", "--revision=main", "--deployment=chat"]
     assert "models" not in {v["name"] for v in made["spec"]["volumes"]}
     assert made["metadata"]["labels"]["workflows.argoproj.io/workflow"] == "run-1"
     assert wait["securityContext"]["capabilities"] == {"drop": ["ALL"]}

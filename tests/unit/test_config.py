@@ -7,6 +7,7 @@ from steps.errors import BadInput
 from steps.settings import from_environment
 from workflows.checkout import CHECKOUT
 from workflows.config import gpu_visible, load
+from workflows.render import template_config
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +114,16 @@ def test_the_steps_understand_what_the_commands_give_them(monkeypatch, tmp_path)
     assert settings.volume == tmp_path / "volume"
     assert (settings.prefix, settings.stall_seconds, settings.device) == ("team/a", 2.5, "cpu")
     assert (settings.serve_command, settings.hub_endpoint) == ("stub --fast", "http://hub")
+
+
+def test_one_pass_is_the_rule_and_an_exception_reaches_mirror_and_what_it_is_given(monkeypatch):
+    usual = load(local=False)
+    assert from_environment(usual.cluster_environment()).one_pass
+    assert template_config(usual).one_pass
+    monkeypatch.setenv("VLLM_PROMOTE_ONE_PASS", "false")
+    two_hops = load(local=False)
+    assert not from_environment(two_hops.cluster_environment()).one_pass
+    assert not template_config(two_hops).one_pass
 
 
 def test_no_secret_is_among_the_settings(monkeypatch):

@@ -20,7 +20,13 @@ from steps.errors import Refused, StepError, Transient
 ROOT = Path(__file__).parents[2]
 ARGV = ["--model=org/name", "--revision=main", "--deployment=chat"]
 OUTPUTS = ResolveOutputs(
-    deployment="chat", release_id="0" * 12, model="org/name", commit="c" * 40, manifest_sha256="1" * 64, total_bytes=7
+    deployment="chat",
+    release_id="0" * 12,
+    model="org/name",
+    commit="c" * 40,
+    manifest_sha256="1" * 64,
+    total_bytes=7,
+    shards='["1-of-1"]',
 )
 CANARIES = {
     "HF_TOKEN": "hf_CANARYtoken",
@@ -93,6 +99,7 @@ def test_inputs_come_from_argv_and_outputs_go_to_a_file_each(environ, tmp_path):
         "commit": "c" * 40,
         "manifest_sha256": "1" * 64,
         "total_bytes": "7",
+        "shards": '["1-of-1"]',
     }
     assert not (tmp_path / "termination-log").exists()
 

@@ -118,3 +118,16 @@ def test_a_terminal_gets_a_picture():
         follower.note("stopping")
     assert "preflight" in stream.getvalue()
     assert "stopping" in stream.getvalue()
+
+
+def test_of_a_step_that_is_done_several_times_each_run_is_told_and_its_end():
+    shares = [done(f"mirror({n}:{n + 1}-of-2)", at=1.0, seconds=2.0 + n) for n in range(2)]
+    begun = [replace(s, phase="Running", attempts=(attempt(0, None),)) for s in shares]
+    before = run(resolved(), Node(name="mirror", phase="Running"), *begun)
+    after = run(resolved(), Node(name="mirror", phase="Succeeded"), *shares)
+    assert news(run(resolved(), Node(name="mirror")), before) == [f"{s.name}: running" for s in shares]
+    assert news(before, after) == [
+        "mirror: succeeded",
+        "mirror(0:1-of-2): succeeded after 2.0 s",
+        "mirror(1:2-of-2): succeeded after 3.0 s",
+    ]

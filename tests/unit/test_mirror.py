@@ -1,13 +1,14 @@
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
 from steps import copying
 from steps.contracts import MirrorInputs, MirrorOutputs
-from steps.core import parts
+from steps.core import parts, shards
 from steps.core.names import Layout
-from steps.errors import Corrupt, Missing, Transient
+from steps.errors import BadInput, Corrupt, Missing, Transient
 from steps.mirror import expected, mirror, survey
 from tests.stubs.hub import FakeHub
 from tests.stubs.released import Released, weights
@@ -30,8 +31,8 @@ class World:
         self.model = Released(content, commit=commit, layout=LAYOUT)
         self.model.resolve_into(self.store)
 
-    def mirror(self, **parts_of_it):
-        inputs = MirrorInputs(deployment="chat", release_id=self.model.release_id)
+    def mirror(self, shard=shards.ALONE, **parts_of_it):
+        inputs = MirrorInputs(deployment="chat", release_id=self.model.release_id, shard=shard)
         ports = {"hub": self.hub, "store": self.store, "layout": LAYOUT, **parts_of_it}
         return mirror(inputs, **ports)
 
@@ -46,7 +47,7 @@ def world():
 
 def test_everything_is_copied_and_the_manifest_says_so(world):
     done = world.mirror()
-    assert done == MirrorOutputs(copied_bytes=world.model.manifest.total_bytes, reused_bytes=0)
+    assert done == MirrorOutputs(copied_bytes=world.model.manifest.total_bytes, reused_bytes=0, volume_bytes=0)
     assert world.mirrored() == world.model.content
     assert world.store.get(world.model.manifest_key) == world.model.manifest.dump()
 
@@ -61,7 +62,9 @@ def test_a_large_file_arrives_part_by_part_with_its_digest():
 def test_a_second_run_copies_nothing_and_changes_nothing(world):
     world.mirror()
     before, world.hub.down = dict(world.store.objects), True
-    assert world.mirror() == MirrorOutputs(copied_bytes=0, reused_bytes=world.model.manifest.total_bytes)
+    assert world.mirror() == MirrorOutputs(
+        copied_bytes=0, reused_bytes=world.model.manifest.total_bytes, volume_bytes=0
+    )
     assert world.store.objects == before
 
 
@@ -70,7 +73,9 @@ def test_what_an_interrupted_run_proved_is_not_copied_again(world):
     world.store.delete(world.model.manifest_key)
     world.store.delete(world.model.key(INDEX))
     size = len(world.model.content[INDEX])
-    assert world.mirror() == MirrorOutputs(copied_bytes=size, reused_bytes=world.model.manifest.total_bytes - size)
+    assert world.mirror() == MirrorOutputs(
+        copied_bytes=size, reused_bytes=world.model.manifest.total_bytes - size, volume_bytes=0
+    )
 
 
 def test_an_object_of_which_nobody_said_what_it_is_is_copied_again(world):
@@ -228,7 +233,7 @@ def test_what_another_commit_has_is_copied_within_the_store_and_the_rest_fetched
     old = world.model
     upgraded(world, **{INDEX: b"new"})
     done = world.mirror()
-    assert done == MirrorOutputs(copied_bytes=3, reused_bytes=world.model.manifest.total_bytes - 3)
+    assert done == MirrorOutputs(copied_bytes=3, reused_bytes=world.model.manifest.total_bytes - 3, volume_bytes=0)
     assert world.hub.calls["open"] == 1
     kept = sorted(p for p in world.model.content if p != INDEX)
     assert sorted(world.store.copies) == [(old.key(p), world.model.key(p)) for p in kept]
@@ -297,3 +302,62 @@ def test_a_plan_counts_what_another_commit_has_as_there_already(world):
     world.store.delete(world.model.key("config.json"))
     healed = expected(world.store, LAYOUT, world.model.manifest)
     assert [f.path for f in healed.copy] == ["config.json"]
+
+
+SHARES = ("1-of-3", "2-of-3", "3-of-3")
+
+
+def test_several_pods_bring_their_own_share_and_the_last_one_to_end_writes_the_manifest(world):
+    done = []
+    for share in SHARES:
+        assert world.store.get(world.model.manifest_key) is None
+        done.append(world.mirror(shard=share).copied_bytes)
+    assert sum(done) == world.model.manifest.total_bytes
+    assert world.hub.calls["open"] == len([body for body in world.model.content.values() if body])
+    assert world.mirrored() == world.model.content
+    assert world.store.get(world.model.manifest_key) == world.model.manifest.dump()
+
+
+def test_a_share_that_did_not_come_keeps_the_manifest_away_and_its_next_attempt_brings_it(world):
+    for share in SHARES[1:]:
+        world.mirror(shard=share)
+    world.hub.down = True
+    with pytest.raises(Transient):
+        world.mirror(shard=SHARES[0])
+    for share in SHARES[1:]:
+        assert world.mirror(shard=share).copied_bytes == 0
+    assert world.store.get(world.model.manifest_key) is None
+    world.hub.down = False
+    world.mirror(shard=SHARES[0])
+    assert world.store.get(world.model.manifest_key) == world.model.manifest.dump()
+
+
+def test_an_object_that_is_no_proof_keeps_the_manifest_away(world):
+    for share in SHARES[1:]:
+        world.mirror(shard=share)
+    of_another = shards.share(world.model.manifest, SHARES[1]).files[0]
+    world.store.put(world.model.key(of_another.path), bytes(of_another.size))  # nobody says what it is
+    world.mirror(shard=SHARES[0])
+    assert world.store.get(world.model.manifest_key) is None
+
+
+def test_pods_that_end_at_the_same_moment_leave_one_manifest(world):
+    with ThreadPoolExecutor(3) as pods:
+        list(pods.map(lambda share: world.mirror(shard=share), SHARES))
+    assert world.mirrored() == world.model.content
+    assert world.store.get(world.model.manifest_key) == world.model.manifest.dump()
+
+
+def test_a_share_of_a_mirrored_model_is_healed_and_no_other(world):
+    world.mirror()
+    ours, other = (shards.share(world.model.manifest, share).files[0].path for share in SHARES[:2])
+    world.store.delete(world.model.key(ours))
+    world.store.delete(world.model.key(other))
+    world.mirror(shard=SHARES[0])
+    assert world.mirrored() == {**world.model.content, other: None}
+
+
+def test_what_is_no_share_is_refused_before_anything_is_asked(world):
+    with pytest.raises(BadInput, match="2-of-3"):
+        world.mirror(shard="three")
+    assert world.hub.calls["open"] == 0

@@ -102,3 +102,13 @@ def test_the_picture_measures_the_rate_by_its_clock():
 @pytest.mark.parametrize("text", ["", "5", "a/b", "5/0", "-1/5", "1/2/3"])
 def test_what_is_no_progress_is_not_shown(text):
     assert parsed(text) is None
+
+
+def test_a_step_that_is_done_several_times_shows_how_far_all_of_them_are():
+    whole = Node(name="mirror", phase="Running", progress=f"{50 * MIB}/{100 * MIB}")
+    share = replace(MIRROR, name="mirror(1:2-of-3)")
+    text = drawn(draw(run(resolved(), whole, share), START + 40, {}))
+    assert row(text, "mirror")[2:] == "mirror 50 % 50.0 MiB of 100.0 MiB"
+    assert row(text, "mirror(1:2-of-3)")[2:] == "mirror(1:2-of-3) 30 s attempt 2 44 % 44.0 MiB of 100.0 MiB"
+    failed = drawn(draw(run(resolved(), replace(whole, phase="Failed")), START + 40, {}))
+    assert row(failed, "mirror") == "✗ mirror failed"

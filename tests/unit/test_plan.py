@@ -27,6 +27,7 @@ PLAN = Plan(
     left_behind=("model.bin", "original/a.pth"),
     to_store=Hop(move=9 * GIB, reuse=4 * GIB),
     to_volume=Hop(move=13 * GIB, reuse=0),
+    in_one_pass=9 * GIB,
     free_bytes=100 * GIB,
     live=OLD,
     url="http://127.0.0.1:20123",
@@ -53,6 +54,10 @@ def test_a_first_promotion_says_that_there_is_nothing_to_go_back_to():
     assert row(first, "endpoint") == "chosen by the first promotion"
 
 
+def test_a_plan_of_two_hops_says_nothing_of_one_pass():
+    assert row(replace(PLAN, in_one_pass=0), "store to volume") == "13.0 GiB to copy, 0 B there already"
+
+
 @pytest.mark.parametrize(("state", "words"), [("live", "already live"), ("repair", "not healthy")])
 def test_what_is_live_already_is_said_first(state, words):
     plan = replace(PLAN, state=state)
@@ -76,3 +81,9 @@ def test_a_plan_for_the_cpu_counts_no_gpus():
     assert row(plan, "served as") == "chat on the CPU"
     assert row(plan, "strategy") == "recreate, 2 replicas"
     assert row(plan, "arguments") == "none"
+
+
+def test_a_model_that_is_fetched_in_shares_says_so_where_there_is_anything_to_fetch():
+    large = replace(PLAN, shares=3)
+    assert row(large, "Hub to store") == "9.0 GiB to copy, 4.0 GiB there already, in 3 shares side by side"
+    assert row(replace(large, to_store=Hop(0, 9)), "Hub to store") == "0 B to copy, 9 B there already"

@@ -5,12 +5,13 @@ The recordings are made by `make argo-record`.
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from steps.clients.kube.api import POD
 from steps.core import argo
-from steps.core.run import Run
+from steps.core.run import Node, Run
 from tests.cluster.argo.house import House
 from tests.cluster.scripted import recording
 from tests.cluster.scripted.comparison import differences
@@ -22,6 +23,10 @@ from workflows.argo.direct import Direct
 
 AT_A_TIME = 8
 """They mostly wait for the engine to look again."""
+UNRECORDED = {name for name in TABLE if name.startswith("shares-")}
+"""What no real Argo has played yet; `make argo-record` does, and then this is empty."""
+YOUNGER = {("resolve", "shards"), ("mirror", "volume_bytes")}
+"""Outputs that steps have only since it was recorded; then this is empty, too."""
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +80,30 @@ def test_which_argo_it_is_is_seen_by_the_container_that_it_puts_beside_the_steps
     assert house.executor("run-1") == "quay.example/argoexec:v4.1.2"
 
 
-@pytest.mark.parametrize("scenario", TABLE.values(), ids=lambda scenario: scenario.name)
+def test_what_is_not_recorded_is_known_and_plays_here_to_its_end(played):
+    assert {name for name in TABLE if not recording.exists(TABLE[name])} == UNRECORDED
+    assert {run.phase for name in UNRECORDED for run in played[name].result()} == {"Succeeded", "Failed", "Error"}
+
+
+def test_outputs_that_were_recorded_are_compared():
+    recorded = [recording.read(life, s) for s in RECORDED for life in recording.load(s)]
+    assert not {(node.name, name) for run in recorded for node in run.nodes for name in node.outputs} & YOUNGER
+
+
+def without_younger(run: Run) -> Run:
+    def known(node: Node) -> dict[str, str]:
+        return {name: value for name, value in node.outputs.items() if (node.name, name) not in YOUNGER}
+
+    return replace(run, nodes=tuple(replace(node, outputs=known(node)) for node in run.nodes))
+
+
+RECORDED = [scenario for name, scenario in TABLE.items() if name not in UNRECORDED]
+
+
+@pytest.mark.parametrize("scenario", RECORDED, ids=lambda scenario: scenario.name)
 def test_both_engines_do_the_same(scenario, played):
     recorded = [recording.read(life, scenario) for life in recording.load(scenario)]
 
-    found = differences(scenario, recorded, played[scenario.name].result())
+    found = differences(scenario, recorded, [without_younger(run) for run in played[scenario.name].result()])
 
     assert not found, "\n" + "\n".join(found)

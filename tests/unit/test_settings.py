@@ -58,6 +58,7 @@ def test_a_cluster_is_named_by_its_namespace_and_the_claim_of_the_models():
         ("SERVING", "ssh://x"),
         ("SERVING", "kube://Not_A_Namespace"),
         ("S3_CHECKSUMS", "never"),
+        ("ONE_PASS", "perhaps"),
         ("STALL_SECONDS", "soon"),
         ("STALL_SECONDS", "0"),
         ("STALL_SECONDS", "-1"),

@@ -73,7 +73,7 @@ def serving(desk):
 def test_a_first_promotion_moves_every_byte_and_costs_nobody_anything(desk):
     plan = desk.plan()
     size = len(FILES["config.json"]) + len(FILES["model.safetensors"])
-    assert (plan.to_store, plan.to_volume) == (Hop(size, 0), Hop(size, 0))
+    assert (plan.to_store, plan.to_volume, plan.in_one_pass) == (Hop(size, 0), Hop(size, 0), size)
     assert (plan.live, plan.url, plan.outage) == (None, "", Outage(0.0, "nothing serves yet"))
     assert (plan.files, plan.left_behind, plan.release.commit) == (2, ("model.bin",), desk.commit)
 
@@ -117,7 +117,7 @@ def test_bytes_that_are_there_already_are_not_moved_again(serving):
     serving.scene.volume.manifests[serving.commit] = manifest
     plan = serving.plan()
     total = first.release.total_bytes
-    assert (plan.to_store, plan.to_volume) == (Hop(0, total), Hop(0, total))
+    assert (plan.to_store, plan.to_volume, plan.in_one_pass) == (Hop(0, total), Hop(0, total), 0)
 
 
 def test_what_is_live_and_healthy_needs_nothing_and_asks_for_no_room(desk):

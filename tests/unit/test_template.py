@@ -83,15 +83,18 @@ def test_each_secret_reaches_the_steps_that_need_it_and_no_other():
     assert key == {"preflight", "deploy", "smoke", "promote", "rollback"}
 
 
-def test_one_step_alone_may_write_to_the_volume():
+@pytest.mark.parametrize(("one_pass", "also"), [(True, {"mirror": False}), (False, {})])
+def test_who_brings_bytes_to_the_volume_may_write_there_and_mirror_only_where_it_shall(one_pass, also):
+    templates = BUILDERS["vllm-promote"](TemplateConfig(one_pass=one_pass)).to_dict()["spec"]["templates"]
     mounts = {
-        name: mount.get("readOnly", False)
-        for name, template in containers("vllm-promote").items()
-        for mount in template["container"]["volumeMounts"]
+        t["name"]: mount.get("readOnly", False)
+        for t in templates
+        if "container" in t
+        for mount in t["container"]["volumeMounts"]
         if mount["name"] == "models"
     }
 
-    assert mounts == {"preflight": True, "populate": False, "checksum": True}
+    assert mounts == {"preflight": True, "populate": False, "checksum": True, **also}
 
 
 @pytest.mark.parametrize("name", BUILDERS)

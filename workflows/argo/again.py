@@ -58,7 +58,9 @@ def _kept(run: str, status: Json, nodes: Mapping[str, Json]) -> list[Json]:
         node = by_name.get(argo.task_node(run, task, on_exit=on_exit))
         if on_exit or node is None or node["phase"] not in KEPT:
             break
-        kept += [node, *(pod for pod in argo.attempt_nodes(node, by_name) if pod is not node)]
+        parts = [part for _, part in argo.part_nodes(task, node, by_name)]
+        for each in (node, *parts):
+            kept += [each, *(pod for pod in argo.attempt_nodes(each, by_name) if pod is not each)]
     return kept
 
 

@@ -8,8 +8,9 @@ from steps.clients.kube.api import DEPLOYMENT, WORKFLOW_TEMPLATE, Api, Json, Kin
 from steps.clients.kube.errors import Forbidden, UnknownKind
 from steps.errors import Missing
 
-NEEDED = 4
-"""Major version: its templates know several mutexes and no longer a single one, its CronWorkflows several schedules."""
+NEEDED = (4, 1)
+"""Since 4 templates know several mutexes and no longer a single one, CronWorkflows several schedules. Before 4.1 a run
+that is retried in the UI waits for ever for a task that was done for each item of a list (argo-workflows #16450)."""
 CONTROLLER = "workflow-controller"
 CONTROLLERS = f"app={CONTROLLER}"
 """Selector that Argo's own manifests and its Helm chart share."""
@@ -17,7 +18,7 @@ RELEASES = "https://github.com/argoproj/argo-workflows/releases"
 INSTALL = (
     f"kubectl create namespace argo && kubectl apply --server-side -n argo -f {RELEASES}/download/v4.1.2/install.yaml"
 )
-_TAG = re.compile(r":v?(\d+)\.\d+[\w.-]*(?:@|$)")
+_TAG = re.compile(r":v?(\d+)\.(\d+)[\w.-]*(?:@|$)")
 
 
 class Schemas(Protocol):
@@ -33,7 +34,7 @@ def require(api: Api) -> None:
     except UnknownKind as err:
         raise Missing(
             f"this cluster has no Argo Workflows: it knows no {WORKFLOW_TEMPLATE.plural}.{WORKFLOW_TEMPLATE.group}; "
-            f"install version {NEEDED}: {INSTALL}"
+            f"install version {_told(NEEDED)} or newer: {INSTALL}"
         ) from err
 
 
@@ -42,7 +43,9 @@ def require_controller(places: Iterable[Api]) -> str:
     for api in places:
         for image in _images(api):
             if match := _TAG.search(image):
-                return _judged(int(match[1]), f"its controller runs {image} in namespace {api.namespace}")
+                return _judged(
+                    (int(match[1]), int(match[2])), f"its controller runs {image} in namespace {api.namespace}"
+                )
     return ""
 
 
@@ -51,16 +54,21 @@ def require_definitions(schemas: Schemas) -> str:
     nothing of what is in an object, tell nothing.
     """
     major = _major(schemas.schema(WORKFLOW_TEMPLATE))
-    return _judged(major, "as its definition of a WorkflowTemplate shows") if major else ""
+    return _judged((major,), "as its definition of a WorkflowTemplate shows") if major else ""
 
 
-def _judged(major: int, evidence: str) -> str:
-    if major < NEEDED:
+def _judged(version: tuple[int, ...], evidence: str) -> str:
+    """By as much of it as is known."""
+    if version < NEEDED[: len(version)]:
         raise Missing(
-            f"Argo Workflows in this cluster is of version {major}, {evidence}, and the templates need version "
-            f"{NEEDED}: upgrade it, see {RELEASES}"
+            f"Argo Workflows in this cluster is of version {_told(version)}, {evidence}, and the templates need "
+            f"{_told(NEEDED)} or newer: upgrade it, see {RELEASES}"
         )
     return evidence
+
+
+def _told(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
 
 
 def _images(api: Api) -> list[str]:
@@ -79,4 +87,4 @@ def _major(schema: Json) -> int | None:
     known = spec.get("properties", {}).get("synchronization", {}).get("properties", {})
     if not known:
         return None
-    return NEEDED if "mutexes" in known and "mutex" not in known else NEEDED - 1
+    return NEEDED[0] if "mutexes" in known and "mutex" not in known else NEEDED[0] - 1

@@ -1,8 +1,8 @@
 """Runs a compiled WorkflowTemplate on this machine, as Argo would run it in a cluster.
 
-The manifest is the one that Argo gets: DAG, `depends`, `when`, retries, deadlines, exit handler, mutex. Each attempt of
-a step is a process of its own. What happens is in ``runs/RUN/run.json`` before it happens, so a run whose engine was
-killed can be taken up again.
+The manifest is the one that Argo gets: DAG, `depends`, `when`, `withParam`, retries, deadlines, exit handler, mutex.
+Each attempt of a step is a process of its own. What happens is in ``runs/RUN/run.json`` before it happens, so a run
+whose engine was killed can be taken up again.
 """
 
 import time

@@ -33,6 +33,7 @@ IMPLEMENTED = (
     "spec.templates[].dag.tasks[].name",
     "spec.templates[].dag.tasks[].template",
     "spec.templates[].dag.tasks[].when",
+    "spec.templates[].dag.tasks[].withParam",
     "spec.templates[].inputs.parameters[].default",
     "spec.templates[].inputs.parameters[].name",
     "spec.templates[].name",

@@ -1,7 +1,7 @@
 """The run as it stands. Each change is on disk, and told, before anything is done about it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,13 @@ class Ledger:
     def change_node(self, name: str, **changes: Any) -> None:
         nodes = tuple(replace(n, **changes) if n.name == name else n for n in self.run.nodes)
         self._change(replace(self.run, nodes=nodes))
+
+    def expand(self, name: str, parts: Sequence[str]) -> None:
+        """Nodes for the runs of a task that is done several times, behind its own; those that are there stay."""
+        known = {node.name for node in self.run.nodes}
+        new = tuple(Node(name=part, on_exit=self.node(name).on_exit) for part in parts if part not in known)
+        at = next(n for n, node in enumerate(self.run.nodes) if node.name == name) + 1
+        self._change(replace(self.run, nodes=(*self.run.nodes[:at], *new, *self.run.nodes[at:])))
 
     def begin_attempt(self, name: str) -> Attempt:
         """A new attempt, numbered on from all there were."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from steps.core.run import Attempt, Node, Run
 from steps.errors import BadInput
+from workflows.local.fanout import is_part
 from workflows.local.spec import Workflow
 
 
@@ -28,17 +29,22 @@ def new(workflow: Workflow, parameters: Mapping[str, str], name: str, now: float
 def again(workflow: Workflow, run: Run, now: float) -> Run:
     """What succeeded and what needed not be done stays as it is; all else, and the exit handler, is pending.
 
+    Of a task that is done several times those runs that succeeded stay too.
+
     Raises BadInput for a run that succeeded, or that is of another template.
     """
     if run.template != workflow.name:
         raise BadInput(f"run {run.name} is one of {run.template}, not of {workflow.name}; name another run")
     if run.phase == "Succeeded":
         raise BadInput(f"run {run.name} succeeded: there is nothing to retry; start a new one")
-    before, redone = {node.name: node for node in run.nodes}, _redone(workflow, run)
-    nodes = (
-        _pending(before.get(task, Node(name=task)), on_exit=on_exit) if on_exit or task in redone else before[task]
-        for task, on_exit in _tasks(workflow).items()
-    )
+    redone = _redone(workflow, run)
+    nodes: list[Node] = []
+    for task, on_exit in _tasks(workflow).items():
+        own, parts = run.node(task) or Node(name=task), [n for n in run.nodes if is_part(n.name, task)]
+        if on_exit or task in redone:
+            own = _pending(own, on_exit=on_exit)
+            parts = [p if p.phase == "Succeeded" else _pending(p, on_exit=on_exit) for p in parts]
+        nodes += [own, *parts]
     parameters = _checked(workflow, run.parameters)
     return replace(
         run, parameters=parameters, phase="Pending", started=now, finished=None, message="", nodes=tuple(nodes)

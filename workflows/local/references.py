@@ -16,6 +16,7 @@ from workflows.local.substitute import references
 LATER = (
     "spec.templates[].dag.tasks[].arguments.parameters[].value",
     "spec.templates[].dag.tasks[].when",
+    "spec.templates[].dag.tasks[].withParam",
 )
 """What they stand for is known when the task's turn has come; a reference to nothing is an error of the task then."""
 ARGUMENT = "spec.templates[].container.args[]"

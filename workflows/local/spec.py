@@ -61,6 +61,8 @@ class Task:
     program: Program
     arguments: Mapping[str, str]
     when: Condition | None
+    items: str = ""
+    """A JSON list, once it is filled in: the task is done for each of them. Empty: once."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,6 +131,12 @@ def _dag(tasks: Sequence[Mapping[str, Any]], programs: Mapping[str, Program]) ->
     for task in tasks:
         if task["template"] not in programs:
             raise BadInput(f"task {task['name']} calls {task['template']}, which is no container; mend the template")
+    several = [t["name"] for t in tasks if "withParam" in t]
+    for text in (text for _, text in fields.leaves(tasks) if isinstance(text, str)):
+        if asked := [name for name in several if f"tasks.{name}.outputs" in text]:
+            raise BadInput(
+                f"{asked[0]} is done several times, and the local engine does not gather its outputs: {text}"
+            )
     return Dag(
         tasks={t["name"]: _task(t, programs[t["template"]]) for t in tasks},
         graph=graph.build({t["name"]: t.get("depends", "") for t in tasks}),
@@ -140,7 +148,7 @@ def _task(task: Mapping[str, Any], program: Program) -> Task:
     if unknown := set(arguments) - set(program.inputs):
         raise BadInput(f"task {task['name']} gives {min(unknown)}, which {program.name} does not take")
     when = graph.parse_when(task["when"]) if "when" in task else None
-    return Task(name=task["name"], program=program, arguments=arguments, when=when)
+    return Task(name=task["name"], program=program, arguments=arguments, when=when, items=task.get("withParam", ""))
 
 
 def _output(parameter: Mapping[str, Any]) -> Output:

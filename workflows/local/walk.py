@@ -2,17 +2,18 @@
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from steps.core.run import FINISHED, Attempt, Phase
+from steps.core.run import FINISHED, Attempt, Phase, together
 from workflows import argument
 from workflows.checkout import CHECKOUT
-from workflows.local import retry, substitute
+from workflows.local import fanout, retry, substitute
 from workflows.local.attempt import Ending, Execution, Launch, Process, never_started
 from workflows.local.control import Control, Wish
 from workflows.local.environment import Sources, compose
+from workflows.local.fanout import Unit
 from workflows.local.ledger import Ledger
 from workflows.local.spec import Dag, Program, Task
 from workflows.local.substitute import Scope, Unresolved
@@ -44,16 +45,18 @@ class Walk:
     place: Workplace
     scope: Scope
     on_exit: bool
+    _units: dict[str, Unit] = field(default_factory=dict)
+    """By node, what has begun."""
     _running: dict[str, Execution] = field(default_factory=dict)
     _again_at: dict[str, float] = field(default_factory=dict)
     _attempts_before: dict[str, int] = field(default_factory=dict)
-    """By task, in earlier runs of the engine: they do not count against the limit of this one."""
+    """By node, in earlier runs of the engine: they do not count against the limit of this one."""
     _cut_short: bool = False
     _progress_at: float = 0.0
 
     def carry_out(self) -> Phase:
         """Until every task has ended. Whatever happens, no process is left."""
-        self._attempts_before = {name: len(self.ledger.node(name).attempts) for name in self.dag.tasks}
+        self._attempts_before = {node.name: len(node.attempts) for node in self.ledger.run.nodes}
         try:
             while not all(phase in FINISHED for phase in self._phases().values()):
                 self._tick()
@@ -70,7 +73,7 @@ class Walk:
             self._look(name, process)
         for name in [name for name, at in self._again_at.items() if time.time() >= at]:
             del self._again_at[name]
-            self._launch(self.dag.tasks[name])
+            self._launch(self._units[name])
         for name, runs in self.dag.graph.due(self._phases()).items():
             self._begin(self.dag.tasks[name], runs=runs)
         self._show_progress()
@@ -83,6 +86,7 @@ class Walk:
         for name in self._again_at:
             last = self.ledger.node(name).attempts[-1]
             self.ledger.change_node(name, phase=last.phase, message=self.control.wish.message)
+            self._gather(self._units[name])
         for name in waiting:
             self.ledger.change_node(name, phase="Omitted", message=self.control.wish.message)
         self._again_at.clear()
@@ -95,18 +99,42 @@ class Walk:
             if not self._wanted(task):
                 self.ledger.change_node(task.name, phase="Skipped", message="skipped: its when is false")
                 return
-            self._arguments(task)
+            units = fanout.units(task, self._scope())
+            for unit in units:
+                self._arguments(unit)
         except Unresolved as err:
             self.ledger.change_node(task.name, phase="Error", message=str(err))
             return
-        self._launch(task)
+        if not units:
+            self.ledger.change_node(task.name, phase="Skipped", message="skipped: there is nothing to do it for")
+            return
+        self._begin_all(task, units)
 
-    def _launch(self, task: Task) -> None:
-        launch = self._planned(task, self.ledger.begin_attempt(task.name))
+    def _begin_all(self, task: Task, units: Sequence[Unit]) -> None:
+        """Of a run that is retried those that had succeeded stay as they are."""
+        self._units |= {unit.node: unit for unit in units}
+        if units[0].is_part:
+            self.ledger.expand(task.name, [unit.node for unit in units])
+            self.ledger.change_node(task.name, phase="Running")
+        for unit in units:
+            if self.ledger.node(unit.node).phase == "Pending":
+                self._launch(unit)
+        self._gather(units[0])
+
+    def _gather(self, unit: Unit) -> None:
+        """What the runs of a task have come to is the task's own phase."""
+        task = unit.task.name
+        parts = [self.ledger.node(name) for name, u in self._units.items() if u.is_part and u.task.name == task]
+        if parts:
+            phase = fanout.outcome([node.phase for node in parts])
+            self.ledger.change_node(task, phase=phase or "Running", progress=together(n.progress for n in parts))
+
+    def _launch(self, unit: Unit) -> None:
+        launch = self._planned(unit, self.ledger.begin_attempt(unit.node))
         try:
-            self._running[task.name] = self.place.start(launch)
+            self._running[unit.node] = self.place.start(launch)
         except OSError as err:
-            self._ended(task.name, never_started(launch, err))
+            self._ended(unit.node, never_started(launch, err))
 
     def _look(self, name: str, process: Execution) -> None:
         if ending := process.poll():
@@ -116,6 +144,10 @@ class Walk:
 
     def _ended(self, name: str, ending: Ending) -> None:
         self.ledger.end_attempt(name, ending.phase, ending.exit_code, ending.message)
+        self._settle(name, ending)
+        self._gather(self._units[name])
+
+    def _settle(self, name: str, ending: Ending) -> None:
         if ending.phase == "Succeeded":
             self.ledger.change_node(name, phase="Succeeded", outputs=ending.outputs)
             return
@@ -129,14 +161,15 @@ class Walk:
     def _decided(self, name: str) -> retry.Decision:
         if self.control.wish is not Wish.GO_ON:  # nothing is tried again then, the exit handler's steps included
             return retry.Decision(None, self.control.wish.message)
-        attempts = self.ledger.node(name).attempts[self._attempts_before[name] :]
-        return retry.decide(self.dag.tasks[name].program.retry, attempts)
+        attempts = self.ledger.node(name).attempts[self._attempts_before.get(name, 0) :]
+        return retry.decide(self._units[name].task.program.retry, attempts)
 
     def _show_progress(self) -> None:
         if time.monotonic() >= self._progress_at:
             self._progress_at = time.monotonic() + PROGRESS_SECONDS
             for name, process in self._running.items():
                 self.ledger.change_node(name, progress=process.progress())
+                self._gather(self._units[name])
 
     def _end_all(self) -> None:
         """For when the walk itself is interrupted: nothing that it started may go on unseen."""
@@ -146,12 +179,12 @@ class Walk:
             self._running = {name: p for name, p in self._running.items() if p.poll() is None}
             time.sleep(POLL_SECONDS)
 
-    def _planned(self, task: Task, attempt: Attempt) -> Launch:
-        program = task.program
-        inputs = self._arguments(task)
+    def _planned(self, unit: Unit, attempt: Attempt) -> Launch:
+        program = unit.task.program
+        inputs = self._arguments(unit)
         scope = {argument.expression(name): value for name, value in inputs.items()}  # here nobody halves a doubled $
         return Launch(
-            name=f"{task.name}.{attempt.number}",
+            name=f"{unit.files}.{attempt.number}",
             template=program.name,
             inputs=inputs,
             argv=(*_command(program), *(substitute.fill(text, scope) for text in program.args)),
@@ -170,15 +203,15 @@ class Walk:
         scope = self._scope()
         return task.when.holds(substitute.fill(task.when.left, scope), substitute.fill(task.when.right, scope))
 
-    def _arguments(self, task: Task) -> dict[str, str]:
-        return substitute.arguments(task.arguments, task.program.inputs, self._scope())
+    def _arguments(self, unit: Unit) -> dict[str, str]:
+        return substitute.arguments(unit.task.arguments, unit.task.program.inputs, unit.scope(self._scope()))
 
     def _scope(self) -> dict[str, str | None]:
         ended = {name: self.ledger.node(name) for name, phase in self._phases().items() if phase in FINISHED}
         scope = dict(self.scope)
         for name, node in ended.items():
             scope[f"tasks.{name}.status"] = node.phase
-            if node.phase not in ("Failed", "Error"):
+            if node.phase not in ("Failed", "Error") and not self.dag.tasks[name].items:
                 outputs = _outputs(self.dag.tasks[name].program, node.outputs)
                 scope |= {f"tasks.{name}.outputs.parameters.{key}": value for key, value in outputs.items()}
         return scope

@@ -7,6 +7,7 @@ from typing import Any
 
 from steps.clients.kube.api import Json
 from steps.core.run import FINISHED, Attempt, Node, Run
+from workflows.local.fanout import is_part
 
 PHASE = "workflows.argoproj.io/phase"
 COMPLETED = "workflows.argoproj.io/completed"
@@ -46,12 +47,13 @@ def _dag(run: Run, name: str, children: list[Node]) -> Json:
 
 
 def _task(run: Run, node: Node) -> Iterator[Json]:
-    """A Retry node and its pods, or one that stands for what did not run."""
+    """A Retry node and its pods, or one that stands for what did not run, or for the runs of a task for each item."""
     path = _path(run, node)
     above = {"boundaryID": _id(run, path.rpartition(".")[0]), "templateName": node.name}
     shown = {**above, **({"message": node.message} if node.message else {})}
     if not node.attempts:
-        yield {**_node(run, path, node.name, "Skipped", phase=node.phase), **shown}
+        several = any(is_part(n.name, node.name) for n in run.nodes)
+        yield {**_node(run, path, node.name, "TaskGroup" if several else "Skipped", phase=node.phase), **shown}
         return
     pods = [f"({number})" for number, _ in enumerate(node.attempts)]
     outputs = {"outputs": {"parameters": [{"name": k, "value": v} for k, v in node.outputs.items()]}}

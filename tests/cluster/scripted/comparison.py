@@ -65,13 +65,18 @@ def cut_short(scenario: Scenario, node: Node) -> bool:
     sentence is left to chance. A step that takes no notice runs on there, and is killed here.
     """
     deed = scenario.interruption
-    return deed is not None and deed.deed != "delete pod" and deed.step == node.name and node.phase == "Failed"
+    return deed is not None and deed.deed != "delete pod" and _is_of(node, deed.step) and node.phase == "Failed"
 
 
 def loses_its_pod(scenario: Scenario, node: Node) -> bool:
     """To somebody who deletes it. Argo sees the step end, Failed with its code, or a pod gone, an Error: by chance."""
     deed = scenario.interruption
-    return deed is not None and deed.deed == "delete pod" and deed.step == node.name
+    return deed is not None and deed.deed == "delete pod" and _is_of(node, deed.step)
+
+
+def _is_of(node: Node, step: str) -> bool:
+    """Of a step that is done several times each node."""
+    return node.name == step or node.name.startswith(f"{step}(")
 
 
 def _seen(run: Run, scenario: Scenario) -> dict[str, Seen]:

@@ -46,4 +46,7 @@ def say(sentence: str) -> None:
 
 if __name__ == "__main__":
     parts = json.loads(os.environ["SCRIPT"])
-    sys.exit(play(parts[min(int(os.environ["ATTEMPT"]), len(parts) - 1)]))
+    mine = parts[min(int(os.environ["ATTEMPT"]), len(parts) - 1)]
+    if mine["only"] and f"--shard={mine['only']}" not in sys.argv:
+        mine |= {"code": 0, "killed": False, "seconds": 0}
+    sys.exit(play(mine))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from steps.core.run import Run
-from tests.cluster.scripted.scenario import STOPPED, TOLD, Part, Scenario, part_of
+from tests.cluster.scripted.scenario import STOPPED, TOLD, Part, Scenario, of_share, part_of
 from tests.stubs.rendered import BUILDERS
 from workflows.local.attempt import Ending, Launch, gathered
 from workflows.local.engine import Engine
@@ -57,12 +57,12 @@ class _Stage:
     life: int
     engine: Engine = field(init=False)
     _attempts: Counter[str] = field(default_factory=Counter)
-    """Of this life."""
+    """Of this life, by step and share."""
 
     def start(self, launch: Launch) -> "_Played":
-        step = launch.template
-        part = part_of(self.scenario.lives()[self.life], step, self._attempts[step])
-        self._attempts[step] += 1
+        step, share = launch.template, launch.inputs.get("shard", "")
+        part = of_share(part_of(self.scenario.lives()[self.life], step, self._attempts[step + share]), share)
+        self._attempts[step + share] += 1
         disturbed = self.scenario.interruption if self.life == 0 else None
         if not disturbed or disturbed.step != step:
             return _Played(launch, part, self.scenario.deadlines.get(step))

@@ -46,6 +46,11 @@ def read(status: Json, scenario: Scenario) -> Run:
     )
 
 
+def exists(scenario: Scenario) -> bool:
+    """Whether somebody recorded it."""
+    return _file(scenario).exists()
+
+
 def load(scenario: Scenario) -> list[Json]:
     """Of each life. Raises FileNotFoundError where nobody recorded it yet."""
     lives: list[Json] = json.loads(_file(scenario).read_text(encoding="utf-8"))

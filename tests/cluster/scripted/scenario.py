@@ -25,6 +25,7 @@ TOLD: Mapping[str, str] = {
     "previous_commit": "0ddba11",
     "previous_manifest_sha256": "de1e7e",
     "proof": "pod-1",
+    "shards": '["1-of-1"]',
     "outcome": "rolled-back",
     "summary": "so it ended",
 }
@@ -44,6 +45,8 @@ class Part:
     seconds: float = 0.0
     deaf: bool = False
     """Takes no notice of SIGTERM."""
+    only: str = ""
+    """The share of a model whose pod plays it; those of all others do well."""
     progress: str = ""
     lost: str = ""
     """An output that it does not write."""
@@ -102,6 +105,11 @@ def part_of(script: Script, step: str, attempt: int) -> Part:
     """The one that this attempt plays; counted from 0."""
     told = parts(script, step)
     return told[min(attempt, len(told) - 1)]
+
+
+def of_share(part: Part, share: str) -> Part:
+    """As `tests.cluster.scripted.part` has it."""
+    return part if part.only in ("", share) else replace(part, code=0, killed=False, seconds=0.0)
 
 
 def dump(script: Script, step: str) -> str:

@@ -205,7 +205,7 @@ def test_an_argo_that_is_too_old_is_told(installed: Cluster, config: Config):
         },
     }
     installed.create(DEPLOYMENT, {**DEPLOYMENT.header, **body})
-    told_soon("of version 3, its controller runs", lambda: before_submitting(installed, config))
+    told_soon("of version 3.5, its controller runs", lambda: before_submitting(installed, config))
     installed.delete(DEPLOYMENT, "workflow-controller")
 
 

@@ -72,7 +72,8 @@ def test_a_tiny_model_went_through_whole(estate, promoted):
 
     assert promoted.output("preflight", "state") == "new"
     assert promoted.output("mirror", "copied_bytes") == promoted.output("resolve", "total_bytes")
-    assert promoted.output("populate", "copied_bytes") == promoted.output("resolve", "total_bytes")
+    assert promoted.output("mirror", "volume_bytes") == promoted.output("resolve", "total_bytes")
+    assert promoted.output("populate", "copied_bytes") == "0"
     assert promoted.output("report", "outcome") == "promoted"
     assert {path.stat().st_uid for path in (estate.volume / "acme--tiny" / commit).iterdir()} == {1000}
     assert {path.stat().st_gid for path in (estate.volume / "acme--tiny" / commit).iterdir()} == {1000}
@@ -85,8 +86,8 @@ class TestAStepsProcess:
         assert (seen[step.name].uid, seen[step.name].gid) == (1000, 1000)
         assert 0 not in seen[step.name].groups
 
-    def test_writes_into_its_own_scratch_and_populate_alone_into_the_volume(self, seen, step):
-        expected = ["/tmp", "/models"] if step.name == "populate" else ["/tmp"]
+    def test_writes_into_its_own_scratch_and_into_the_volume_only_where_it_brings_bytes_there(self, seen, step):
+        expected = ["/tmp", "/models"] if step.name in ("mirror", "populate") else ["/tmp"]
 
         assert [place for place in seen[step.name].writable if place != "/dev/shm"] == expected
 

@@ -10,6 +10,7 @@ from steps.clients import store
 from steps.core import parts
 from tests.nfs.server import Server, Volume
 from tests.nfs.suite.site import LARGE, Site
+from tests.stubs.hub import LocalHub, local_hub
 from tests.stubs.released import Released, weights
 from tests.stubs.s3 import S3
 
@@ -51,6 +52,28 @@ def model(s3_server: S3) -> Released:
         made.resolve_into(connected)
         made.mirror_into(connected)
     return made
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[LocalHub]:
+    with local_hub(tmp_path / "hub") as made:
+        yield made
+
+
+@pytest.fixture
+def coming(hub: LocalHub, model: Released, s3_server: S3) -> Iterator[Released]:
+    """The same files at another commit: on the Hub, resolved, and not yet in the store."""
+    content = {**model.content, "notes.json": hub.endpoint.encode()}
+    made = Released(content, commit=hub.publish("org/stub", content))
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in s3_server.environ().items():
+            environment.setenv(name, value)
+        connected = store.connect(s3_server.settings())
+        for key in connected.list(model.layout.manifests_prefix(model.model)):
+            connected.delete(key)  # else the store would copy what it has of another commit
+        made.resolve_into(connected)
+        yield made
+        connected.put(model.manifest_key, model.manifest.dump())
 
 
 @pytest.fixture

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Self
 
 from steps.clients.volume import Directory
-from steps.contracts import CHECKSUM, POPULATE, ChecksumInputs, PopulateInputs
+from steps.contracts import CHECKSUM, MIRROR, POPULATE, ChecksumInputs, MirrorInputs, PopulateInputs
 from tests.nfs.server import OWNER, Server, Volume, until
 from tests.stubs import process
+from tests.stubs.hub import LocalHub
 from tests.stubs.process import StepProcess
 from tests.stubs.proxy import Proxy, proxy
 from tests.stubs.released import Released
 from tests.stubs.s3 import S3
+from workflows.local.services.hub_answers import Response
 
 CAPABILITIES = "+dac_override,+dac_read_search"
 """For the checkout, which may lie in root's own home. To an NFS server they mean nothing: it goes by the uid."""
@@ -49,6 +51,24 @@ class Gate:
         return data
 
 
+class HubGate:
+    """The same before the Hub: its answer to who asks for the held file waits."""
+
+    def __init__(self, hub: LocalHub) -> None:
+        self._opened = threading.Event()
+        self._fault = hub.inject("download", self._hold, path=LARGE, times=100)
+
+    def wait(self) -> None:
+        until(lambda: self._fault.hit > 0)
+
+    def open(self) -> None:
+        self._opened.set()
+
+    def _hold(self, answer: Response) -> Response:
+        self._opened.wait(60)
+        return answer
+
+
 class Site:
     def __init__(self, server: Server, volume: Volume, s3: S3, scratch: Path) -> None:
         self.server = server
@@ -76,6 +96,12 @@ class Site:
         inputs = PopulateInputs(deployment=model.deployment, release_id=model.release_id)
         environ = {**self._s3.environ(), **({"AWS_ENDPOINT_URL": gate.endpoint} if gate else {})}
         return self._start(process.start(POPULATE, inputs, environ | self._on(mount), self._next(), under=under))
+
+    def mirror(self, mount: Path, model: Released, hub: LocalHub) -> StepProcess:
+        """With the volume at hand."""
+        inputs = MirrorInputs(deployment=model.deployment, release_id=model.release_id)
+        environ = {**self._s3.environ(), **hub.environ()}
+        return self._start(process.start(MIRROR, inputs, environ | self._on(mount), self._next(), under=POD))
 
     def checksum(self, mount: Path, model: Released) -> StepProcess:
         manifest = model.manifest

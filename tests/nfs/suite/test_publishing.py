@@ -25,6 +25,17 @@ def test_what_one_client_publishes_another_one_proves(site, model, a, b):
     assert (proved.code, proved.outputs["checked_bytes"]) == (0, str(model.manifest.total_bytes)), proved.stderr
 
 
+def test_what_mirror_publishes_in_one_pass_another_client_proves(site, coming, hub, a, b):
+    done = site.mirror(a, coming, hub).end()
+    assert done.code == 0, done.stderr
+    assert done.outputs["volume_bytes"] == str(coming.manifest.total_bytes), done.stderr
+    assert site.is_whole(coming)
+    assert site.staging() == []
+    assert {(p.stat().st_uid, p.stat().st_gid) for p in site.published(coming).rglob("*")} == {(OWNER, OWNER)}
+    assert site.populate(b, coming).end().outputs["copied_bytes"] == "0"
+    assert site.checksum(b, coming).end().code == 0
+
+
 def test_two_clients_that_populate_the_same_at_once_both_succeed_and_it_is_whole(site, model, a, b):
     gates = [site.gate(), site.gate()]
     both = [site.populate(mount, model, gate=gate) for mount, gate in zip((a, b), gates, strict=True)]

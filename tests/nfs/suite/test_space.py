@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.nfs.suite.site import LARGE, POD, Site
+from tests.nfs.suite.site import LARGE, POD, HubGate, Site
 
 LEFT = 1 << 20
 """Bytes; less than what the held file takes."""
@@ -81,3 +81,25 @@ def test_a_volume_that_fills_up_meanwhile_gets_its_space_back_and_the_next_run_e
     again = site.populate(a, model).end()
     assert again.code == 0, again.stderr
     assert site.is_whole(model)
+
+
+def test_a_volume_that_fills_up_while_mirror_brings_it_costs_the_store_nothing_and_gets_its_space_back(
+    site, coming, hub, a, other
+):
+    before = site.server.free_bytes()
+    gate = HubGate(hub)
+    step = site.mirror(a, coming, hub)
+    gate.wait()
+    other.fill()
+    gate.open()
+    done = step.end()
+    assert done.code == 0, done.stderr
+    assert (done.outputs["copied_bytes"], done.outputs["volume_bytes"]) == (str(coming.manifest.total_bytes), "0")
+    assert "the volume is left to populate: cannot write" in done.stderr
+    assert f"{LARGE}: No space left on device" in done.stderr
+    assert site.staging() == [], done.stderr
+    assert site.populate(a, coming).end().code == 15
+    other.make_room()
+    assert before - site.server.free_bytes() < LEFT
+    assert site.populate(a, coming).end().code == 0
+    assert site.is_whole(coming)

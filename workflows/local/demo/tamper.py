@@ -54,8 +54,9 @@ class Bench:
         args = [word for name, value in inputs.items() for word in (flag(name), value)]
         say(f"$ {typed(step.module, *args)}")
         with tempfile.TemporaryDirectory() as directory:
-            own = {PREFIX + "OUTPUT_DIR": directory, PREFIX + "TERMINATION_LOG": os.devnull}
-            environ = environment.of_the_machine(os.environ) | self._given() | own
+            own = {"OUTPUT_DIR": directory, "TERMINATION_LOG": os.devnull, "ONE_PASS": "false"}
+            told = {PREFIX + name: value for name, value in own.items()}
+            environ = environment.of_the_machine(os.environ) | self._given() | told
             argv = [sys.executable, "-m", step.module, *args]
             if code := subprocess.run(argv, check=False, cwd=CHECKOUT, env=environ).returncode:
                 raise Failed(f"step {step.name} ended with {code}; its reason is above")
