@@ -154,7 +154,6 @@ class Stage:
         place.manifest.parent.mkdir(parents=True)
         place.manifest.write_bytes(model.manifest.dump())
 
-
     def publish_uncached(self, volume: Path, model: Model) -> None:
         """As ``publish_on``, and none of it in the machine's memory."""
         self.publish_on(volume, model)
