@@ -6,7 +6,7 @@ import sys
 from steps import releases
 from steps.candidate import require_one_volume, require_rollback_target
 from steps.contracts import PREFLIGHT, PreflightInputs, PreflightOutputs
-from steps.core import delta, rollout, space, transfer
+from steps.core import delta, guards, space, transfer
 from steps.core.manifest import Manifest
 from steps.core.names import Layout
 from steps.core.record import Record
@@ -32,7 +32,7 @@ def preflight(
 ) -> PreflightOutputs:
     """Writes nothing, unless a dead owner left work unfinished: that is put right first."""
     held = settle(stage, inputs.release_id, inputs.owner)
-    rollout.check_pointer(stage.deployment, held.record, held.target)
+    guards.check_pointer(stage.deployment, held.record, held.target)
     if serves(stage, held, document.release):
         return _outputs("live", None)
     return _outputs("new", check(stage, held.record, store, volume, document))

@@ -7,11 +7,10 @@ from dataclasses import replace
 
 from steps.candidate import complete
 from steps.contracts import RollbackOutputs
-from steps.core import rollout
+from steps.core import course, rollout
 from steps.core.budget import ROLLBACK_PATIENCE, backoff, budget
 from steps.core.record import Record
 from steps.core.release import Release
-from steps.core.rollout import Course
 from steps.errors import Conflict, Denied, Failed, RollbackFailed, StepError, Transient
 from steps.health import healthy, look
 from steps.pods import file_log, wait_ready
@@ -42,9 +41,9 @@ def settle(stage: Stage, release_id: str, owner: str) -> Held:
     return held
 
 
-def _course(stage: Stage, record: Record, release_id: str, owner: str) -> Course:
+def _course(stage: Stage, record: Record, release_id: str, owner: str) -> course.Course:
     try:
-        return rollout.course(stage.deployment, record, release_id, owner, abandoned=is_abandoned(stage, record))
+        return course.choose(stage.deployment, record, release_id, owner, abandoned=is_abandoned(stage, record))
     except Conflict as err:
         theirs = stage.serving.release(record.candidate or "")
         raise Conflict(f"{err} ({theirs.model} at {theirs.commit})" if theirs else str(err)) from err
@@ -52,7 +51,7 @@ def _course(stage: Stage, record: Record, release_id: str, owner: str) -> Course
 
 def is_abandoned(stage: Stage, record: Record) -> bool:
     alive = record.owner is not None and stage.serving.owner_alive(record.owner)
-    return rollout.is_abandoned(record, owner_alive=alive, now=stage.clock.now())
+    return course.is_abandoned(record, owner_alive=alive, now=stage.clock.now())
 
 
 def recover(stage: Stage, owner: str, *, take_over: bool) -> RollbackOutputs:
@@ -119,10 +118,12 @@ def _ours(stage: Stage, record: Record, owner: str, *, take_over: bool) -> bool:
 
 
 def _recover(stage: Stage, held: Held, owner: str, *, afresh: bool) -> RollbackOutputs:
-    match held.record.phase:
-        case "draining":
+    match course.recovery(held.record):
+        case "nothing":
+            return NOTHING
+        case "complete":
             return _complete(stage, _take_over(stage, held, owner), owner)
-        case "repairing":
+        case "leave":
             log.warning(
                 "release %s was being repaired and may not serve; nothing is put in its place", held.record.live
             )

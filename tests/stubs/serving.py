@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
 
-from steps.core import rollout
+from steps.core import guards
 from steps.core.record import Record
 from steps.core.release import Release
 from steps.errors import Conflict, StepError
@@ -78,7 +78,7 @@ class FakeServing:
         self.disturb("before:ensure")
         with self._lock:
             self._fence(owner)
-            rollout.check_change(self.held.record, release.release_id, replicas)
+            guards.check_change(self.held.record, release.release_id, replicas)
             self.calls.append(("ensure", release.release_id))
             self._specs[release.release_id] = release
             self._wanted[release.release_id] = replicas
@@ -136,7 +136,7 @@ class FakeServing:
         self.disturb(f"before:{verb}")
         with self._lock:
             self._fence(owner)
-            rollout.check_change(self.held.record, release_id, 0, anew=anew)
+            guards.check_change(self.held.record, release_id, 0, anew=anew)
             self.calls.append((verb, release_id))
             self.forget(release_id)
             if verb == "remove":

@@ -7,8 +7,8 @@ import pytest
 from steps.clients.kube.api import DEPLOYMENT, SERVICE
 from steps.clients.kube.serving import KubeServing
 from steps.core import labels
+from steps.core.guards import check_pointer
 from steps.core.record import Record
-from steps.core.rollout import check_pointer
 from steps.core.workload import Where
 from steps.errors import Conflict, Transient
 from tests.stubs.kube import FakeApi

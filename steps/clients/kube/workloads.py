@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from steps.clients.kube.api import DEPLOYMENT, FIELD_MANAGER, Api, Json
 from steps.clients.kube.record import ServiceRecord
-from steps.core import labels, rollout, workload
+from steps.core import guards, labels, workload
 from steps.errors import Conflict, Transient
 from steps.ports.serving import Held
 
@@ -62,7 +62,7 @@ class Workloads:
             found, held = self.find(release_id), self._owned_by(owner)
             if found is None:
                 return None
-            rollout.check_change(held.record, release_id, wanted.replicas, anew=wanted.anew)
+            guards.check_change(held.record, release_id, wanted.replicas, anew=wanted.anew)
             _tell_of_changes(found, self.api.namespace)
             version = found["metadata"]["resourceVersion"]
             change = workload.change(wanted.replicas, wanted.annotations, owner, held.version, version)
@@ -76,7 +76,7 @@ class Workloads:
             found, held = self.find(release_id), self._owned_by(owner)
             if found is None:
                 return
-            rollout.check_change(held.record, release_id, 0)
+            guards.check_change(held.record, release_id, 0)
             seen = found["metadata"]
             with suppress(Conflict):
                 self.api.delete(DEPLOYMENT, seen["name"], version=seen["resourceVersion"], uid=seen["uid"])
