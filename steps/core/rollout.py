@@ -20,7 +20,7 @@ refusal outlasts the rollback until somebody says ``allow``.
 
 A transition is a function Record -> Record. It is made from the phases that are drawn, by the owner of the record;
 ``begin`` and ``repair`` make one its owner, ``roll_back`` and ``take_over`` too, guarded by ``course.is_abandoned``.
-Otherwise it raises Conflict: somebody else is at it. What more must hold is in ``guards``; which transition is next, and
+Otherwise it raises Conflict: somebody else is at it. What more must hold is in ``guards``; which transition is next and
 how unfinished work is put right, in ``course``. Adapters read and compare-and-swap, nothing else.
 
 Invariants: the pointer is at ``live`` in every phase; what the record names is never removed.
