@@ -31,7 +31,7 @@ def preflight(
     inputs: PreflightInputs, stage: Stage, store: Store, volume: Volume, document: Document
 ) -> PreflightOutputs:
     """Writes nothing, unless a dead owner left work unfinished: that is put right first."""
-    held = settle(stage, inputs.release_id, inputs.owner)
+    held = settle(stage, document.release, inputs.owner)
     guards.check_pointer(stage.deployment, held.record, held.target)
     if serves(stage, held, document.release):
         return _outputs("live", None)

@@ -20,11 +20,12 @@ def check_allowed(deployment: str, record: Record, release_id: str) -> None:
         )
 
 
-def check_change(record: Record, release_id: str, replicas: int, *, anew: bool = False) -> None:
+def check_change(record: Record, target: str | None, release_id: str, replicas: int, *, anew: bool = False) -> None:
     """Raises Conflict for what a step of the same run would do that has not heard of its rollback.
 
     A candidate on its way back is not started; the live release is stopped only to make room or to be repaired.
-    ``anew``: it is started again right after, which is how one that does not come back is helped.
+    ``anew``: it is started again right after, which is how one that does not come back is helped. Whatever a person
+    sends clients to (``target``) is stopped by nobody, whether it was live before or is not yet.
     """
     if replicas and record.phase == "rolling-back" and release_id == record.candidate:
         raise Conflict(f"release {release_id} is being rolled back, so it is not started; run again when that is over")
@@ -33,6 +34,11 @@ def check_change(record: Record, release_id: str, replicas: int, *, anew: bool =
         raise Conflict(
             f"release {release_id} is live and the record {record.phase}, so it is not stopped; "
             "look at `python -m workflows.status` and run again"
+        )
+    if not replicas and release_id == target != record.live:
+        raise Conflict(
+            f"clients are sent to release {release_id}, which is not live, so it is not stopped: somebody moved the "
+            "endpoint by hand; put it back and run again"
         )
 
 

@@ -61,9 +61,9 @@ def deployed(make: Callable[[], Setting], *steps: str) -> Callable[[], Setting]:
     def made() -> Setting:
         scene, promotion = make()
         hand = promotion.hand()
-        for step in steps:
+        for step in ("checksum", *steps):
             getattr(promotion, f"_{step}")(hand)
-        promotion.done = list(steps)
+            promotion.done.append(step)
         return scene, promotion
 
     return made

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 
 from steps.core.release import Release
-from steps.errors import StepError, Transient
-from tests.stubs.kube_scene import Hand, KubeScene
+from steps.errors import Corrupt, StepError, Transient
+from tests.stubs.kube_scene import Hand, KubeScene, weights
 from tests.stubs.scene import Killed
 from tests.stubs.watched import END, is_write
 
@@ -31,8 +32,7 @@ class Promotion:
     proof: str = ""
 
     def __post_init__(self) -> None:
-        self.owner = self.owner or self.scene.begin()
-        self.proved = self.scene.live_commit
+        self.owner, self.proved = self.owner or self.scene.begin(), ""
 
     def hand(self, at: At = undisturbed) -> Hand:
         return self.scene.hand(self.owner, at)
@@ -40,9 +40,10 @@ class Promotion:
     def go(self, at: At = undisturbed) -> None:
         """From the step at which it was killed; every attempt is a process of its own. Raises what ends the run."""
         hand = self.hand(at)
-        for name, step in (("deploy", self._deploy), ("smoke", self._smoke), ("promote", self._promote)):
+        for name in ("checksum", "deploy", "smoke", "promote"):
+            step = getattr(self, f"_{name}")
             if name not in self.done:
-                _attempted(lambda step=step: step(hand))  # type: ignore[misc]
+                _attempted(partial(step, hand))
                 hand.moment(END)
                 self.done.append(name)
 
@@ -50,8 +51,25 @@ class Promotion:
         """With its exit handler."""
         with suppress(StepError):
             self.go(at)
-        self.hand(at).rolls_back()
+        self.exits(at)
+
+    def exits(self, at: At = undisturbed) -> None:
+        try:
+            self.hand(at).rolls_back()
+        except StepError:
+            self.scene.end(self.owner)
+            raise
         self.scene.end(self.owner)
+
+    def _checksum(self, hand: Hand) -> None:
+        """Of the candidate and of what serves now."""
+        hand.moment("read the volume")
+        live = self.scene.known.get(self.scene.record.live or "")
+        for release in filter(None, (self.release, live)):
+            if weights(release) not in self.scene.whole:
+                raise Corrupt(f"{release.commit} is not published on the volume")
+        self.proved = live.commit if live else ""
+        self.scene.read.add(self.release.release_id)
 
     def _deploy(self, hand: Hand) -> None:
         hand.deploy(self.release, self.owner, proved_commit=self.proved)

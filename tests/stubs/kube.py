@@ -157,7 +157,8 @@ class FakeApi:
     def tell(self, kind: Kind, name: str, status: Json) -> None:
         """For tests and controllers: its status, whole."""
         with self._changed:
-            self._keep(kind, name, {**self._objects[kind.plural, name], "status": status})
+            if self._objects[kind.plural, name].get("status") != status:
+                self._keep(kind, name, {**self._objects[kind.plural, name], "status": status})
 
     def gone(self, pod: str) -> None:
         """For controllers: a pod has ended, whatever looks it would outlive."""
@@ -222,7 +223,7 @@ class FakeApi:
     def _remember(self, what: str, key: Key, new: Json) -> None:
         number = next(self._versions)
         new["metadata"]["resourceVersion"] = str(number)
-        self._history.append((number, what, key, copied(new)))
+        self._history.append((number, what, key, new))
         self._objects[key] = new
         self._changed.notify_all()
 
@@ -270,7 +271,8 @@ class FakeApi:
     def _dropped(self, kind: Kind, name: str, body: Json) -> tuple[Path, ...]:
         """What we own and no longer say."""
         ours = (path for path, owner in self._owners[kind.plural, name].items() if owner == FIELD_MANAGER)
-        return tuple(path for path in ours if path not in leaves_of(body))
+        said = leaves_of(body)
+        return tuple(path for path in ours if path not in said)
 
     def _give_up(self, kind: Kind, name: str, body: Json) -> None:
         for path in self._dropped(kind, name, body):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import count
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from tests.stubs.scene import DEPLOYMENT, make_manifest
 from tests.stubs.store import FakeStore
 from tests.stubs.watched import END, Moments, WatchedApi
 
+BY_HAND = "by hand"
 COMPLETED = "workflows.argoproj.io/completed"
 
 
@@ -38,6 +40,8 @@ class KubeScene:
     whole: set[str] = field(default_factory=set)
     """``ORG--NAME/COMMIT``: a server that finds another ends as it starts."""
     known: dict[str, Release] = field(default_factory=dict)
+    read: set[str] = field(default_factory=set)
+    """Releases that a run's ``checksum`` has read."""
     asked: list[str] = field(default_factory=list)
     """Addresses of pods that were asked for a completion."""
 
@@ -49,9 +53,9 @@ class KubeScene:
     def publish(self, *releases: Release) -> None:
         """As resolve and populate would have done."""
         for release in releases:
-            document = Document(release=release, manifest=make_manifest(release.commit[0]))
-            self.store.objects[self.layout.release(DEPLOYMENT, release.release_id)] = document.dump()
-            self.known[release.release_id] = release
+            release_id, document = _document(release)
+            self.store.objects[self.layout.release(DEPLOYMENT, release_id)] = document
+            self.known[release_id] = release
             self.whole.add(weights(release))
 
     def spoil(self, release: Release) -> None:
@@ -82,6 +86,7 @@ class KubeScene:
     def live(self, release: Release) -> None:
         """As an earlier run left it."""
         self.publish(release)
+        self.read.add(release.release_id)
         owner = self.begin()
         self.hand(owner).promotes(release)
         self.end(owner)
@@ -94,12 +99,12 @@ class KubeScene:
 
     @property
     def target(self) -> str | None:
-        """The release of the selector; None for nobody, ``by hand`` for what is not ours."""
+        """The release of the selector; None for nobody, BY_HAND for what is not ours."""
         service = self.cluster.objects(SERVICE).get(DEPLOYMENT)
         selector = service["spec"]["selector"] if service else labels.pods(DEPLOYMENT, labels.NO_RELEASE)
-        release_id = selector.get(labels.RELEASE, "by hand")
+        release_id = selector.get(labels.RELEASE, BY_HAND)
         if selector != labels.pods(DEPLOYMENT, release_id):
-            return "by hand"
+            return BY_HAND
         return None if release_id == labels.NO_RELEASE else str(release_id)
 
     @property
@@ -124,11 +129,6 @@ class KubeScene:
         right = [m for m in models if m and m.root.endswith(weights(release)) and not m.fault]
         enough = len(right) >= release.replicas
         return self.target == release.release_id and enough and len(right) == len(models)
-
-    @property
-    def live_commit(self) -> str:
-        """What ``checksum`` proves as the way back."""
-        return self.known[self.record.live].commit if self.record.live else ""
 
     @property
     def told(self) -> str:
@@ -193,6 +193,12 @@ class Hand(Acts):
     def _documents(self) -> Store:
         self.moment("ask the store")
         return self.scene.store
+
+
+@cache
+def _document(release: Release) -> tuple[str, bytes]:
+    """Its id and its document."""
+    return release.release_id, Document(release=release, manifest=make_manifest(release.commit[0])).dump()
 
 
 def weights(release: Release) -> str:

@@ -49,6 +49,8 @@ class LivingCluster:
         """When a pod's server was started last."""
         self._ends: dict[str, float] = {}
         """When a pod was first seen to be on its way out."""
+        self.addresses: dict[str, str] = {}
+        """Of all pods that there ever were, to their release."""
         self._templates: dict[tuple[str, int], str] = {}
         self.clock.ticks.append(self.tick)
 
@@ -102,6 +104,7 @@ class LivingCluster:
             "template": self._template(deployment),
         }
         address = f"10.0.{number >> 8}.{number & 255}"
+        self.addresses[address] = template["metadata"]["labels"][labels.RELEASE]
         body = {"metadata": metadata, "spec": {**template["spec"], "nodeName": NODE}, "status": _pending(address)}
         self.api._acting = True
         self.api.create(POD, body)

@@ -78,7 +78,7 @@ class FakeServing:
         self.disturb("before:ensure")
         with self._lock:
             self._fence(owner)
-            guards.check_change(self.held.record, release.release_id, replicas)
+            guards.check_change(self.held.record, self.held.target, release.release_id, replicas)
             self.calls.append(("ensure", release.release_id))
             self._specs[release.release_id] = release
             self._wanted[release.release_id] = replicas
@@ -136,7 +136,7 @@ class FakeServing:
         self.disturb(f"before:{verb}")
         with self._lock:
             self._fence(owner)
-            guards.check_change(self.held.record, release_id, 0, anew=anew)
+            guards.check_change(self.held.record, self.held.target, release_id, 0, anew=anew)
             self.calls.append((verb, release_id))
             self.forget(release_id)
             if verb == "remove":

@@ -62,7 +62,7 @@ class Workloads:
             found, held = self.find(release_id), self._owned_by(owner)
             if found is None:
                 return None
-            guards.check_change(held.record, release_id, wanted.replicas, anew=wanted.anew)
+            guards.check_change(held.record, held.target, release_id, wanted.replicas, anew=wanted.anew)
             _tell_of_changes(found, self.api.namespace)
             version = found["metadata"]["resourceVersion"]
             change = workload.change(wanted.replicas, wanted.annotations, owner, held.version, version)
@@ -76,7 +76,7 @@ class Workloads:
             found, held = self.find(release_id), self._owned_by(owner)
             if found is None:
                 return
-            guards.check_change(held.record, release_id, 0)
+            guards.check_change(held.record, held.target, release_id, 0)
             seen = found["metadata"]
             with suppress(Conflict):
                 self.api.delete(DEPLOYMENT, seen["name"], version=seen["resourceVersion"], uid=seen["uid"])

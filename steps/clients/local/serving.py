@@ -83,7 +83,7 @@ class LocalServing:
         with self._alone():
             # The record stays locked until the servers run: whoever takes it over afterwards finds them.
             with self._owned_by(owner) as held:
-                guards.check_change(held.record, release.release_id, replicas)
+                guards.check_change(held.record, held.target, release.release_id, replicas)
                 self.servers.want(wanted)
                 self.servers.start_missing(wanted)
             self.servers.end(release.release_id, beyond=replicas)
@@ -144,7 +144,7 @@ class LocalServing:
 
     def _stop(self, release_id: str, owner: str, *, anew: bool = False) -> None:
         with self._owned_by(owner) as held:
-            guards.check_change(held.record, release_id, 0, anew=anew)
+            guards.check_change(held.record, held.target, release_id, 0, anew=anew)
             if wanted := self.servers.wanted(release_id):
                 self.servers.want(Wanted(wanted.release, 0))
         # The record is free while requests drain; a new owner's ``ensure`` waits for us, so it starts what we end here.
