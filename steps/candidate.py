@@ -127,6 +127,9 @@ def _begin(stage: Stage, held: Held, release: Release, owner: str, proved_commit
 
 
 def _claim(stage: Stage, record: Record, release: Release, owner: str) -> Claim:
+    """Raises Conflict for who is dead to others: a step that was cut off, and wakes up when all is put right."""
+    if not stage.serving.owner_alive(owner):
+        raise Conflict(f"run {owner} has ended or was deleted, so a step of it begins nothing; start a new promotion")
     now = stage.clock.now()
     replicas = stage.serving.replicas(record.live) if record.live else release.replicas
     return Claim(owner=owner, since=now, deadline=now + _budget(stage, release).total, replicas=replicas)

@@ -63,11 +63,11 @@ def measured(record_property: Callable[[str, object], None]) -> Callable[[str], 
 def told(record_property: Callable[[str, object], None]) -> Callable[..., None]:
     """The sum of what was explored is printed at the end; who explores nothing fails."""
 
-    def tell(explored: Explored, *, moments: int, states: int) -> None:
+    def tell(explored: Explored, *, moments: int, states: int, what: str = "crash points") -> None:
         assert explored.moments >= moments
         assert explored.states >= states
         assert explored.continuations >= explored.states
-        record_property(EXPLORED, [explored.moments, explored.states, explored.continuations])
+        record_property(EXPLORED, [what, explored.moments, explored.states, explored.continuations])
 
     return tell
 
@@ -77,10 +77,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     told = [said for r in reports if r.when == "call" for said in r.user_properties]
     lines = [str(said) for name, said in told if name == MEASURED]
     explored = [said for name, said in told if name == EXPLORED and isinstance(said, list)]
-    if explored:
-        moments, states, continuations = (sum(each) for each in zip(*explored, strict=True))
+    for what in dict.fromkeys(said[0] for said in explored):
+        sums = [said[1:] for said in explored if said[0] == what]
+        moments, states, continuations = (sum(each) for each in zip(*sums, strict=True))
         lines.append(
-            f"{moments} crash points in {len(explored)} pieces of work, which leave {states} states of the world: "
+            f"{moments} {what} in {len(sums)} pieces of work, which leave {states} states of the world: "
             f"{continuations} continuations were put right"
         )
     if lines:

@@ -20,7 +20,7 @@ from tests.stubs.aftermath import (
     look,
     setting,
 )
-from tests.stubs.exploring import At, Promotion, Setting, explore, once_before_each_write
+from tests.stubs.exploring import At, Promotion, Setting, deployed, explore, once_before_each_write
 from tests.stubs.kube_scene import KubeScene
 
 EVERY = pytest.mark.parametrize("new", CASES.values(), ids=list(CASES))
@@ -53,20 +53,6 @@ def test_a_bad_candidate_gets_no_client_wherever_its_run_or_its_exit_handler_is_
         promotion.whole(at)
 
     told(explore(setting(new, fault=fault), work, NEXT_OF_THE_BAD, look), moments=60, states=15)
-
-
-def deployed(make: Callable[[], Setting], *steps: str) -> Callable[[], Setting]:
-    """A run that got as far as these steps."""
-
-    def made() -> Setting:
-        scene, promotion = make()
-        hand = promotion.hand()
-        for step in ("checksum", *steps):
-            getattr(promotion, f"_{step}")(hand)
-            promotion.done.append(step)
-        return scene, promotion
-
-    return made
 
 
 def pointed(make: Callable[[], Setting]) -> Callable[[], Setting]:

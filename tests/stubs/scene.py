@@ -1,5 +1,7 @@
 """A deployment in memory with everything the serving steps touch: releases, pods that answer, a clock, a store."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -154,6 +156,14 @@ class Scene(Acts):
         """Somebody else writes the record."""
         held = self.serving.held
         self.serving.held = Held(replace(held.record, **fields), str(int(held.version) + 1), held.target)
+
+    @contextmanager
+    def _at_work(self, owner: str) -> Iterator[None]:
+        self.serving.acting = owner
+        try:
+            yield
+        finally:
+            self.serving.acting = ""
 
     def serves(self, release: Release) -> bool:
         """Whether clients find it: the pointer is there, every pod runs and answers, and nothing else runs."""

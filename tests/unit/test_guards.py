@@ -17,3 +17,12 @@ def test_a_pointer_that_was_moved_by_hand_is_named_and_not_moved_back():
     guards.check_pointer("chat", Record(), None)
     with pytest.raises(Conflict, match=f"sends clients to {NEW}, its record says {OLD}"):
         guards.check_pointer("chat", IDLE, NEW)
+
+
+@pytest.mark.parametrize("record", [DRAINING, TESTING])
+def test_whatever_a_person_sends_clients_to_is_stopped_by_nobody(record):
+    for release_id in {record.previous, record.candidate} - {record.live}:
+        guards.check_change(record, record.live, release_id, 0)
+        guards.check_change(record, release_id, release_id, 1)
+        with pytest.raises(Conflict, match=f"clients are sent to release {release_id}, which is not live.*put it back"):
+            guards.check_change(record, release_id, release_id, 0)

@@ -5,7 +5,7 @@ that the Deployment is still as it was read. It stamps the owner and the record'
 record allows always makes a newer Deployment, even where replicas stay as they were. A zombie that saw the record
 before it was taken over writes either before the new owner's first write, who then finds what it did; or it is refused,
 looks again, and finds the new owner. Making one knows no such condition, so it is made with no replicas: a zombie's
-stays so.
+stays so, and is taken back by it when it looks again.
 """
 
 import logging
@@ -44,12 +44,24 @@ class Workloads:
     def ensure(self, made: Json, replicas: int, owner: str) -> None:
         """``made`` is what is there from now on; of one that is there, the annotations alone. Raises Conflict."""
         release_id, said = made["metadata"]["labels"][labels.RELEASE], made["metadata"]["annotations"]
+        ours: Json | None = None
         for _ in range(TRIES):
-            if self._scale(_Scale(release_id, replicas, annotations=said), owner) is not None:
-                return
+            try:
+                if self._scale(_Scale(release_id, replicas, annotations=said), owner) is not None:
+                    return
+            except Conflict:
+                self._take_back(ours)
+                raise
             with suppress(Conflict):  # somebody made it just now
-                self.api.create(DEPLOYMENT, made)
+                ours = self.api.create(DEPLOYMENT, made)
         raise self._restless(release_id)
+
+    def _take_back(self, made: Json | None) -> None:
+        """What was made by who turns out to have lost the record; whoever has changed it since may keep it."""
+        if made is not None:
+            seen = made["metadata"]
+            with suppress(Conflict):
+                self.api.delete(DEPLOYMENT, seen["name"], version=seen["resourceVersion"], uid=seen["uid"])
 
     def stop(self, release_id: str, owner: str, *, anew: bool) -> None:
         """Its pods then end. Raises Conflict unless the record shows this owner and allows it."""
