@@ -465,7 +465,7 @@ def test_what_somebody_has_deleted_is_brought_back_by_promoting_it_again(scene):
     """The sentence of the one before says so, and nothing else would get the deployment out of there."""
     scene.deploy(NEW, "dead")
     scene.serving._specs.pop(OLD.release_id)
-    with pytest.raises(RollbackFailed, match="no longer knows how its live release .* is started; promote it again"):
+    with pytest.raises(RollbackFailed, match=r"no longer knows how its live release .* is started; promote it again"):
         recover(scene.stage, "run", take_over=True)
 
     scene.run(OLD, "again")
