@@ -22,7 +22,7 @@ from steps import reconcile
 from steps.clients.local.serving import LocalServing
 from steps.contracts import DeployInputs, PromoteInputs, RollbackInputs, SmokeInputs
 from steps.core.names import Layout
-from steps.core.release import Release
+from steps.core.release import Release, Strategy
 from steps.deploy import deploy
 from steps.errors import StepError
 from steps.promote import promote
@@ -52,7 +52,7 @@ PATIENCE = {"SMOKE_TIMEOUT": "5", "STARTUP_BUDGET": "20", "RETRY_BASE": "0.05"}
 class Machine:
     """Two releases that take turns, and a third one."""
 
-    def __init__(self, place: Place, strategy: str) -> None:
+    def __init__(self, place: Place, strategy: Strategy) -> None:
         self.place, self.number = place, 0
         self.releases = [replace(place.publish(a_release(n)), strategy=strategy) for n in (1, 2, 3)]
 
@@ -74,7 +74,12 @@ class Machine:
 
     def promote(self, release: Release, owner: str) -> None:
         with self.living(owner):
-            named = {"deployment": "chat", "release_id": release.release_id, "run": owner, "owner": owner}
+            named: dict[str, Any] = {
+                "deployment": "chat",
+                "release_id": release.release_id,
+                "run": owner,
+                "owner": owner,
+            }
             stage = self.stage()
             deploy(DeployInputs(**named), stage, release)
             proof = smoke(SmokeInputs(**named), stage, release, FakeStore, Layout("")).proof

@@ -36,7 +36,7 @@ class Acts(ABC):
             return smoke(inputs, self.stage, started, self._documents, self.layout)
 
     def promote(self, release: Release, owner: str = "run", proof: str = "", **fields: Any) -> float:
-        inputs = PromoteInputs(**self._named(release, owner), proof=proof, **fields)
+        inputs = PromoteInputs(**self._named(release, owner), **{"proof": proof, **fields})
         started = self._started(release)
         with self._at_work(owner):
             return promote(inputs, self.stage, started).outage_seconds
@@ -56,5 +56,5 @@ class Acts(ABC):
     def _started(self, release: Release) -> Release:
         return started_release(self.stage, self._documents, self.layout, release.release_id)
 
-    def _named(self, release: Release, owner: str) -> dict[str, str]:
+    def _named(self, release: Release, owner: str) -> dict[str, Any]:
         return {"deployment": self.stage.deployment, "release_id": release.release_id, "run": owner, "owner": owner}

@@ -306,7 +306,7 @@ class Interleaving(RuleBasedStateMachine):
 def explored(machine: type[Interleaving], examples: int) -> str:
     """What was done, in words. The same each time, so that it fails for a change and never by luck."""
     before, moved = machine.examples, machine.moves
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         machine,
         settings=settings(
             max_examples=examples,

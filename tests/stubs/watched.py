@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from steps.clients.kube.api import Api, Json, Kind
-from tests.stubs.kube import FakeApi
 from tests.stubs.scene import Killed
 
 END, ANSWER = "end", "the answer"
@@ -38,7 +37,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class WatchedApi(Api):
-    api: FakeApi
+    api: Api
     moment: Callable[[str], None]
 
     @property
@@ -71,7 +70,8 @@ class WatchedApi(Api):
 
     def delete(self, kind: Kind, name: str, *, version: str = "", uid: str = "") -> None:
         self.moment(f"delete {kind.plural}/{name}")
-        self._answered(self.api.delete(kind, name, version=version, uid=uid))
+        self.api.delete(kind, name, version=version, uid=uid)
+        self.moment(ANSWER)
 
     def log(self, pod: str, container: str, lines: int, *, previous: bool = False) -> str:
         self.moment(f"log pods/{pod}")
