@@ -5,10 +5,12 @@ What must hold afterwards is in ``tests.stubs.aftermath``.
 """
 
 from collections.abc import Callable
+from itertools import count
 
 import pytest
 
 from steps.clients.kube.api import DEPLOYMENT, SERVICE
+from steps.errors import Transient
 from tests.stubs.aftermath import (
     AFTER_A_RECONCILER,
     AFTER_A_REPAIR,
@@ -17,11 +19,13 @@ from tests.stubs.aftermath import (
     NEXT_OF_THE_BAD,
     OLD,
     WHOEVER_COMES,
+    converges,
     look,
     setting,
 )
-from tests.stubs.exploring import At, Promotion, Setting, deployed, explore, once_before_each_write
+from tests.stubs.exploring import At, Explored, Promotion, Setting, deployed, explore, once_before_each_write
 from tests.stubs.kube_scene import KubeScene
+from tests.stubs.watched import END
 
 EVERY = pytest.mark.parametrize("new", CASES.values(), ids=list(CASES))
 BOTH = pytest.mark.parametrize("new", [CASES["recreate"], CASES["blue-green"]], ids=["recreate", "blue-green"])
@@ -131,6 +135,29 @@ def test_a_repair_that_is_killed_before_or_after_any_call_moves_no_pointer_and_i
         assert (scene.target, scene.record.live) == (new.release_id, new.release_id)
 
     told(explore(broken, goes, AFTER_A_REPAIR, looked), moments=30, states=6)
+
+
+@exhaustive
+@BOTH
+def test_a_call_that_fails_or_whose_answer_is_lost_costs_an_attempt_at_most(new, told):
+    """Its step is tried again, whether the call has done its work or not."""
+    failed = 0
+    for nth in count():
+        scene, promotion = setting(new)()
+        calls = list[str]()
+
+        def at(call: str, nth: int = nth, calls: list[str] = calls) -> None:
+            calls.append(call)
+            if len(calls) == nth + 1 and call != END:
+                raise Transient("the API server is away")
+
+        promotion.go(at)
+        if len(calls) <= nth:
+            break
+        assert scene.serves(new)
+        converges(scene, promotion)
+        failed += 1
+    told(Explored(failed, failed, failed), moments=80, states=80, what="calls that fail, or whose answer is lost,")
 
 
 class TestOneThatSomebodyElseIsBeside:
