@@ -32,6 +32,8 @@ def promote(inputs: PromoteInputs, stage: Stage, release: Release) -> PromoteOut
             return _drain(inputs, stage, up.held)
         case "repairing":
             stage.serving.swap(up.held, rollout.repaired(up.held.record, inputs.owner))
+            log.info("release %s was live, and is started again", inputs.release_id)
+            return PromoteOutputs(outage_seconds=0.0, repaired=True)
     log.info("release %s serves already", inputs.release_id)
     return PromoteOutputs(outage_seconds=0.0)
 

@@ -120,7 +120,16 @@ def look(run: Run, serving: Serving, flag: str) -> Surroundings:
     wanted = filter(None, {record.live, record.previous, record.candidate, release_id(run)})
     names = {release: name(serving, release) for release in wanted}
     url = "" if held.target is None and record == Record() else serving.url
-    return Surroundings(record=record, names=names, url=url, flag=flag)
+    return Surroundings(record=record, names=names, url=url, flag=flag, answers=_answers(serving, record.live))
+
+
+def _answers(serving: Serving, live: str | None) -> bool | None:
+    """Whether a server of it is ready, as far as that can be seen: no reason not to tell all else."""
+    try:
+        return any(pod.ready for pod in serving.pods(live)) if live else None
+    except StepError as err:
+        log.warning("%s", err)
+        return None
 
 
 def name(serving: Serving, release: str) -> Named:

@@ -2,8 +2,10 @@ from dataclasses import replace
 
 import pytest
 
+from steps.contracts import PromoteInputs, PromoteOutputs
 from steps.core.record import Record
 from steps.errors import BadInput, Conflict, Failed, Missing, Refused
+from steps.promote import promote
 from tests.stubs.scene import Scene, make_release
 
 OLD, NEW, THIRD = (make_release(mark) for mark in "123")
@@ -181,7 +183,8 @@ def test_a_repaired_release_is_proved_and_nothing_moves(scene):
     scene.serving.crash(OLD.release_id)
     scene.deploy(OLD)
     assert scene.record.phase == "repairing"
-    assert scene.promote(OLD, proof=scene.smoke(OLD).proof) == 0.0
+    inputs = PromoteInputs(deployment="chat", release_id=OLD.release_id, run="run", owner="run", proof="")
+    assert promote(inputs, scene.stage, OLD) == PromoteOutputs(outage_seconds=0.0, repaired=True)
     assert scene.record == Record(live=OLD.release_id)
     assert scene.serves(OLD)
 

@@ -12,10 +12,11 @@ from steps.core.names import Layout
 from steps.core.record import Record
 from steps.core.release import Release, Serving
 from steps.entry import flag
-from steps.errors import Conflict, Missing, NoSpace
+from steps.errors import Conflict, Missing, NoSpace, Transient
 from steps.ports.serving import Held
-from steps.report import Outside, report
+from steps.report import Outside, look, report
 from tests.stubs.runs import COMMIT, NEW, OLD, RESOLVED, done, failed, on_exit, promoted, resolved, rolled_back, run
+from tests.stubs.scene import Scene, make_release
 from tests.stubs.serving import FakeServing
 from tests.stubs.store import FakeStore
 
@@ -230,3 +231,17 @@ def test_releases_are_called_by_model_and_commit_where_serving_knows_them():
     world.serving.ensure(release, 1, "me")
     world.serving.held = Held(Record(live=release.release_id), "2", release.release_id)
     assert f"the previous model (org/old at {COMMIT[:12]}) serves" in world.report().summary
+
+
+def test_whether_what_is_live_answers_is_looked_at_and_no_report_waits_for_it(monkeypatch):
+    scene = Scene()
+    scene.live(make_release("1"))
+    assert look(promoted(), scene.serving, "").answers is True
+    scene.serving.crash(make_release("1").release_id)
+    assert look(promoted(), scene.serving, "").answers is False
+
+    def away(_release):
+        raise Transient("the API server is away")
+
+    monkeypatch.setattr(scene.serving, "pods", away)
+    assert look(promoted(), scene.serving, "").answers is None

@@ -180,8 +180,10 @@ def connect(settings: Settings, deployment: str, environ: Mapping[str, str]) -> 
 
 
 def deployments(home: Path) -> tuple[str, ...]:
-    """Names of all that have a record below this directory, in order."""
-    return tuple(sorted(path.stem for path in (home / "serving").glob("[a-z]*.json")))
+    """Names of all that have a record below this directory, or servers though somebody has removed that; in order."""
+    recorded = {path.stem for path in (home / "serving").glob("[a-z]*.json")}
+    directories = (path for path in (home / "serving").glob("[a-z]*/") if path.name not in recorded)
+    return tuple(sorted(recorded | {d.name for d in directories if any(map(daemon.running, daemon.found(d)))}))
 
 
 def stop_everything(home: Path) -> tuple[str, ...]:
