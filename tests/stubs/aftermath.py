@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from steps.core.release import Release
 from tests.stubs.exploring import Next, Promotion, Setting
-from tests.stubs.kube_scene import KubeScene, twice
+from tests.stubs.kube_scene import KubeScene, twice, weights
 from tests.stubs.scene import make_release
 
 OLD, THIRD = make_release("1"), make_release("3")
@@ -29,7 +29,7 @@ def setting(new: Release, *, first: bool = False, fault: str = "") -> Callable[[
         if not first:
             scene.live(OLD)
         if fault == "ends":
-            scene.spoil(new)
+            scene.unloadable.add(weights(new))
         elif fault:
             scene.faults[new.release_id] = fault
         return scene, Promotion(scene, new)

@@ -72,6 +72,7 @@ class Interleaving(RuleBasedStateMachine):
         """A person's, for as long as they want it."""
         self._pointed_at: str | None = None
         self._by_hand = False
+        self._kept = "", 0
         self.gone: set[str] = set()
         """Releases whose Deployment a person has deleted."""
         self.scene.api.after = lambda _kind: self.at_most_one_release_gets_clients_and_it_is_the_records()
@@ -159,7 +160,9 @@ class Interleaving(RuleBasedStateMachine):
     @rule(which=st.integers(0, 3))
     def somebody_deletes_a_deployment(self, which: int) -> None:
         if self._name(which) in self.scene.cluster.objects(WORKLOAD):
+            self._by_hand = True
             self.scene.api.delete(WORKLOAD, self._name(which))
+            self._by_hand = False
             self.gone.add(self.releases[which].release_id)
 
     @precondition(lambda self: self.scene.cluster.objects(SERVICE))
@@ -196,6 +199,7 @@ class Interleaving(RuleBasedStateMachine):
             assert self.scene.target == self.scene.record.live
         if self.scene.target not in (None, self._pointed_at) and not self._by_hand:
             self._check_proved(str(self.scene.target))
+        self._check_kept()
         self._pointed_at = self.scene.target
 
     @invariant()
@@ -242,6 +246,14 @@ class Interleaving(RuleBasedStateMachine):
         assert release_id in self.scene.read
         assert release_id not in self.scene.faults
         assert release_id in {self.scene.cluster.addresses[urlsplit(url).hostname or ""] for url in self.scene.asked}
+
+    def _check_kept(self) -> None:
+        """What a person has sent clients to is not stopped by us."""
+        chosen = str(self.selector[labels.RELEASE]) if self.selector else ""
+        wanted = self.scene.workloads.get(chosen, 0)
+        if chosen == self._kept[0] and not self._by_hand:
+            assert wanted >= min(self._kept[1], 1), f"{chosen}, to which a person has sent clients, was stopped"
+        self._kept = chosen, wanted
 
     def _check_call(self, call: str) -> None:
         """It is about to be made."""

@@ -39,6 +39,8 @@ class KubeScene:
     faults: dict[str, str] = field(default_factory=dict)
     whole: set[str] = field(default_factory=set)
     """``ORG--NAME/COMMIT``: a server that finds another ends as it starts."""
+    unloadable: set[str] = field(default_factory=set)
+    """Whole, and of no use to any server."""
     known: dict[str, Release] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
     """Releases that a run's ``checksum`` has read."""
@@ -46,7 +48,7 @@ class KubeScene:
     """Addresses of pods that were asked for a completion."""
 
     def __post_init__(self) -> None:
-        self.cluster = LivingCluster(self.clock, lambda weights: weights not in self.whole)
+        self.cluster = LivingCluster(self.clock, lambda found: found not in self.whole or found in self.unloadable)
         self.api = self.cluster.api
         self._names = count(1)
 
