@@ -153,10 +153,7 @@ class PromoteInputs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PromoteOutputs:
-    """``repaired`` where the release was live before, and was started again in its place: no pointer moved."""
-
     outage_seconds: float
-    repaired: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

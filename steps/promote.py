@@ -33,7 +33,7 @@ def promote(inputs: PromoteInputs, stage: Stage, release: Release) -> PromoteOut
         case "repairing":
             stage.serving.swap(up.held, rollout.repaired(up.held.record, inputs.owner))
             log.info("release %s was live, and is started again", inputs.release_id)
-            return PromoteOutputs(outage_seconds=0.0, repaired=True)
+            return PromoteOutputs(outage_seconds=0.0)
     log.info("release %s serves already", inputs.release_id)
     return PromoteOutputs(outage_seconds=0.0)
 

@@ -82,8 +82,6 @@ class Account:
     """The rollback target now."""
     refused: bool
     """The release will not be tried again until a person allows it."""
-    repaired: bool
-    """It was live before, and was started again in its place."""
     answers: bool | None
     """Whether a server of what is live is ready; None where nobody has looked."""
     record_known: bool
@@ -91,6 +89,8 @@ class Account:
     flag: str
     evidence: Any = None
     """The smoke test's own JSON."""
+    repaired: bool = False
+    """It was live before, and was started again in its place: as the history tells, which is looked at later."""
     server_log: str = ""
     """Where in the store it is kept what the model server said; empty where nothing is."""
 
@@ -156,7 +156,6 @@ def draw_up(run: Run, around: Surroundings) -> Account:
         live=_named(record.live, around.names),
         previous=_named(record.previous, around.names),
         refused=about in record.refused,
-        repaired=outcome == "promoted" and run.output("promote", "repaired") == "true",
         answers=around.answers,
         record_known=around.record is not None,
         url=around.url,

@@ -46,7 +46,7 @@ CALLS: tuple[tuple[Any, str], ...] = (
 VERBS: tuple[tuple[Any, str], ...] = tuple((LocalServing, v) for v in ("ensure", "stop", "swap", "point", "pods"))
 """Ahead of them no lock is held."""
 BLOCKED_SECONDS = 1.0
-PATIENCE = {"SMOKE_TIMEOUT": "5", "STARTUP_BUDGET": "20", "RETRY_BASE": "0.05"}
+PATIENCE = {"SMOKE_TIMEOUT": "10", "STARTUP_BUDGET": "60", "RETRY_BASE": "0.05"}
 
 
 class Machine:

@@ -184,7 +184,7 @@ def test_a_repaired_release_is_proved_and_nothing_moves(scene):
     scene.deploy(OLD)
     assert scene.record.phase == "repairing"
     inputs = PromoteInputs(deployment="chat", release_id=OLD.release_id, run="run", owner="run", proof="")
-    assert promote(inputs, scene.stage, OLD) == PromoteOutputs(outage_seconds=0.0, repaired=True)
+    assert promote(inputs, scene.stage, OLD) == PromoteOutputs(outage_seconds=0.0)
     assert scene.record == Record(live=OLD.release_id)
     assert scene.serves(OLD)
 

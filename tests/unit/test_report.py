@@ -245,3 +245,21 @@ def test_whether_what_is_live_answers_is_looked_at_and_no_report_waits_for_it(mo
 
     monkeypatch.setattr(scene.serving, "pods", away)
     assert look(promoted(), scene.serving, "").answers is None
+
+
+def test_a_release_that_was_put_into_service_by_the_run_before_was_repaired():
+    first, again = World(promoted(), Record(live=NEW.release_id)), World(promoted(), Record(live=NEW.release_id))
+    first.report()
+    again.store.objects = {k.replace(INPUTS.run, "before"): v for k, v in first.store.objects.items()}
+    again.store.objects = {k: v.replace(INPUTS.run.encode(), b"before") for k, v in again.store.objects.items()}
+
+    assert again.report().summary.startswith("repaired; ")
+    entries = [json.loads(again.store.objects[key]) for key in again.store.list(LAYOUT.history_prefix("chat"))]
+    assert sorted((e["run"] == INPUTS.run, e["outcome"]) for e in entries) == [(False, "promoted"), (True, "repaired")]
+    assert again.on_shelf()["outcome"] == "promoted"
+
+
+def test_a_report_that_is_written_twice_calls_no_promotion_a_repair():
+    world = World(promoted(), Record(live=NEW.release_id))
+    assert world.report().summary == world.report().summary
+    assert world.report().summary.startswith("promoted; ")

@@ -119,8 +119,8 @@ def test_a_repair_that_failed_does_not_claim_that_its_release_serves():
 
 
 def test_a_repair_is_called_one():
-    again = replace(promoted(), nodes=(*promoted().nodes[:7], done("promote", outage_seconds="0.0", repaired="true")))
-    assert summary(draw_up(again, NEW_LIVE)) == f"repaired; org/chat at 0123456789ab serves at {URL}"
+    again = replace(draw_up(promoted(), NEW_LIVE), repaired=True, outage_seconds=0.0)
+    assert summary(again) == f"repaired; org/chat at 0123456789ab serves at {URL}"
 
 
 @pytest.mark.parametrize(
