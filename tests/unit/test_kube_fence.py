@@ -265,3 +265,9 @@ def test_what_it_made_and_another_has_taken_up_meanwhile_is_left_to_that(api):
     with pytest.raises(Conflict, match=f"{OWNER} owns the record"):
         serving(api).ensure(CANDIDATE, 1, ZOMBIE)
     assert serving(api).replicas(CANDIDATE.release_id) == 1
+
+
+def test_a_deployment_that_names_no_release_is_not_one_of_ours_and_hides_no_other(api):
+    spec = {"replicas": 0, "selector": {"matchLabels": {"app": "x"}}}
+    api.create(DEPLOYMENT, {"metadata": {"name": "odd", "labels": labels.servers("chat")}, "spec": spec})
+    assert serving(api).releases() == (LIVE.release_id,)
