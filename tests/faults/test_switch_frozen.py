@@ -141,10 +141,9 @@ def test_a_promotion_that_wakes_up_after_a_takeover_changes_nothing(new, takeove
 
 
 @pytest.mark.exhaustive
-@BOTH
-@TAKEOVERS
-def test_a_first_promotion_that_wakes_up_after_a_takeover_changes_nothing(new, takeover, told):
-    told(nothing_changes(setting(new, first=True), goes, takeover), moments=40, states=40, what=MOMENTS)
+@pytest.mark.parametrize("takeover", [a_reconciler, a_new_promotion])
+def test_a_first_promotion_that_wakes_up_after_a_takeover_changes_nothing(takeover, told):
+    told(nothing_changes(setting(CASES["recreate"], first=True), goes, takeover), moments=40, states=40, what=MOMENTS)
 
 
 @pytest.mark.exhaustive

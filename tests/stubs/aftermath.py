@@ -16,7 +16,6 @@ CASES = {
     "recreate": make_release("2"),
     "blue-green": make_release("2", strategy="blue-green"),
     "two replicas": twice(make_release("2")),
-    "two replicas, blue-green": twice(make_release("2", strategy="blue-green")),
 }
 
 
