@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from steps import releases
-from steps.core import rollout
+from steps.core import course, guards, rollout
 from steps.core.budget import Budget, budget
 from steps.core.names import Layout
 from steps.core.record import Record
@@ -58,7 +58,7 @@ def ensure(stage: Stage, held: Held, release: Release, owner: str, proved_commit
     Corrupt.
     """
     release_id, record = release.release_id, held.record
-    match rollout.course(stage.deployment, record, release_id, owner, abandoned=False):
+    match course.choose(stage.deployment, record, release_id, owner, abandoned=False):
         case "begin":
             return _start(stage, _begin(stage, held, release, owner, proved_commit), release, owner)
         case "continue":
@@ -82,7 +82,7 @@ def refused_when_failed(stage: Stage, held: Held, owner: str) -> Iterator[None]:
         if held.record.phase not in ("swapping", "testing"):
             raise
         stage.serving.swap(held, rollout.refuse(held.record, owner))
-        hint = rollout.how_to_allow(stage.deployment, held.record.candidate or "")
+        hint = guards.how_to_allow(stage.deployment, held.record.candidate or "")
         raise Failed(f"{err}; it is not tried again by itself: {hint}") from err
 
 
@@ -92,7 +92,7 @@ def complete(stage: Stage, held: Held, owner: str) -> None:
     if record.previous is not None:
         serving.stop(record.previous, owner)
     # Before idle: nothing may be removed by someone who no longer owns the record.
-    for release_id in rollout.unnamed(record, serving.releases()):
+    for release_id in guards.unnamed(record, serving.releases()):
         serving.remove(release_id, owner)
     serving.swap(held, rollout.drained(record, owner))
 
@@ -119,14 +119,17 @@ def require_one_volume(stage: Stage, record: Record, release_id: str) -> None:
 
 def _begin(stage: Stage, held: Held, release: Release, owner: str, proved_commit: str) -> Held:
     record = held.record
-    rollout.check_pointer(stage.deployment, record, held.target)
+    guards.check_pointer(stage.deployment, record, held.target)
     require_one_volume(stage, record, release.release_id)
-    rollout.check_proved(stage.deployment, require_rollback_target(stage, record), proved_commit)
+    guards.check_proved(stage.deployment, require_rollback_target(stage, record), proved_commit)
     claim = _claim(stage, record, release, owner)
     return stage.serving.swap(held, rollout.begin(record, release.release_id, claim))
 
 
 def _claim(stage: Stage, record: Record, release: Release, owner: str) -> Claim:
+    """Raises Conflict for who is dead to others: a step that was cut off, and wakes up when all is put right."""
+    if not stage.serving.owner_alive(owner):
+        raise Conflict(f"run {owner} has ended or was deleted, so a step of it begins nothing; start a new promotion")
     now = stage.clock.now()
     replicas = stage.serving.replicas(record.live) if record.live else release.replicas
     return Claim(owner=owner, since=now, deadline=now + _budget(stage, release).total, replicas=replicas)

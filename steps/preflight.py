@@ -6,7 +6,7 @@ import sys
 from steps import populate, releases
 from steps.candidate import require_one_volume, require_rollback_target
 from steps.contracts import PREFLIGHT, PreflightInputs, PreflightOutputs
-from steps.core import rollout, space
+from steps.core import guards, space
 from steps.core.names import Layout
 from steps.core.record import Record
 from steps.core.release import Document, Release
@@ -29,8 +29,8 @@ def preflight(
     inputs: PreflightInputs, stage: Stage, store: Store, volume: Volume, document: Document
 ) -> PreflightOutputs:
     """Writes nothing, unless a dead owner left work unfinished: that is put right first."""
-    held = settle(stage, inputs.release_id, inputs.owner)
-    rollout.check_pointer(stage.deployment, held.record, held.target)
+    held = settle(stage, document.release, inputs.owner)
+    guards.check_pointer(stage.deployment, held.record, held.target)
     if serves(stage, held, document.release):
         return _outputs("live", None)
     return _outputs("new", check(stage, held.record, store, volume, document))

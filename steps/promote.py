@@ -6,7 +6,7 @@ from functools import partial
 
 from steps.candidate import Up, complete, ensure, refused_when_failed, started_release
 from steps.contracts import PROMOTE, PromoteInputs, PromoteOutputs
-from steps.core import rollout
+from steps.core import guards, rollout
 from steps.core.names import Layout
 from steps.core.release import Release
 from steps.entry import run_step
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 def promote(inputs: PromoteInputs, stage: Stage, release: Release) -> PromoteOutputs:
     """Idle at the end, with clients at this release. Proves again where other pods run than ``proof`` names."""
-    held = settle(stage, inputs.release_id, inputs.owner)
+    held = settle(stage, release, inputs.owner)
     up = ensure(stage, held, release, inputs.owner, inputs.proved_commit)
     if up.held.record.phase in ("testing", "repairing"):
         _require_proof(inputs, stage, up)
@@ -32,6 +32,8 @@ def promote(inputs: PromoteInputs, stage: Stage, release: Release) -> PromoteOut
             return _drain(inputs, stage, up.held)
         case "repairing":
             stage.serving.swap(up.held, rollout.repaired(up.held.record, inputs.owner))
+            log.info("release %s was live, and is started again", inputs.release_id)
+            return PromoteOutputs(outage_seconds=0.0)
     log.info("release %s serves already", inputs.release_id)
     return PromoteOutputs(outage_seconds=0.0)
 
@@ -45,6 +47,7 @@ def _require_proof(inputs: PromoteInputs, stage: Stage, up: Up) -> None:
 
 
 def _point(inputs: PromoteInputs, stage: Stage, up: Up) -> Held:
+    guards.check_pointer(stage.deployment, up.held.record, up.held.target)
     now = stage.clock.now()
     record = rollout.promote(
         up.held.record, inputs.owner, now=now, strategy=up.release.strategy, refuse_live=inputs.refuse_previous

@@ -7,11 +7,10 @@ from dataclasses import replace
 
 from steps.candidate import complete
 from steps.contracts import RollbackOutputs
-from steps.core import rollout
+from steps.core import course, rollout
 from steps.core.budget import ROLLBACK_PATIENCE, backoff, budget
 from steps.core.record import Record
 from steps.core.release import Release
-from steps.core.rollout import Course
 from steps.errors import Conflict, Denied, Failed, RollbackFailed, StepError, Transient
 from steps.health import healthy, look
 from steps.pods import file_log, wait_ready
@@ -26,25 +25,26 @@ NOTHING = RollbackOutputs(outcome="nothing", outage_seconds=0.0)
 log = logging.getLogger(__name__)
 
 
-def settle(stage: Stage, release_id: str, owner: str) -> Held:
-    """The record, once the work of dead owners is out of the way of ``release_id``.
+def settle(stage: Stage, release: Release, owner: str) -> Held:
+    """The record, once the work of dead owners is out of the way of ``release``.
 
-    Raises Conflict naming a living owner, Refused for a release that is not to be tried, RollbackFailed.
+    Where somebody has deleted what has to be brought back, promoting that very release does bring it back. Raises
+    Conflict naming a living owner, Refused for a release that is not to be tried, RollbackFailed.
     """
-    held = stage.serving.read()
+    held, release_id = stage.serving.read(), release.release_id
     if _course(stage, held.record, release_id, owner) != "recover":
         return held
     log.warning("run %s left %s %s: that is put right first", held.record.owner, stage.deployment, held.record.phase)
-    recover(stage, owner, take_over=True)
+    recover(stage, owner, take_over=True, known=release)
     held = stage.serving.read()
     if _course(stage, held.record, release_id, owner) == "recover":  # what the dead one refused stays refused
         raise Conflict(f"the work in flight on {stage.deployment} changed just now; run again")
     return held
 
 
-def _course(stage: Stage, record: Record, release_id: str, owner: str) -> Course:
+def _course(stage: Stage, record: Record, release_id: str, owner: str) -> course.Course:
     try:
-        return rollout.course(stage.deployment, record, release_id, owner, abandoned=is_abandoned(stage, record))
+        return course.choose(stage.deployment, record, release_id, owner, abandoned=is_abandoned(stage, record))
     except Conflict as err:
         theirs = stage.serving.release(record.candidate or "")
         raise Conflict(f"{err} ({theirs.model} at {theirs.commit})" if theirs else str(err)) from err
@@ -52,13 +52,14 @@ def _course(stage: Stage, record: Record, release_id: str, owner: str) -> Course
 
 def is_abandoned(stage: Stage, record: Record) -> bool:
     alive = record.owner is not None and stage.serving.owner_alive(record.owner)
-    return rollout.is_abandoned(record, owner_alive=alive, now=stage.clock.now())
+    return course.is_abandoned(record, owner_alive=alive, now=stage.clock.now())
 
 
-def recover(stage: Stage, owner: str, *, take_over: bool) -> RollbackOutputs:
+def recover(stage: Stage, owner: str, *, take_over: bool, known: Release | None = None) -> RollbackOutputs:
     """Leave the deployment idle: what is in flight is completed or undone. Tries again by itself where that may help.
 
-    ``take_over``: also work of another owner that is dead. Raises RollbackFailed; the record then still says what is
+    ``take_over``: also work of another owner that is dead. ``known`` is a release whose document the caller has, should
+    it be the one to go back to and its pods be unknown here. Raises RollbackFailed; the record then still says what is
     in flight.
     """
     tries = _Tries(stage)
@@ -68,7 +69,7 @@ def recover(stage: Stage, owner: str, *, take_over: bool) -> RollbackOutputs:
             held = stage.serving.read()
             if not _ours(stage, held.record, owner, take_over=take_over):
                 return NOTHING
-            return _recover(stage, held, owner, afresh=tries.failures > 0)
+            return _recover(stage, held, owner, known, afresh=tries.failures > 0)
         except (Transient, Conflict, Denied) as err:  # whether it is still ours, or allowed by now, the next look tells
             tries.let_down(err)
         except Failed as err:
@@ -118,11 +119,13 @@ def _ours(stage: Stage, record: Record, owner: str, *, take_over: bool) -> bool:
     return record.owner == owner or (take_over and is_abandoned(stage, record))
 
 
-def _recover(stage: Stage, held: Held, owner: str, *, afresh: bool) -> RollbackOutputs:
-    match held.record.phase:
-        case "draining":
+def _recover(stage: Stage, held: Held, owner: str, known: Release | None, *, afresh: bool) -> RollbackOutputs:
+    match course.recovery(held.record):
+        case "nothing":
+            return NOTHING
+        case "complete":
             return _complete(stage, _take_over(stage, held, owner), owner)
-        case "repairing":
+        case "leave":
             log.warning(
                 "release %s was being repaired and may not serve; nothing is put in its place", held.record.live
             )
@@ -130,7 +133,7 @@ def _recover(stage: Stage, held: Held, owner: str, *, afresh: bool) -> RollbackO
             stage.serving.swap(held, rollout.repaired(held.record, owner))
             return NOTHING
         case _:
-            return _undo(stage, held, owner, afresh=afresh)
+            return _undo(stage, held, owner, _live(stage, held.record, known), afresh=afresh)
 
 
 def _take_over(stage: Stage, held: Held, owner: str) -> Held:
@@ -147,8 +150,7 @@ def _complete(stage: Stage, held: Held, owner: str) -> RollbackOutputs:
     return RollbackOutputs(outcome="completed", outage_seconds=rollout.outage_seconds(held.record))
 
 
-def _undo(stage: Stage, held: Held, owner: str, *, afresh: bool) -> RollbackOutputs:
-    live = _live(stage, held.record)
+def _undo(stage: Stage, held: Held, owner: str, live: Release | None, *, afresh: bool) -> RollbackOutputs:
     held = _enter(stage, held, live, owner)
     with _candidate_ended(stage, held.record, owner):
         if live is not None:
@@ -160,11 +162,13 @@ def _undo(stage: Stage, held: Held, owner: str, *, afresh: bool) -> RollbackOutp
     return RollbackOutputs(outcome="rolled-back" if live else "removed", outage_seconds=outage)
 
 
-def _live(stage: Stage, record: Record) -> Release | None:
+def _live(stage: Stage, record: Record, known: Release | None) -> Release | None:
     """With the replicas that it had before room was made."""
     if record.live is None:
         return None
     live = stage.serving.release(record.live)
+    if live is None and known is not None and known.release_id == record.live:
+        live = known
     if live is None:
         raise RollbackFailed(
             f"{stage.deployment} no longer knows how its live release {record.live} is started; promote it again"

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Protocol, get_args
 
 from steps.contracts import REPORT, ROLLBACK, SMOKE, ReportInputs, ReportOutputs
-from steps.core import canonical
+from steps.core import canonical, history
 from steps.core.account import Account, Named, Surroundings, draw_up, sortable
 from steps.core.names import Layout, check_deployment
 from steps.core.outcome import GOOD, release_id
@@ -106,8 +106,20 @@ def keep(account: Account, run: Run, outside: Outside, troubles: Troubles) -> Ac
         if _attempted(run, SMOKE.name):
             account = replace(account, evidence=evidence(store, outside.layout, run.name))
         account = replace(account, server_log=server_log(store, outside.layout, account))
+        account = replace(account, repaired=served_before(store, outside.layout, account))
     deliver(account, outside, store, troubles)
     return account
+
+
+def served_before(store: Store, layout: Layout, account: Account) -> bool:
+    """Whether the run before this one that put a release into service had put this one there: then it was repaired."""
+    if account.outcome != "promoted" or account.release is None:
+        return False
+    keys = sorted(store.list(layout.history_prefix(account.deployment)), reverse=True)
+    entries = (history.parse(store.get(key) or b"", key) for key in keys)
+    served = (e for e in entries if e.run != account.run and e.outcome in ("promoted", "repaired"))
+    last = next(served, None)
+    return last is not None and last.release_id == account.release.release_id
 
 
 def look(run: Run, serving: Serving, flag: str) -> Surroundings:
@@ -120,7 +132,16 @@ def look(run: Run, serving: Serving, flag: str) -> Surroundings:
     wanted = filter(None, {record.live, record.previous, record.candidate, release_id(run)})
     names = {release: name(serving, release) for release in wanted}
     url = "" if held.target is None and record == Record() else serving.url
-    return Surroundings(record=record, names=names, url=url, flag=flag)
+    return Surroundings(record=record, names=names, url=url, flag=flag, answers=_answers(serving, record.live))
+
+
+def _answers(serving: Serving, live: str | None) -> bool | None:
+    """Whether a server of it is ready, as far as that can be seen: no reason not to tell all else."""
+    try:
+        return any(pod.ready for pod in serving.pods(live)) if live else None
+    except StepError as err:
+        log.warning("%s", err)
+        return None
 
 
 def name(serving: Serving, release: str) -> Named:

@@ -28,7 +28,7 @@ def smoke(
     inputs: SmokeInputs, stage: Stage, release: Release, store: Callable[[], Store], layout: Layout
 ) -> SmokeOutputs:
     """Raises Failed, after refusing the candidate, or Transient where nothing could be concluded."""
-    held = settle(stage, inputs.release_id, inputs.owner)
+    held = settle(stage, release, inputs.owner)
     up = ensure(stage, held, release, inputs.owner, inputs.proved_commit)
     with refused_when_failed(stage, up.held, inputs.owner):
         proof = prove(stage, up.release)

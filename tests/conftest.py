@@ -1,11 +1,13 @@
 """Fixtures that more than one test module needs."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.stubs.exploring import Explored
 from tests.stubs.hub import LocalHub, local_hub
 from tests.stubs.s3 import S3, SCRATCH, clear, server
 
@@ -46,3 +48,43 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def update_goldens(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--update-goldens"))
+
+
+MEASURED, EXPLORED = "measured", "explored"
+
+
+@pytest.fixture
+def measured(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """What was measured is printed at the end, whatever pytest does with the output."""
+    return partial(record_property, MEASURED)
+
+
+@pytest.fixture
+def told(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """The sum of what was explored is printed at the end; who explores nothing fails."""
+
+    def tell(explored: Explored, *, moments: int, states: int, what: str = "crash points") -> None:
+        assert explored.moments >= moments
+        assert explored.states >= states
+        assert explored.continuations >= explored.states
+        record_property(EXPLORED, [what, explored.moments, explored.states, explored.continuations])
+
+    return tell
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [r for found in terminalreporter.stats.values() for r in found if isinstance(r, pytest.TestReport)]
+    told = [said for r in reports if r.when == "call" for said in r.user_properties]
+    lines = [str(said) for name, said in told if name == MEASURED]
+    explored = [said for name, said in told if name == EXPLORED and isinstance(said, list)]
+    for what in dict.fromkeys(said[0] for said in explored):
+        sums = [said[1:] for said in explored if said[0] == what]
+        moments, states, continuations = (sum(each) for each in zip(*sums, strict=True))
+        lines.append(
+            f"{moments} {what} in {len(sums)} pieces of work, which leave {states} states of the world: "
+            f"{continuations} continuations were put right"
+        )
+    if lines:
+        terminalreporter.section("measured")
+    for line in lines:
+        terminalreporter.line(line)

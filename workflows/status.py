@@ -37,6 +37,8 @@ class Status:
     ready: int
     """Pods of the live release that answer."""
     pods: int
+    strays: tuple[str, ...] = ()
+    """Releases that run and that no record names, as where somebody has removed it."""
 
     def to_json(self) -> dict[str, Any]:
         """The keys are fixed by design section 9."""
@@ -101,9 +103,8 @@ def read(deployment: str, serving: "Serving") -> Status:
     held = serving.read()
     record = held.record
     pods = serving.pods(record.live) if record.live else ()
-    live, previous, candidate = (
-        name(serving, release) if release else None for release in (record.live, record.previous, record.candidate)
-    )
+    named = (record.live, record.previous, record.candidate)
+    live, previous, candidate = (name(serving, release) if release else None for release in named)
     return Status(
         deployment=deployment,
         url=serving.url,
@@ -116,6 +117,7 @@ def read(deployment: str, serving: "Serving") -> Status:
         owner_alive=record.owner is not None and serving.owner_alive(record.owner),
         ready=sum(pod.ready for pod in pods),
         pods=len(pods),
+        strays=tuple(r for r in serving.releases() if r not in named and serving.replicas(r)),
     )
 
 
@@ -152,6 +154,8 @@ def _rows(status: Status, flag: str) -> Iterator[tuple[str, str]]:
         yield "candidate", _shown(status.candidate)
     if status.phase != "idle":
         yield "phase", f"{status.phase}, by run {status.owner}{_owner(status)}"
+    for release in status.strays:
+        yield "runs", f"release {release}, which no record names: the next promotion to {status.deployment} ends it"
     for release in status.refused:
         named = ("--deployment", status.deployment, "--release", release)
         allow = typed("workflows.allow", *filter(None, (*named, flag)))

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from steps import candidate, mirror, populate, preflight, recovery, resolve
 from steps.contracts import ResolveInputs
-from steps.core import rollout, shards
+from steps.core import course, shards
 from steps.core.account import Named
 from steps.core.budget import budget
 from steps.core.catalog import Catalog
+from steps.core.guards import check_pointer
 from steps.core.history import Entry
 from steps.core.names import Layout
 from steps.core.record import Record
@@ -53,7 +54,7 @@ def draw_up(asked: Asked, around: Landscape) -> Plan:
     unfinished = _unfinished(stage, held.record, release)
     state = _state(around, held, release)
     if state != "live" and not unfinished:
-        rollout.check_pointer(stage.deployment, held.record, held.target)
+        check_pointer(stage.deployment, held.record, held.target)
         _check(around, held.record, resolved.document)
     live = name(stage.serving, held.record.live) if held.record.live else None
     past = history.read(around.store, layout, [stage.deployment], LOOK_BACK)
@@ -96,8 +97,8 @@ def expected_outage(stage: Stage, release: Release, live: Named | None, past: Se
 def _unfinished(stage: Stage, record: Record, release: Release) -> str:
     """The dead run in the way, empty for none. Raises Conflict for a living one, Refused for a refused release."""
     abandoned = recovery.is_abandoned(stage, record)
-    course = rollout.course(stage.deployment, record, release.release_id, "", abandoned=abandoned)
-    return record.owner or "unknown" if course == "recover" else ""
+    taken = course.choose(stage.deployment, record, release.release_id, "", abandoned=abandoned)
+    return record.owner or "unknown" if taken == "recover" else ""
 
 
 def _check(around: Landscape, record: Record, document: Document) -> None:

@@ -42,13 +42,14 @@ class Surroundings:
     """What is true beside the run when the account is drawn up.
 
     ``record`` is None where it could not be read, ``names`` holds the releases that it and the run speak of, ``flag``
-    is what each command of ours needs to act on the same place (``--local``).
+    is what each command of ours needs to act on the same place (``--local``), ``answers`` is of ``Account``.
     """
 
     record: Record | None = None
     names: Mapping[str, Named] = field(default_factory=dict)
     url: str = ""
     flag: str = ""
+    answers: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,11 +82,15 @@ class Account:
     """The rollback target now."""
     refused: bool
     """The release will not be tried again until a person allows it."""
+    answers: bool | None
+    """Whether a server of what is live is ready; None where nobody has looked."""
     record_known: bool
     url: str
     flag: str
     evidence: Any = None
     """The smoke test's own JSON."""
+    repaired: bool = False
+    """It was live before, and was started again in its place: as the history tells, which is looked at later."""
     server_log: str = ""
     """Where in the store it is kept what the model server said; empty where nothing is."""
 
@@ -120,7 +125,7 @@ class Account:
             release_id=self.release.release_id if self.release else None,
             model=(self.release and self.release.model) or self.model,
             commit=self.release.commit if self.release else None,
-            outcome=self.outcome,
+            outcome="repaired" if self.repaired else self.outcome,
             at=iso(self.at),
             outage_seconds=self.outage_seconds,
             startup_seconds=self.startup_seconds,
@@ -151,6 +156,7 @@ def draw_up(run: Run, around: Surroundings) -> Account:
         live=_named(record.live, around.names),
         previous=_named(record.previous, around.names),
         refused=about in record.refused,
+        answers=around.answers,
         record_known=around.record is not None,
         url=around.url,
         flag=around.flag,

@@ -48,7 +48,19 @@ def parse(text: str, where: str) -> Record:
     try:
         return from_json(json.loads(text))
     except (ValueError, KeyError, TypeError) as err:
-        raise Corrupt(f"the record at {where} cannot be read: {err!r}; a person must mend it") from err
+        raise Corrupt(f"the record at {where} {_damage(err)}; a person must mend it") from err
+
+
+def _damage(err: Exception) -> str:
+    match err:
+        case json.JSONDecodeError():
+            return f"is no JSON from line {err.lineno}, column {err.colno} on"
+        case KeyError():
+            return f"has no field {err.args[0]}"
+        case ValueError():
+            return f"has an {err}"
+        case _:
+            return "holds something else than the fields of a record"
 
 
 def _plain(value: Any) -> Any:

@@ -13,8 +13,8 @@ from typing import Literal
 
 from steps.core import canonical
 from steps.core.account import iso
+from steps.core.guards import how_to_allow
 from steps.core.record import Record
-from steps.core.rollout import how_to_allow
 from steps.errors import BadInput, Corrupt
 
 Refresh = Literal["propose", "promote", "never"]

@@ -1,42 +1,37 @@
-"""A deployment's state machine: every transition of its record, and who may make it.
+"""A deployment's state machine: every transition of its record, drawn with its name.
 
-                begin           ready            promote             drained
-        idle ----------> swapping -----> testing --------> draining ----------> idle
-         ^                  |               |              live = candidate
-         |                  +-------+-------+              previous = old live
-         |  rolled_back             | roll_back
-         +----------------- rolling-back                   refuse: the candidate failed by its own fault;
-                                                                   in swapping and testing, phase unchanged
-         |  repair                     repaired
-        idle ----------> repairing ---------------> idle   live itself is unhealthy: no pointer move, no rollback
+                  begin              ready              promote               drained
+           idle --------> swapping --------> testing ------------> draining ----------> idle
+            ^              |  ^ renew         |  ^ renew           ^  live = candidate
+            |              |  | refuse        |  | refuse          |  previous = old live
+            |              +--------+---------+                    take_over: of a dead owner's, to finish it
+            |                       | roll_back: also of a dead owner's
+            | rolled_back           v
+            +----------------- rolling-back                        live and previous as they were
+                                 ^   | roll_back: again, by whoever goes on with it
+                                 +---+
 
-``take_over`` gives draining or repairing work of a dead owner to a new one, who finishes it; ``roll_back`` does so for
-the other phases. A transition is a function Record -> Record that raises where its guard does not hold: Conflict where
-somebody else is at it, Refused where policy says no. Adapters read and compare-and-swap, nothing else.
+                  repair               repaired
+           idle --------> repairing --------------> idle           live itself is unhealthy: no pointer move, and
+                            ^  renew, take_over                    nothing to go back to
+
+renew: a retry that comes late gets time anew. refuse: the candidate failed by its own fault; the phase stays, and the
+refusal outlasts the rollback until somebody says ``allow``.
+
+A transition is a function Record -> Record. It is made from the phases that are drawn, by the owner of the record;
+``begin`` and ``repair`` make one its owner, ``roll_back`` and ``take_over`` too, guarded by ``course.is_abandoned``.
+Otherwise it raises Conflict: somebody else is at it. What more must hold is in ``guards``; which transition is next and
+how unfinished work is put right, in ``course``. Adapters read and compare-and-swap, nothing else.
 
 Invariants: the pointer is at ``live`` in every phase; what the record names is never removed.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from steps.contracts import ANY
 from steps.core.budget import DRAIN
 from steps.core.record import Phase, Record
-from steps.core.release import Release, Strategy
-from steps.errors import Conflict, Failed, Refused
-
-Course = Literal["begin", "continue", "finish", "repair", "settled", "recover"]
-"""What a step that wants a release served does first.
-
-* begin: nothing is in flight
-* continue: an earlier step or attempt of this owner began to bring it in
-* finish: this owner moved the pointer already; the old release is to be drained
-* repair: this owner began to repair it
-* settled: it is live and nothing is in flight; where it is unhealthy, repair it
-* recover: there is unfinished work to complete or roll back before anything else
-"""
+from steps.core.release import Strategy
+from steps.errors import Conflict
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,86 +45,6 @@ class Claim:
     since: float
     deadline: float
     replicas: int
-
-
-def course(deployment: str, record: Record, release_id: str, owner: str, *, abandoned: bool) -> Course:
-    """``abandoned`` is ``is_abandoned`` of the same record. Raises Conflict, Refused; Failed after its own refusal."""
-    if record.phase == "idle":
-        if record.live == release_id:
-            return "settled"
-        check_allowed(deployment, record, release_id)
-        return "begin"
-    if record.owner == owner:
-        return _course_of_own_work(deployment, record, release_id)
-    if abandoned:
-        return "recover"
-    raise Conflict(_in_flight(deployment, record))
-
-
-def _course_of_own_work(deployment: str, record: Record, release_id: str) -> Course:
-    match record.phase:
-        case "draining" if record.live == release_id:
-            return "finish"
-        case "repairing" if record.live == release_id:
-            return "repair"
-        case "swapping" | "testing" if record.candidate == release_id:
-            if release_id in record.refused:
-                raise Failed(
-                    f"release {release_id} has failed in this run already; {how_to_allow(deployment, release_id)}"
-                )
-            return "continue"
-        case _:
-            return "recover"
-
-
-def is_abandoned(record: Record, *, owner_alive: bool, now: float) -> bool:
-    """Whether work is in flight that its owner will not finish: it is dead, or past its deadline."""
-    late = record.deadline is not None and now > record.deadline
-    return record.phase != "idle" and (late or not owner_alive)
-
-
-def check_allowed(deployment: str, record: Record, release_id: str) -> None:
-    """Raises Refused for a release that failed by its own fault, or was rolled back by hand."""
-    if release_id in record.refused:
-        raise Refused(
-            f"release {release_id} of {deployment} failed before or was rolled back by hand, "
-            f"so it is not tried again by itself; {how_to_allow(deployment, release_id)}"
-        )
-
-
-def check_change(record: Record, release_id: str, replicas: int, *, anew: bool = False) -> None:
-    """Raises Conflict for what a step of the same run would do that has not heard of its rollback.
-
-    A candidate on its way back is not started; the live release is stopped only to make room or to be repaired.
-    ``anew``: it is started again right after, which is how one that does not come back is helped.
-    """
-    if replicas and record.phase == "rolling-back" and release_id == record.candidate:
-        raise Conflict(f"release {release_id} is being rolled back, so it is not started; run again when that is over")
-    may_stop = record.phase in ("swapping", "testing", "repairing") or anew
-    if not replicas and release_id == record.live and not may_stop:
-        raise Conflict(
-            f"release {release_id} is live and the record {record.phase}, so it is not stopped; "
-            "look at `python -m workflows.status` and run again"
-        )
-
-
-def check_pointer(deployment: str, record: Record, target: str | None) -> None:
-    """Raises Conflict where clients are sent elsewhere than the record says; our own writes move both at once."""
-    if target != record.live:
-        raise Conflict(
-            f"the endpoint of {deployment} sends clients to {target or 'nobody'}, its record says "
-            f"{record.live or 'nobody'}: somebody moved it by hand; put it back and run again"
-        )
-
-
-def check_proved(deployment: str, target: Release | None, proved_commit: str) -> None:
-    """Raises Conflict where a rollback would go back to a commit that this run's ``checksum`` has not read."""
-    commit = target.commit if target else ""
-    if proved_commit not in (ANY, commit):
-        raise Conflict(
-            f"{commit or 'nothing'} serves as {deployment} now, and this run has proved {proved_commit or 'nothing'} "
-            "as what to go back to: somebody promoted in between; start a new promotion"
-        )
 
 
 def begin(record: Record, candidate: str, claim: Claim) -> Record:
@@ -217,16 +132,6 @@ def allow(record: Record, release_id: str) -> Record:
     return replace(record, refused=tuple(r for r in record.refused if r != release_id))
 
 
-def how_to_allow(deployment: str, release_id: str) -> str:
-    """The end of a sentence that says no."""
-    return f"if it should be, run `python -m workflows.allow --deployment {deployment} --release {release_id}`"
-
-
-def unnamed(record: Record, release_ids: Iterable[str]) -> tuple[str, ...]:
-    """Those that nothing needs any longer, and that may be removed."""
-    return tuple(r for r in release_ids if r not in (record.live, record.previous, record.candidate))
-
-
 def outage_seconds(record: Record) -> float:
     """How long nothing served in a promotion, of its draining record: from making room until the pointer moved.
 
@@ -265,10 +170,3 @@ def _require(record: Record, *phases: Phase, owner: str | None = None) -> None:
         )
     if owner is not None and record.owner != owner:
         raise Conflict(f"run {record.owner} has taken over the work of run {owner}, which changes nothing more")
-
-
-def _in_flight(deployment: str, record: Record) -> str:
-    return (
-        f"run {record.owner} is {record.phase} release {record.candidate or record.live} of {deployment}; "
-        "wait until it has ended, or stop it"
-    )

@@ -27,6 +27,8 @@ def headline(account: Account) -> str:
     """The outcome in words."""
     if account.outcome == "promoted" and account.by_hand:
         return "rolled back by hand"
+    if account.repaired:
+        return "repaired"
     if account.outcome == "rollback-failed" and not _tried_to_go_back(account):
         return "ended before it was rolled back"
     return HEADLINES[account.outcome]
@@ -42,6 +44,8 @@ def serves(account: Account) -> str:
         return f"nothing serves{', and what this run created is removed' if account.removed else ''}"
     where = f" at {account.url}" if account.url else ""
     if _about_live(account) and account.outcome in ("refused", "failed"):
+        if account.answers is False:
+            return f"nothing serves{where} now: {account.live} should, and no server of it is ready"
         return f"{account.live} is what should serve{where}: see that it answers"
     return f"{_who(account)} serves{where}{_tail(account)}"
 

@@ -412,3 +412,14 @@ def test_a_killed_forwarder_is_back_on_the_same_port_when_somebody_looks(place, 
     place.connect().read()
     assert serving.url == url
     assert commit_served(url) == a_release(1).commit
+
+
+def test_servers_whose_record_somebody_has_removed_are_still_found(place, serving):
+    pod = serve(place, a_release(1))
+    assert local.deployments(place.home) == ("chat",)
+    (place.home / "serving" / "chat.json").unlink()
+    assert local.deployments(place.home) == ("chat",)
+    psutil.Process(pid(pod)).kill()
+    until(lambda: not psutil.pid_exists(pid(pod)))
+    daemon.stop(daemon.Daemon(place.directory, "endpoint"), 5.0)
+    assert local.deployments(place.home) == ()

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -83,6 +84,21 @@ def test_ctrl_c_in_the_middle_of_a_step_leaves_the_previous_model_serving(served
         assert ended.code == 130, ended.text
         assert now == good
     assert len(served.server_pids()) == 1
+
+
+def test_a_second_ctrl_c_leaves_work_in_flight_which_is_exit_4_and_says_what_serves(served: World):
+    _, promotion = at_work(served, "deploy", seed=80)
+
+    os.killpg(promotion.pid, signal.SIGINT)
+    time.sleep(0.2)
+    os.killpg(promotion.pid, signal.SIGINT)
+    ended = served.machine.end(promotion)
+
+    assert served.machine.record(served.deployment)["phase"] in ("swapping", "rolling-back"), ended.text
+    assert ended.code == 4, ended.text
+    assert "is not certain" in ended.text
+    served.promote("main")
+    assert served.live().phase == "idle"
 
 
 @pytest.mark.parametrize("step", all_but("deploy"))

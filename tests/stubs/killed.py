@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -23,6 +24,42 @@ def killed_at(number: int, when: str, work: Callable[[], object], calls: Iterabl
         finally:
             os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == KILLED
+
+
+def frozen_at(
+    number: int, work: Callable[[], object], calls: Iterable[tuple[Any, str]], first: Callable[[], object]
+) -> int:
+    """The pid of a process that is stopped ahead of that call, as by SIGSTOP, after it has done ``first``.
+
+    0 where there was no such call.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # as above
+        pid = os.fork()
+    if pid == 0:
+        try:
+            _stand_still_at(number, calls, first)
+            work()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(pid, os.WUNTRACED)
+    return pid if os.WIFSTOPPED(status) else 0
+
+
+def _stand_still_at(number: int, calls: Iterable[tuple[Any, str]], first: Callable[[], object]) -> None:
+    counted = itertools.count(1)
+
+    def halting(call: Callable[..., Any]) -> Callable[..., Any]:
+        def instead(*args: Any, **kwargs: Any) -> Any:
+            if next(counted) == number:
+                first()
+                os.kill(os.getpid(), signal.SIGSTOP)
+            return call(*args, **kwargs)
+
+        return instead
+
+    for holder, name in calls:
+        setattr(holder, name, halting(getattr(holder, name)))
 
 
 def _die_at(number: int, when: str, calls: Iterable[tuple[Any, str]]) -> None:

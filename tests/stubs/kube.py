@@ -7,22 +7,29 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any
 
 from steps.clients.kube.api import FIELD_MANAGER, POD, Json, Kind
 from steps.clients.kube.errors import Forbidden, UnknownKind
 from steps.errors import Conflict, Missing
+from tests.stubs.kube_objects import (
+    Path,
+    copied,
+    field_of,
+    fields_of,
+    label_of,
+    leaves_of,
+    matches,
+    merged,
+    owner_uids,
+    put_at,
+    value_at,
+)
 
 Key = tuple[str, str]
-Path = tuple[str, ...]
 
-ATOMIC = {("spec", "selector")}
-"""Maps that one manager owns as a whole: the selector of a Service."""
-NOT_OWNED = {("apiVersion",), ("kind",), *(("metadata", key) for key in ("name", "uid", "resourceVersion"))}
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 
 
@@ -57,14 +64,14 @@ class FakeApi:
     def get(self, kind: Kind, name: str) -> Json | None:
         self._enter("get", kind, name)
         with self._changed:
-            return deepcopy(self._objects.get((kind.plural, name)))
+            return copied(self._objects.get((kind.plural, name)))
 
     def list(self, kind: Kind, *, labels: str = "", fields: str = "") -> list[Json]:
         self._enter("list", kind)
         with self._changed:
             self._let_end(kind)
             found = [o for (plural, _), o in sorted(self._objects.items()) if plural == kind.plural]
-            return [deepcopy(o) for o in found if _matches(o, labels, _label) and _matches(o, fields, _field)]
+            return [copied(o) for o in found if matches(o, labels, label_of) and matches(o, fields, field_of)]
 
     def create(self, kind: Kind, body: Json) -> Json:
         metadata = body["metadata"]
@@ -73,21 +80,21 @@ class FakeApi:
         with self._changed:
             if (kind.plural, name) in self._objects:
                 raise Conflict(f"{kind.name} {name} already exists; look again")
-            return self._keep(kind, name, {**deepcopy(body), "metadata": {**deepcopy(metadata), "name": name}})
+            return self._keep(kind, name, {**copied(body), "metadata": {**copied(metadata), "name": name}})
 
     def replace(self, kind: Kind, body: Json) -> Json:
         name = body["metadata"]["name"]
         self._enter("update", kind, name)
         with self._changed:
             old = self._current(kind, name, body["metadata"].get("resourceVersion"))
-            return self._keep(kind, name, {**deepcopy(body), "metadata": {**old["metadata"], **body["metadata"]}})
+            return self._keep(kind, name, {**copied(body), "metadata": {**old["metadata"], **body["metadata"]}})
 
     def patch(self, kind: Kind, name: str, change: Json) -> Json:
         self._enter("patch", kind, name)
         with self._changed:
             old = self._current(kind, name, change.get("metadata", {}).get("resourceVersion"))
             self._own(kind, name, change, FIELD_MANAGER)
-            return self._keep(kind, name, _merged(old, change))
+            return self._keep(kind, name, merged(old, change))
 
     def apply(self, kind: Kind, body: Json, *, force: bool = False, dry_run: bool = False) -> Json:
         name, version = body["metadata"]["name"], body["metadata"].get("resourceVersion")
@@ -99,7 +106,7 @@ class FakeApi:
             self._check_owners(kind, name, old or {}, body, force=force)
             new = self._applied(kind, name, old or {}, body)
             if dry_run:
-                return deepcopy(new)
+                return copied(new)
             self._give_up(kind, name, body)
             self._own(kind, name, body, FIELD_MANAGER)
             return self._keep(kind, name, new)
@@ -136,21 +143,35 @@ class FakeApi:
                 seen = number
                 if what == "DELETED":
                     raise Missing(f"{kind.name} {name} in namespace {self.namespace} was deleted")
-                yield deepcopy(changed)
+                yield copied(changed)
 
     def edit(self, kind: Kind, name: str, change: Json, manager: str = "kubectl-edit") -> Json:
         """For tests: somebody else patches it."""
         with self._changed:
             self._own(kind, name, change, manager)
-            entry = {"manager": manager, "operation": "Update", "fieldsV1": _fields(change)}
+            entry = {"manager": manager, "operation": "Update", "fieldsV1": fields_of(change)}
             old = self._objects[kind.plural, name]
             managed = {"metadata": {"managedFields": [*old["metadata"].get("managedFields", []), entry]}}
-            return self._keep(kind, name, _merged(_merged(old, change), managed))
+            return self._keep(kind, name, merged(merged(old, change), managed))
 
     def tell(self, kind: Kind, name: str, status: Json) -> None:
         """For tests and controllers: its status, whole."""
         with self._changed:
-            self._keep(kind, name, {**self._objects[kind.plural, name], "status": status})
+            if self._objects[kind.plural, name].get("status") != status:
+                self._keep(kind, name, {**self._objects[kind.plural, name], "status": status})
+
+    def gone(self, pod: str) -> None:
+        """For controllers: a pod has ended, whatever looks it would outlive."""
+        with self._changed:
+            self._looks.pop((POD.plural, pod), None)
+            ending, self.ending = self.ending, 0
+            self._end(POD.plural, pod)
+            self.ending = ending
+
+    @property
+    def version(self) -> int:
+        """Of the newest change of anything."""
+        return self._history[-1][0] if self._history else 0
 
     def _act(self, kind: Kind) -> None:
         """Controllers do what they do about a change at once, and are no part of what is asked from outside."""
@@ -187,12 +208,12 @@ class FakeApi:
             **old,
             "metadata": {**old["metadata"], "resourceVersion": ""},
         }:
-            return deepcopy(old)
+            return copied(old)
         elif new.get("spec") != old.get("spec"):
             metadata["generation"] = old["metadata"]["generation"] + 1
         self._remember("MODIFIED" if old else "ADDED", key, {**kind.header, **new})
         self._act(kind)
-        return deepcopy(self._objects.get(key, new))
+        return copied(self._objects.get(key, new))
 
     def _found(self, metadata: Json) -> None:
         number = next(self._names)
@@ -202,7 +223,7 @@ class FakeApi:
     def _remember(self, what: str, key: Key, new: Json) -> None:
         number = next(self._versions)
         new["metadata"]["resourceVersion"] = str(number)
-        self._history.append((number, what, key, deepcopy(new)))
+        self._history.append((number, what, key, new))
         self._objects[key] = new
         self._changed.notify_all()
 
@@ -210,13 +231,16 @@ class FakeApi:
         """Its dependents end with it; a pod takes its time."""
         key = (plural, name)
         if plural == POD.plural and self.ending:
-            self._looks.setdefault(key, self.ending)
-            self._objects[key]["metadata"].setdefault("deletionTimestamp", "2026-01-01T01:00:00Z")
+            if key not in self._looks:
+                self._looks[key] = self.ending
+                found = self._objects[key]
+                ends = {**found["metadata"], "deletionTimestamp": "2026-01-01T01:00:00Z"}
+                self._remember("MODIFIED", key, {**found, "metadata": ends})
             return
         self._remember("DELETED", key, self._objects[key])
         gone = self._objects.pop(key)
         self._owners.pop(key, None)
-        for dependent in [k for k, o in self._objects.items() if gone["metadata"]["uid"] in _owner_uids(o)]:
+        for dependent in [k for k, o in self._objects.items() if gone["metadata"]["uid"] in owner_uids(o)]:
             if dependent in self._objects:
                 self._end(*dependent)
 
@@ -224,93 +248,32 @@ class FakeApi:
         for key in [k for k in self._looks if k[0] == kind.plural]:
             self._looks[key] -= 1
             if self._looks[key] < 0:
-                del self._looks[key]
-                ending, self.ending = self.ending, 0
-                self._end(*key)
-                self.ending = ending
+                self.gone(key[1])
 
     def _own(self, kind: Kind, name: str, body: Json, manager: str) -> None:
-        self._owners[kind.plural, name] |= dict.fromkeys(_leaves(body), manager)
+        self._owners[kind.plural, name] |= dict.fromkeys(leaves_of(body), manager)
 
     def _check_owners(self, kind: Kind, name: str, old: Json, body: Json, *, force: bool) -> None:
         owners = self._owners[kind.plural, name]
-        for path, value in _leaves(body).items():
+        for path, value in leaves_of(body).items():
             other = owners.get(path, FIELD_MANAGER)
-            if not force and other != FIELD_MANAGER and _at(old, path) != value:
+            if not force and other != FIELD_MANAGER and value_at(old, path) != value:
                 raise Conflict(f'cannot patch {kind.name} {name}: conflict with "{other}": .{".".join(path)}')
 
     def _applied(self, kind: Kind, name: str, old: Json, body: Json) -> Json:
-        new = deepcopy(old)
+        new = copied(old)
         for path in self._dropped(kind, name, body):
-            _at(new, path[:-1]).pop(path[-1], None)
-        for path, value in _leaves(body).items():
-            _put(new, path, deepcopy(value))
+            value_at(new, path[:-1]).pop(path[-1], None)
+        for path, value in leaves_of(body).items():
+            put_at(new, path, copied(value))
         return {**new, "metadata": {**new.get("metadata", {}), "name": name}}
 
     def _dropped(self, kind: Kind, name: str, body: Json) -> tuple[Path, ...]:
         """What we own and no longer say."""
         ours = (path for path, owner in self._owners[kind.plural, name].items() if owner == FIELD_MANAGER)
-        return tuple(path for path in ours if path not in _leaves(body))
+        said = leaves_of(body)
+        return tuple(path for path in ours if path not in said)
 
     def _give_up(self, kind: Kind, name: str, body: Json) -> None:
         for path in self._dropped(kind, name, body):
             del self._owners[kind.plural, name][path]
-
-
-def _leaves(body: Any, at: Path = ()) -> dict[Path, Any]:
-    """Lists are leaves here."""
-    if not isinstance(body, dict) or at in ATOMIC:
-        return {} if at in NOT_OWNED else {at: body}
-    return {path: value for key, inner in body.items() for path, value in _leaves(inner, (*at, key)).items()}
-
-
-def _at(body: Any, path: Path) -> Any:
-    for key in path:
-        body = body.get(key, {})
-    return body
-
-
-def _put(body: Json, path: Path, value: Any) -> None:
-    for key in path[:-1]:
-        body = body.setdefault(key, {})
-    body[path[-1]] = value
-
-
-def _merged(old: Any, change: Any) -> Any:
-    """RFC 7396."""
-    if not isinstance(change, dict):
-        return deepcopy(change)
-    merged = dict(old) if isinstance(old, dict) else {}
-    for key, value in change.items():
-        merged[key] = _merged(merged.get(key), value)
-        if value is None:
-            del merged[key]
-    return merged
-
-
-def _fields(change: Any) -> Json:
-    return {f"f:{key}": _fields(value) for key, value in change.items()} if isinstance(change, dict) else {}
-
-
-def _owner_uids(body: Json) -> list[str]:
-    return [reference["uid"] for reference in body["metadata"].get("ownerReferences", [])]
-
-
-def _matches(body: Json, selector: str, look: Callable[[Json, str], Any]) -> bool:
-    return all(_holds(body, term, look) for term in filter(None, selector.split(",")))
-
-
-def _holds(body: Json, term: str, look: Callable[[Json, str], Any]) -> bool:
-    if "!=" in term:
-        key, _, value = term.partition("!=")
-        return str(look(body, key) or "") != value
-    key, equals, value = term.partition("=")
-    return str(look(body, key)) == value if equals else look(body, key) is not None
-
-
-def _label(body: Json, key: str) -> Any:
-    return body["metadata"].get("labels", {}).get(key)
-
-
-def _field(body: Json, key: str) -> Any:
-    return _at(body, tuple(key.split("."))) or None

@@ -1,24 +1,21 @@
 """A deployment in memory with everything the serving steps touch: releases, pods that answer, a clock, a store."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from steps.candidate import resolved_release, started_release
-from steps.contracts import DeployInputs, PromoteInputs, RollbackInputs, RollbackOutputs, SmokeInputs, SmokeOutputs
 from steps.core.budget import Patience
 from steps.core.manifest import File, Manifest, build
 from steps.core.names import Layout
 from steps.core.record import Record
 from steps.core.release import Document, Release, Serving
-from steps.deploy import deploy
 from steps.errors import StepError
 from steps.filing import Files
 from steps.ports.serving import Held
-from steps.promote import promote
-from steps.rollback import rollback
-from steps.smoke import smoke
 from steps.stage import Stage
+from tests.stubs.acts import Acts
 from tests.stubs.chat import FakeChat, Model
 from tests.stubs.serving import FakeServing
 from tests.stubs.store import FakeStore
@@ -95,7 +92,7 @@ class FakeVolume:
 
 
 @dataclass
-class Scene:
+class Scene(Acts):
     """``faults`` of the stub model server by release id."""
 
     serving: FakeServing = field(default_factory=FakeServing)
@@ -160,28 +157,13 @@ class Scene:
         held = self.serving.held
         self.serving.held = Held(replace(held.record, **fields), str(int(held.version) + 1), held.target)
 
-    def deploy(self, release: Release, owner: str = "run", **fields: Any) -> float:
-        inputs = DeployInputs(deployment=DEPLOYMENT, release_id=release.release_id, run=owner, owner=owner, **fields)
-        found = resolved_release(self.stage, self._documents, self.layout, release.release_id)
-        return deploy(inputs, self.stage, found).startup_seconds
-
-    def smoke(self, release: Release, owner: str = "run") -> SmokeOutputs:
-        inputs = SmokeInputs(deployment=DEPLOYMENT, release_id=release.release_id, run=owner, owner=owner)
-        return smoke(inputs, self.stage, self._started(release), self._documents, self.layout)
-
-    def promote(self, release: Release, owner: str = "run", proof: str = "", **fields: Any) -> float:
-        inputs = PromoteInputs(
-            deployment=DEPLOYMENT, release_id=release.release_id, run=owner, owner=owner, proof=proof, **fields
-        )
-        return promote(inputs, self.stage, self._started(release)).outage_seconds
-
-    def rollback(self, owner: str = "run") -> RollbackOutputs:
-        return rollback(RollbackInputs(deployment=DEPLOYMENT, run=owner, owner=owner), self.stage)
-
-    def run(self, release: Release, owner: str = "run") -> float:
-        """The whole promotion, as the workflow does it; its outage."""
-        self.deploy(release, owner)
-        return self.promote(release, owner, proof=self.smoke(release, owner).proof)
+    @contextmanager
+    def _at_work(self, owner: str) -> Iterator[None]:
+        self.serving.acting = owner
+        try:
+            yield
+        finally:
+            self.serving.acting = ""
 
     def serves(self, release: Release) -> bool:
         """Whether clients find it: the pointer is there, every pod runs and answers, and nothing else runs."""
@@ -191,9 +173,6 @@ class Scene:
         return (
             self.serving.held.target == release.release_id and len(pods) == release.replicas and answers and not others
         )
-
-    def _started(self, release: Release) -> Release:
-        return started_release(self.stage, self._documents, self.layout, release.release_id)
 
     def _documents(self) -> FakeStore:
         if self.no_store is not None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
 
-from steps.core import rollout
+from steps.core import guards
 from steps.core.record import Record
 from steps.core.release import Release
 from steps.errors import Conflict, StepError
@@ -37,6 +37,8 @@ class FakeServing:
     held: Held = field(default_factory=lambda: Held(Record(), "0", None))
     manners: dict[str, Manner] = field(default_factory=dict)
     owners: set[str] = field(default_factory=set)
+    acting: str = ""
+    """Whose step runs: its pod is there."""
     room: StepError | None = None
     away: dict[str, str] = field(default_factory=dict)
     """Why a release has its models elsewhere."""
@@ -78,7 +80,7 @@ class FakeServing:
         self.disturb("before:ensure")
         with self._lock:
             self._fence(owner)
-            rollout.check_change(self.held.record, release.release_id, replicas)
+            guards.check_change(self.held.record, self.held.target, release.release_id, replicas)
             self.calls.append(("ensure", release.release_id))
             self._specs[release.release_id] = release
             self._wanted[release.release_id] = replicas
@@ -114,7 +116,7 @@ class FakeServing:
         return self.devices.get(uid, self._manner(release_id).device) if release_id else None
 
     def owner_alive(self, owner: str) -> bool:
-        return owner in self.owners
+        return owner in self.owners or owner == self.acting
 
     def check_room(self, release: Release) -> None:
         if self.room is not None:
@@ -136,7 +138,7 @@ class FakeServing:
         self.disturb(f"before:{verb}")
         with self._lock:
             self._fence(owner)
-            rollout.check_change(self.held.record, release_id, 0, anew=anew)
+            guards.check_change(self.held.record, self.held.target, release_id, 0, anew=anew)
             self.calls.append((verb, release_id))
             self.forget(release_id)
             if verb == "remove":

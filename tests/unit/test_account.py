@@ -98,3 +98,10 @@ def test_a_continued_run_ends_later_and_a_second_report_of_the_same_end_does_not
     first = draw_up(rolled_back(), LIVE_OLD)
     assert draw_up(rolled_back("rolled-back", "Failed"), LIVE_OLD).at == first.at
     assert draw_up(promoted(), LIVE_NEW).at != first.at
+
+
+def test_what_was_live_and_is_started_again_is_no_promotion_in_the_history():
+    account = draw_up(promoted(), Surroundings(record=Record(live=NEW.release_id)))
+    assert account.history().outcome == "promoted"
+    assert replace(account, repaired=True).history().outcome == "repaired"
+    assert replace(account, repaired=True).to_json()["outcome"] == "promoted"  # a report has no other word for it

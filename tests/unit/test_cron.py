@@ -128,3 +128,15 @@ def test_more_than_one_failed_night_can_be_looked_at():
 def test_each_is_known_for_ours(found):
     assert found["metadata"]["labels"]["app.kubernetes.io/part-of"] == "vllm-promote"
     assert found["metadata"]["namespace"] == "models"
+
+
+def test_a_night_on_which_the_controller_was_down_is_made_up_for_once_and_none_begins_beside_another():
+    assert CRON["spec"]["startingDeadlineSeconds"] >= 3600
+    assert CRON["spec"]["concurrencyPolicy"] == "Forbid"
+
+
+def test_nothing_waits_for_an_approval_so_no_night_is_left_out_because_of_one():
+    begun = [TEMPLATE, manifest("vllm-promote"), manifest("vllm-promote-rollback")]
+
+    assert [t["name"] for body in begun for t in body["spec"]["templates"] if "suspend" in t] == []
+    assert all(t.get("activeDeadlineSeconds") for t in TEMPLATE["spec"]["templates"] if "container" in t)

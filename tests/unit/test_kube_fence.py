@@ -7,8 +7,8 @@ import pytest
 from steps.clients.kube.api import DEPLOYMENT, SERVICE
 from steps.clients.kube.serving import KubeServing
 from steps.core import labels
+from steps.core.guards import check_pointer
 from steps.core.record import Record
-from steps.core.rollout import check_pointer
 from steps.core.workload import Where
 from steps.errors import Conflict, Transient
 from tests.stubs.kube import FakeApi
@@ -235,3 +235,39 @@ class TestOfTheRecord:
         made = api.get(SERVICE, "chat")["spec"]
         assert made["selector"] == labels.pods("chat", labels.NO_RELEASE)
         assert made["ports"] == [OUR_PORT]
+
+
+def test_what_is_made_by_who_has_lost_the_record_meanwhile_is_taken_back(api):
+    """Making one knows no condition, so it looks again afterwards."""
+    before = {d["metadata"]["name"] for d in api.list(DEPLOYMENT)}
+
+    def overtaken(request):
+        if request.startswith("create deployments"):
+            mine = serving(api)
+            mine.swap(mine.read(), Record(phase="rolling-back", owner=OWNER, live=LIVE.release_id))
+
+    api.before = overtaken
+    with pytest.raises(Conflict, match=f"{OWNER} owns the record"):
+        serving(api).ensure(CANDIDATE, 1, ZOMBIE)
+    assert any(call.startswith("create deployments") for call in api.calls)
+    assert {d["metadata"]["name"] for d in api.list(DEPLOYMENT)} == before
+
+
+def test_what_it_made_and_another_has_taken_up_meanwhile_is_left_to_that(api):
+    def overtaken(request):
+        if request.startswith("get services") and ("deployments", name(CANDIDATE)) in api._objects:
+            api.before = lambda _request: None
+            mine = serving(api)
+            mine.swap(mine.read(), Record(phase="swapping", owner=OWNER, live=LIVE.release_id))
+            mine.ensure(CANDIDATE, 1, OWNER)
+
+    api.before = overtaken
+    with pytest.raises(Conflict, match=f"{OWNER} owns the record"):
+        serving(api).ensure(CANDIDATE, 1, ZOMBIE)
+    assert serving(api).replicas(CANDIDATE.release_id) == 1
+
+
+def test_a_deployment_that_names_no_release_is_not_one_of_ours_and_hides_no_other(api):
+    spec = {"replicas": 0, "selector": {"matchLabels": {"app": "x"}}}
+    api.create(DEPLOYMENT, {"metadata": {"name": "odd", "labels": labels.servers("chat")}, "spec": spec})
+    assert serving(api).releases() == (LIVE.release_id,)

@@ -1,7 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
+from steps.contracts import PromoteInputs, PromoteOutputs
 from steps.core.record import Record
 from steps.errors import BadInput, Conflict, Failed, Missing, Refused
+from steps.promote import promote
 from tests.stubs.scene import Scene, make_release
 
 OLD, NEW, THIRD = (make_release(mark) for mark in "123")
@@ -179,7 +183,8 @@ def test_a_repaired_release_is_proved_and_nothing_moves(scene):
     scene.serving.crash(OLD.release_id)
     scene.deploy(OLD)
     assert scene.record.phase == "repairing"
-    assert scene.promote(OLD, proof=scene.smoke(OLD).proof) == 0.0
+    inputs = PromoteInputs(deployment="chat", release_id=OLD.release_id, run="run", owner="run", proof="")
+    assert promote(inputs, scene.stage, OLD) == PromoteOutputs(outage_seconds=0.0)
     assert scene.record == Record(live=OLD.release_id)
     assert scene.serves(OLD)
 
@@ -191,3 +196,32 @@ def test_a_repaired_release_that_nobody_proved_is_proved_here(scene):
     with pytest.raises(Failed, match="its answer is empty"):
         scene.promote(OLD)
     assert (scene.record.phase, scene.record.refused) == ("repairing", ())
+
+
+def test_a_pointer_that_a_person_moves_between_test_and_promotion_is_not_moved_back(scene):
+    """Between its steps as well as in them: only the beginning looked."""
+    scene.deploy(NEW)
+    proof = scene.smoke(NEW).proof
+    held = scene.serving.held
+    scene.serving.held = replace(held, target="by hand", version="77")
+
+    with pytest.raises(Conflict, match=f"sends clients to by hand, its record says {OLD.release_id}.*by hand"):
+        scene.promote(NEW, proof=proof)
+    assert (scene.serving.held.target, scene.record.phase) == ("by hand", "testing")
+
+
+def test_the_old_release_is_not_ended_while_a_person_sends_clients_there(scene):
+    beside = make_release("2", strategy="blue-green")
+    scene.publish(beside)
+    scene.deploy(beside)
+    proof = scene.smoke(beside).proof
+
+    def moved_back(moment):
+        if moment == "after:point":
+            scene.serving.held = replace(scene.serving.held, target=OLD.release_id)
+
+    scene.serving.disturb = moved_back
+    with pytest.raises(Conflict, match=f"clients are sent to release {OLD.release_id}, which is not live"):
+        scene.promote(beside, proof=proof)
+    assert scene.serving.replicas(OLD.release_id) == 1
+    assert scene.record.phase == "draining"

@@ -79,6 +79,7 @@ def test_work_past_its_deadline_is_taken_from_an_owner_that_lives():
 def test_a_promotion_that_clients_follow_already_is_completed():
     left = abandoned()
     left.with_record(phase="draining", live=NEW.release_id, previous=OLD.release_id)
+    left.serving.held = replace(left.serving.held, target=NEW.release_id)
 
     assert put_right(chat=left).startswith("chat: its promotion is completed")
     assert (left.record.phase, left.record.live) == ("idle", NEW.release_id)

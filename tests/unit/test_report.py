@@ -12,10 +12,11 @@ from steps.core.names import Layout
 from steps.core.record import Record
 from steps.core.release import Release, Serving
 from steps.entry import flag
-from steps.errors import Conflict, Missing, NoSpace
+from steps.errors import Conflict, Missing, NoSpace, Transient
 from steps.ports.serving import Held
-from steps.report import Outside, report
+from steps.report import Outside, look, report
 from tests.stubs.runs import COMMIT, NEW, OLD, RESOLVED, done, failed, on_exit, promoted, resolved, rolled_back, run
+from tests.stubs.scene import Scene, make_release
 from tests.stubs.serving import FakeServing
 from tests.stubs.store import FakeStore
 
@@ -230,3 +231,35 @@ def test_releases_are_called_by_model_and_commit_where_serving_knows_them():
     world.serving.ensure(release, 1, "me")
     world.serving.held = Held(Record(live=release.release_id), "2", release.release_id)
     assert f"the previous model (org/old at {COMMIT[:12]}) serves" in world.report().summary
+
+
+def test_whether_what_is_live_answers_is_looked_at_and_no_report_waits_for_it(monkeypatch):
+    scene = Scene()
+    scene.live(make_release("1"))
+    assert look(promoted(), scene.serving, "").answers is True
+    scene.serving.crash(make_release("1").release_id)
+    assert look(promoted(), scene.serving, "").answers is False
+
+    def away(_release):
+        raise Transient("the API server is away")
+
+    monkeypatch.setattr(scene.serving, "pods", away)
+    assert look(promoted(), scene.serving, "").answers is None
+
+
+def test_a_release_that_was_put_into_service_by_the_run_before_was_repaired():
+    first, again = World(promoted(), Record(live=NEW.release_id)), World(promoted(), Record(live=NEW.release_id))
+    first.report()
+    again.store.objects = {k.replace(INPUTS.run, "before"): v for k, v in first.store.objects.items()}
+    again.store.objects = {k: v.replace(INPUTS.run.encode(), b"before") for k, v in again.store.objects.items()}
+
+    assert again.report().summary.startswith("repaired; ")
+    entries = [json.loads(again.store.objects[key]) for key in again.store.list(LAYOUT.history_prefix("chat"))]
+    assert sorted((e["run"] == INPUTS.run, e["outcome"]) for e in entries) == [(False, "promoted"), (True, "repaired")]
+    assert again.on_shelf()["outcome"] == "promoted"
+
+
+def test_a_report_that_is_written_twice_calls_no_promotion_a_repair():
+    world = World(promoted(), Record(live=NEW.release_id))
+    assert world.report().summary == world.report().summary
+    assert world.report().summary.startswith("promoted; ")

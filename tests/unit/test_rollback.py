@@ -3,9 +3,10 @@ from dataclasses import replace
 
 import pytest
 
-from steps.contracts import RollbackOutputs
+from steps.contracts import DeployInputs, RollbackOutputs
 from steps.core.record import Record
 from steps.core.release import Smoke
+from steps.deploy import deploy
 from steps.errors import Conflict, Denied, Failed, Refused, RollbackFailed, Transient
 from steps.filing import KEPT_BYTES
 from steps.recovery import recover, settle
@@ -431,7 +432,7 @@ def test_what_a_dead_run_refused_is_not_begun_by_the_next(scene):
     with pytest.raises(Failed):
         scene.smoke(NEW, "dead")
     with pytest.raises(Refused, match=r"workflows\.allow"):
-        settle(scene.stage, NEW.release_id, "run")
+        settle(scene.stage, NEW, "run")
     assert scene.record == Record(live=OLD.release_id, refused=(NEW.release_id,))
     assert scene.serves(OLD)
 
@@ -458,3 +459,26 @@ def test_a_dead_runs_repair_is_begun_anew(scene):
     scene.run(OLD)
     assert scene.serves(OLD)
     assert scene.record == Record(live=OLD.release_id)
+
+
+def test_what_somebody_has_deleted_is_brought_back_by_promoting_it_again(scene):
+    """The sentence of the one before says so, and nothing else would get the deployment out of there."""
+    scene.deploy(NEW, "dead")
+    scene.serving._specs.pop(OLD.release_id)
+    with pytest.raises(RollbackFailed, match=r"no longer knows how its live release .* is started; promote it again"):
+        recover(scene.stage, "run", take_over=True)
+
+    scene.run(OLD, "again")
+
+    assert scene.serves(OLD)
+    assert (scene.record.phase, scene.record.live, scene.record.owner) == ("idle", OLD.release_id, None)
+
+
+def test_a_run_that_has_ended_begins_nothing(scene):
+    """A step that was cut off, and wakes up when others have put all right."""
+    scene.serving.acting = "another"
+    inputs = DeployInputs(deployment="chat", release_id=NEW.release_id, run="gone", owner="gone")
+    before = scene.serving.held
+    with pytest.raises(Conflict, match="run gone has ended or was deleted, so a step of it begins nothing"):
+        deploy(inputs, scene.stage, NEW)
+    assert scene.serving.held == before

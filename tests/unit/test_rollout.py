@@ -6,9 +6,10 @@ import pytest
 
 from steps.core import rollout
 from steps.core.budget import DRAIN
+from steps.core.course import is_abandoned
 from steps.core.record import Phase, Record
 from steps.core.rollout import Claim
-from steps.errors import Conflict, Failed, Refused
+from steps.errors import Conflict
 
 ME, OTHER = "run-1", "run-2"
 OLD, NEW, OLDER, FOURTH = "a" * 12, "b" * 12, "c" * 12, "d" * 12
@@ -109,12 +110,6 @@ def test_a_person_may_allow_what_was_refused():
     assert rollout.allow(record, FOURTH) == record
 
 
-def test_what_the_record_names_is_never_removed():
-    everything = (OLDER, OLD, NEW, FOURTH)
-    assert rollout.unnamed(TESTING, everything) == (FOURTH,)
-    assert rollout.unnamed(DRAINING, everything) == (OLDER, FOURTH)
-
-
 def test_the_outage_runs_from_making_room_to_the_move_of_the_pointer():
     assert rollout.outage_seconds(DRAINING) == pytest.approx(60.0)
 
@@ -128,73 +123,6 @@ def test_where_the_old_release_served_all_the_while_or_none_was_there_is_no_outa
 def test_who_takes_draining_work_over_has_time_for_it_and_the_outage_stays_as_it_was():
     late = DRAIN + 10_000.0
     taken = rollout.take_over(DRAINING, OTHER, now=late)
-    assert not rollout.is_abandoned(taken, owner_alive=True, now=late + 1)
+    assert not is_abandoned(taken, owner_alive=True, now=late + 1)
     assert rollout.outage_seconds(taken) == pytest.approx(60.0)
-    assert not rollout.is_abandoned(rollout.take_over(REPAIRING, OTHER, now=late), owner_alive=True, now=late + 1)
-
-
-def course(record: Record, release_id: str = NEW, owner: str = ME, *, abandoned: bool = False) -> str:
-    return rollout.course("chat", record, release_id, owner, abandoned=abandoned)
-
-
-@pytest.mark.parametrize(
-    ("record", "release_id", "expected"),
-    [
-        (IDLE, NEW, "begin"),
-        (Record(), NEW, "begin"),
-        (IDLE, OLDER, "begin"),
-        (IDLE, OLD, "settled"),
-        (SWAPPING, NEW, "continue"),
-        (TESTING, NEW, "continue"),
-        (DRAINING, NEW, "finish"),
-        (REPAIRING, OLD, "repair"),
-        (ROLLING_BACK, NEW, "recover"),
-        (TESTING, FOURTH, "recover"),
-        (DRAINING, OLD, "recover"),
-        (REPAIRING, NEW, "recover"),
-    ],
-)
-def test_a_step_knows_its_course_from_the_record(record, release_id, expected):
-    assert course(record, release_id) == expected
-
-
-@pytest.mark.parametrize("record", [SWAPPING, TESTING, DRAINING, ROLLING_BACK, REPAIRING])
-def test_another_owners_work_is_a_conflict_while_it_lives_and_recovered_when_it_is_dead(record):
-    with pytest.raises(Conflict, match=f"run {ME} is {record.phase} release .* of chat"):
-        course(record, owner=OTHER)
-    assert course(record, owner=OTHER, abandoned=True) == "recover"
-
-
-def test_a_refused_release_is_not_begun_and_the_sentence_says_how_to_allow_it():
-    with pytest.raises(Refused, match=f"python -m workflows.allow --deployment chat --release {NEW}"):
-        course(replace(IDLE, refused=(NEW,)))
-
-
-def test_a_release_that_failed_in_this_run_is_not_tested_twice():
-    with pytest.raises(Failed, match="failed in this run already"):
-        course(rollout.refuse(TESTING, ME))
-
-
-def test_a_refused_release_that_is_live_stays_live():
-    assert course(replace(IDLE, refused=(OLD,)), OLD) == "settled"
-
-
-@pytest.mark.parametrize(
-    ("record", "alive", "now", "expected"),
-    [
-        (IDLE, False, 5000.0, False),
-        (TESTING, True, 1000.0, False),
-        (TESTING, False, 1000.0, True),
-        (TESTING, True, 1100.5, True),
-        (replace(TESTING, deadline=None), True, 5000.0, False),
-    ],
-)
-def test_work_is_abandoned_when_its_owner_is_dead_or_late(record, alive, now, expected):
-    assert rollout.is_abandoned(record, owner_alive=alive, now=now) is expected
-
-
-def test_a_pointer_that_was_moved_by_hand_is_named_and_not_moved_back():
-    rollout.check_pointer("chat", IDLE, OLD)
-    rollout.check_pointer("chat", Record(), None)
-    with pytest.raises(Conflict, match=f"sends clients to {NEW}, its record says {OLD}"):
-        rollout.check_pointer("chat", IDLE, NEW)
+    assert not is_abandoned(rollout.take_over(REPAIRING, OTHER, now=late), owner_alive=True, now=late + 1)

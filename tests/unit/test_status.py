@@ -67,6 +67,16 @@ def test_people_see_the_health_of_what_is_live():
     assert "NOT READY: the next promotion of the same model starts it again" in row(read("chat", place), "live")[0]
 
 
+def test_servers_that_no_record_names_are_told_of():
+    place = serving()
+    place.held = Held(Record(), "0", None)
+    status = read("chat", place)
+    assert row(status, "runs") == [
+        f"release {OLD.release_id}, which no record names: the next promotion to chat ends it"
+    ]
+    assert row(read("chat", serving()), "runs") == []
+
+
 def test_people_see_who_is_at_work_and_whether_they_live():
     place = serving(phase="testing", candidate=NEW.release_id, owner="promote-x")
     place.owners.add("promote-x")

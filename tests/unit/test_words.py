@@ -116,3 +116,21 @@ def test_a_repair_that_failed_does_not_claim_that_its_release_serves():
     assert summary(draw_up(CORRUPT, NEW_LIVE)).endswith(
         f"org/chat at 0123456789ab is what should serve at {URL}: see that it answers"
     )
+
+
+def test_a_repair_is_called_one():
+    again = replace(draw_up(promoted(), NEW_LIVE), repaired=True, outage_seconds=0.0)
+    assert summary(again) == f"repaired; org/chat at 0123456789ab serves at {URL}"
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        (False, f"nothing serves at {URL} now: org/chat at 0123456789ab should, and no server of it is ready"),
+        (True, f"org/chat at 0123456789ab is what should serve at {URL}: see that it answers"),
+        (None, f"org/chat at 0123456789ab is what should serve at {URL}: see that it answers"),
+    ],
+)
+def test_a_repair_that_was_cut_short_says_whether_anything_serves(answers, said):
+    stopped = run(resolved(), failed("deploy", 143, "Stopped"), on_exit(done("rollback", outcome="nothing")))
+    assert summary(draw_up(stopped, replace(NEW_LIVE, answers=answers))).endswith(said)

@@ -86,7 +86,8 @@ class KubeServing:
         return self.pods_of.look(release_id, self._found(release_id))
 
     def releases(self) -> tuple[str, ...]:
-        return tuple(sorted(w["metadata"]["labels"][labels.RELEASE] for w in self.workloads.all()))
+        found = (w["metadata"]["labels"].get(labels.RELEASE) for w in self.workloads.all())
+        return tuple(sorted(filter(None, found)))  # without one it is somebody else's
 
     def log_tail(self, release_id: str, lines: int) -> str:
         return Logs(self.api, self.pods_of).tail(release_id, lines)

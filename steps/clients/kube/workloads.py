@@ -5,7 +5,7 @@ that the Deployment is still as it was read. It stamps the owner and the record'
 record allows always makes a newer Deployment, even where replicas stay as they were. A zombie that saw the record
 before it was taken over writes either before the new owner's first write, who then finds what it did; or it is refused,
 looks again, and finds the new owner. Making one knows no such condition, so it is made with no replicas: a zombie's
-stays so.
+stays so, and is taken back by it when it looks again.
 """
 
 import logging
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from steps.clients.kube.api import DEPLOYMENT, FIELD_MANAGER, Api, Json
 from steps.clients.kube.record import ServiceRecord
-from steps.core import labels, rollout, workload
+from steps.core import guards, labels, workload
 from steps.errors import Conflict, Transient
 from steps.ports.serving import Held
 
@@ -44,12 +44,24 @@ class Workloads:
     def ensure(self, made: Json, replicas: int, owner: str) -> None:
         """``made`` is what is there from now on; of one that is there, the annotations alone. Raises Conflict."""
         release_id, said = made["metadata"]["labels"][labels.RELEASE], made["metadata"]["annotations"]
+        ours: Json | None = None
         for _ in range(TRIES):
-            if self._scale(_Scale(release_id, replicas, annotations=said), owner) is not None:
-                return
+            try:
+                if self._scale(_Scale(release_id, replicas, annotations=said), owner) is not None:
+                    return
+            except Conflict:
+                self._take_back(ours)
+                raise
             with suppress(Conflict):  # somebody made it just now
-                self.api.create(DEPLOYMENT, made)
+                ours = self.api.create(DEPLOYMENT, made)
         raise self._restless(release_id)
+
+    def _take_back(self, made: Json | None) -> None:
+        """What was made by who turns out to have lost the record; whoever has changed it since may keep it."""
+        if made is not None:
+            seen = made["metadata"]
+            with suppress(Conflict):
+                self.api.delete(DEPLOYMENT, seen["name"], version=seen["resourceVersion"], uid=seen["uid"])
 
     def stop(self, release_id: str, owner: str, *, anew: bool) -> None:
         """Its pods then end. Raises Conflict unless the record shows this owner and allows it."""
@@ -62,7 +74,7 @@ class Workloads:
             found, held = self.find(release_id), self._owned_by(owner)
             if found is None:
                 return None
-            rollout.check_change(held.record, release_id, wanted.replicas, anew=wanted.anew)
+            guards.check_change(held.record, held.target, release_id, wanted.replicas, anew=wanted.anew)
             _tell_of_changes(found, self.api.namespace)
             version = found["metadata"]["resourceVersion"]
             change = workload.change(wanted.replicas, wanted.annotations, owner, held.version, version)
@@ -76,7 +88,7 @@ class Workloads:
             found, held = self.find(release_id), self._owned_by(owner)
             if found is None:
                 return
-            rollout.check_change(held.record, release_id, 0)
+            guards.check_change(held.record, held.target, release_id, 0)
             seen = found["metadata"]
             with suppress(Conflict):
                 self.api.delete(DEPLOYMENT, seen["name"], version=seen["resourceVersion"], uid=seen["uid"])

@@ -20,7 +20,7 @@ from steps.clients.local.journal import LocalJournal
 from steps.clients.local.process import Servers, Wanted
 from steps.clients.local.record import RecordFile
 from steps.clients.local.replica import listening
-from steps.core import rollout
+from steps.core import guards
 from steps.core.names import check_deployment, check_run
 from steps.core.record import Record
 from steps.core.release import Release
@@ -83,7 +83,7 @@ class LocalServing:
         with self._alone():
             # The record stays locked until the servers run: whoever takes it over afterwards finds them.
             with self._owned_by(owner) as held:
-                rollout.check_change(held.record, release.release_id, replicas)
+                guards.check_change(held.record, held.target, release.release_id, replicas)
                 self.servers.want(wanted)
                 self.servers.start_missing(wanted)
             self.servers.end(release.release_id, beyond=replicas)
@@ -144,7 +144,7 @@ class LocalServing:
 
     def _stop(self, release_id: str, owner: str, *, anew: bool = False) -> None:
         with self._owned_by(owner) as held:
-            rollout.check_change(held.record, release_id, 0, anew=anew)
+            guards.check_change(held.record, held.target, release_id, 0, anew=anew)
             if wanted := self.servers.wanted(release_id):
                 self.servers.want(Wanted(wanted.release, 0))
         # The record is free while requests drain; a new owner's ``ensure`` waits for us, so it starts what we end here.
@@ -180,8 +180,10 @@ def connect(settings: Settings, deployment: str, environ: Mapping[str, str]) -> 
 
 
 def deployments(home: Path) -> tuple[str, ...]:
-    """Names of all that have a record below this directory, in order."""
-    return tuple(sorted(path.stem for path in (home / "serving").glob("[a-z]*.json")))
+    """Names of all that have a record below this directory, or servers though somebody has removed that; in order."""
+    recorded = {path.stem for path in (home / "serving").glob("[a-z]*.json")}
+    directories = (path for path in (home / "serving").glob("[a-z]*/") if path.name not in recorded)
+    return tuple(sorted(recorded | {d.name for d in directories if any(map(daemon.running, daemon.found(d)))}))
 
 
 def stop_everything(home: Path) -> tuple[str, ...]:

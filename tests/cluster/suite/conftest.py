@@ -3,7 +3,6 @@
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import pytest
 
@@ -20,7 +19,6 @@ from tests.stubs.s3 import S3, server
 from workflows.config import load
 from workflows.render import template_config
 
-MEASURED = "measured"
 LONGEST = ("test_promotion", "test_real_vllm", "test_crons", "test_commands")
 
 IMAGES_SECONDS = 120
@@ -91,18 +89,8 @@ def estate(tmp_path_factory: pytest.TempPathFactory, around: Surroundings) -> It
 
 
 @pytest.fixture
-def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """What was measured is printed at the end, whatever pytest does with the output."""
-    return partial(record_property, MEASURED)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    reports = [r for found in terminalreporter.stats.values() for r in found if isinstance(r, pytest.TestReport)]
-    said = [line for r in reports if r.when == "call" for name, line in r.user_properties if name == MEASURED]
-    if said:
-        terminalreporter.section("measured")
-    for line in said:
-        terminalreporter.line(str(line))
+def tell(measured: Callable[[str], None]) -> Callable[[str], None]:
+    return measured
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,0 +1,179 @@
+"""A cluster in memory whose controllers and node take their time, by the clock of the steps.
+
+What somebody changes shows at the next tick, as it would: a Deployment's controller sees it later, a pod is scheduled,
+starts, loads and is ready, and once it is to end it outlives that for a while.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from steps.clients.kube.api import DEPLOYMENT, POD, Json, Kind
+from steps.core import labels
+from steps.core.workload import CONTAINER
+from tests.stubs.kube import FakeApi
+from tests.stubs.kube_cluster import CRASHED, NODE, STARTED, crash_loop, serving
+from tests.stubs.scene import FakeClock
+
+FOR_EVER = 10**9
+"""Looks that a deleted pod outlives: this cluster's own clock ends it."""
+START_SECONDS, LOAD_SECONDS, GRACE_SECONDS = 1.0, 2.0, 3.0
+
+
+@dataclass
+class LivingClock(FakeClock):
+    """Whoever sleeps lets the cluster live."""
+
+    ticks: list[Callable[[], None]] = field(default_factory=list)
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        for tick in self.ticks:
+            tick()
+
+
+@dataclass
+class LivingCluster:
+    """``ends`` says of a pod's weights (``ORG--NAME/COMMIT``) whether its server ends as it starts."""
+
+    clock: LivingClock
+    ends: Callable[[str], bool] = lambda _weights: False
+    api: FakeApi = field(default_factory=lambda: FakeApi(ending=FOR_EVER))
+
+    def __post_init__(self) -> None:
+        self._numbers = count(1)
+        self._began: dict[str, float] = {}
+        """When a pod's server was started last."""
+        self._ends: dict[str, float] = {}
+        """When a pod was first seen to be on its way out."""
+        self.addresses: dict[str, str] = {}
+        """Of all pods that there ever were, to their release."""
+        self._templates: dict[tuple[str, int], str] = {}
+        self.clock.ticks.append(self.tick)
+
+    def objects(self, kind: Kind) -> dict[str, Json]:
+        """As they are kept, by name: not to be changed."""
+        return {name: body for (plural, name), body in self.api._objects.items() if plural == kind.plural}
+
+    def pods(self, release_id: str | None = None) -> list[Json]:
+        """All of the model servers', those on their way out among them; of one release or of all."""
+        found = [p for p in self.objects(POD).values() if labels.RELEASE in p["metadata"].get("labels", {})]
+        return [p for p in found if release_id in (None, p["metadata"]["labels"][labels.RELEASE])]
+
+    def tick(self) -> None:
+        for name, deployment in self.objects(DEPLOYMENT).items():
+            self._control(name, deployment)
+        for pod in self.pods():
+            self._run(pod)
+
+    def lose_pods(self) -> None:
+        """Their node is gone, and with it what ran there."""
+        for pod in self.pods():
+            self.api.gone(pod["metadata"]["name"])
+
+    def _control(self, name: str, deployment: Json) -> None:
+        """As with strategy Recreate: pods of another template end before new ones are made."""
+        living = [p for p in self._of(deployment) if not _ending(p)]
+        stale = [p for p in living if p["metadata"]["template"] != self._template(deployment)]
+        wanted, uid = deployment["spec"]["replicas"], deployment["metadata"]["uid"]
+        for pod in [*stale, *reversed(living[wanted:])]:
+            self._end(pod)
+        fits = [p for p in living if p not in stale and not _ending(p)]
+        if not stale:
+            for _ in range(wanted - len(fits)):
+                self._make(name, uid, deployment)
+        counted = sum(not _ending(p) for p in self._of(deployment))
+        generation = deployment["metadata"]["generation"]
+        self.api.tell(
+            DEPLOYMENT, name, {"observedGeneration": generation, **({"replicas": counted} if counted else {})}
+        )
+
+    def _of(self, deployment: Json) -> list[Json]:
+        uid = deployment["metadata"]["uid"]
+        return [p for p in self.pods() if p["metadata"]["ownerReferences"][0]["uid"] == uid]
+
+    def _make(self, name: str, uid: str, deployment: Json) -> None:
+        number, template = next(self._numbers), deployment["spec"]["template"]
+        metadata = {
+            "name": f"{name}-{number:05}",
+            "labels": template["metadata"]["labels"],
+            "ownerReferences": [{"uid": uid}],
+            "template": self._template(deployment),
+        }
+        address = f"10.0.{number >> 8}.{number & 255}"
+        self.addresses[address] = template["metadata"]["labels"][labels.RELEASE]
+        body = {"metadata": metadata, "spec": {**template["spec"], "nodeName": NODE}, "status": _pending(address)}
+        self.api._acting = True
+        self.api.create(POD, body)
+        self.api._acting = False
+        self._began[metadata["name"]] = self.clock.now()
+
+    def _run(self, pod: Json) -> None:
+        name, address, now = pod["metadata"]["name"], pod["status"]["podIP"], self.clock.now()
+        if _ending(pod) or not self._is_owned(pod):
+            self._end(pod)
+            if now - self._ends.setdefault(name, now) >= GRACE_SECONDS:
+                self.api.gone(name)
+            return
+        if now - self._began[name] < START_SECONDS:
+            return
+        if not ready(pod) and self.ends(weights_of(pod)):
+            self._began[name] = now
+            self._tell(name, crash_loop(address), CRASHED)
+        elif now - self._began[name] < LOAD_SECONDS:
+            self._tell(name, _loading(address), "")
+        else:
+            self._tell(name, serving(address), STARTED)
+
+    def _template(self, deployment: Json) -> str:
+        metadata = deployment["metadata"]
+        known = metadata["uid"], metadata["generation"]
+        if known not in self._templates:
+            text = json.dumps(deployment["spec"]["template"], sort_keys=True)
+            self._templates[known] = hashlib.sha256(text.encode()).hexdigest()[:10]
+        return self._templates[known]
+
+    def _tell(self, name: str, status: Json, log: str) -> None:
+        self.api.logs[name, False] = log
+        self.api.tell(POD, name, status)
+
+    def _is_owned(self, pod: Json) -> bool:
+        uids = {d["metadata"]["uid"] for d in self.objects(DEPLOYMENT).values()}
+        return pod["metadata"]["ownerReferences"][0]["uid"] in uids
+
+    def _end(self, pod: Json) -> None:
+        with self.api._changed:
+            self.api._end(POD.plural, pod["metadata"]["name"])
+
+
+def ready(pod: Json) -> bool:
+    """Whether a Service that selects it sends clients there."""
+    conditions = pod["status"].get("conditions", [])
+    return not _ending(pod) and any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def weights_of(pod: Json) -> str:
+    """``ORG--NAME/COMMIT`` as its server's command says."""
+    arguments = pod["spec"]["containers"][0]["args"]
+    return str(arguments[arguments.index("--model") + 1]).removeprefix("/models/")
+
+
+def _ending(pod: Json) -> bool:
+    return "deletionTimestamp" in pod["metadata"]
+
+
+def _template(deployment: Json) -> str:
+    return json.dumps(deployment["spec"]["template"], sort_keys=True)
+
+
+def _pending(address: str) -> Json:
+    return {"phase": "Pending", "podIP": address, "conditions": [{"type": "PodScheduled", "status": "True"}]}
+
+
+def _loading(address: str) -> Json:
+    status: dict[str, Any] = serving(address)
+    status["containerStatuses"] = [{"name": CONTAINER, "restartCount": 0, "state": {"running": {}}}]
+    return {**status, "conditions": [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "False"}]}
