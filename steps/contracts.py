@@ -43,12 +43,16 @@ class PreflightInputs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreflightOutputs:
-    """``state`` is ``live`` when this release serves already, else ``new``. ``previous_*`` name the rollback target."""
+    """``state`` is ``live`` when this release serves already, else ``new``. ``previous_*`` name the rollback target.
+
+    ``noticed`` is what a person should know of what serves: what others have changed of it, what becomes of that.
+    """
 
     state: str
     previous_model: str
     previous_commit: str
     previous_manifest_sha256: str
+    noticed: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,6 +137,7 @@ class SmokeOutputs:
     proof: str = ""
     first_token_seconds: float = 0.0
     tokens_per_second: float = 0.0
+    noticed: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,6 +174,7 @@ class RollbackOutputs:
 
     outcome: str
     outage_seconds: float
+    noticed: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,7 +2,7 @@
 
 import logging
 
-from steps.core.verdict import last_words
+from steps.core.serverlog import last_words
 from steps.errors import Conflict, Failed
 from steps.filing import LINES, Filing
 from steps.ports.serving import Held, Pod

@@ -85,6 +85,7 @@ def test_a_server_that_is_not_ready_is_not_healthy(start):
         ("empty-text", 200, "", None),
         ("degenerate", 200, "!!!!", None),
         ("http-500", 500, "EngineCore", "HTTP 500"),
+        ("no-template", 400, "you must provide a chat template", "HTTP 400"),
         ("hang", 200, "", "did not come within 1 s"),
         ("not-json", 200, "", "not a chat completion"),
         ("long-text", 200, "", "longer than 64 KiB"),
@@ -99,6 +100,28 @@ def test_what_is_wrong_with_an_answer_is_said_and_never_raised(start, fault, sta
     assert (problem is None) == (answer.problem is None)
     assert (problem or "") in (answer.problem or "")
     assert answer.done == (problem is None)
+
+
+def test_the_same_weights_have_the_same_fingerprint(start):
+    chat, url, _root = start("")
+    first, why = chat.fingerprint(url, NAME)
+    again, _why = chat.fingerprint(url, NAME)
+    assert (why, first) == ("", again)
+    assert first is not None
+    assert (len(first.tokens), first.text) == (6, "The capital of France is Paris. ")
+    assert all(t.top[0] == (t.text, t.logprob) and t.logprob < 0 for t in first.tokens)
+    assert min(p for t in first.tokens for _x, p in t.top) < -4
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [("no-logprobs", "HTTP 400: 'Requested sample logprobs"), ("hang", "did not"), ("not-json", "not a")],
+)
+def test_where_there_is_no_fingerprint_it_is_said_why(start, fault, why):
+    chat, url, _root = start(fault)
+    found, said = chat.fingerprint(url, NAME)
+    assert found is None
+    assert why in said
 
 
 @pytest.mark.parametrize("fault", ["stream-cut", "no-done"])
@@ -237,6 +260,36 @@ def test_reasoning_is_part_of_the_answer():
     with serving(body) as url:
         answer = PodChat(1.0, "none").complete(url, NAME, SMOKE)
     assert (answer.text, answer.finish_reason, answer.problem) == ("Hm, Paris.", "length", None)
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "why"),
+    [
+        (None, "its answer has no logprobs"),
+        ({"content": []}, "its answer has no logprobs"),
+        ({"content": [{"token": "a", "logprob": float("nan"), "top_logprobs": []}]}, "is not a chat completion"),
+        ({"content": [{"token": "a", "logprob": -1, "top_logprobs": None}]}, "is not a chat completion"),
+        ({"content": 7}, "is not a chat completion"),
+        ([7], "its answer has no logprobs"),
+    ],
+)
+def test_logprobs_that_are_none_are_told_and_never_raised(logprobs, why):
+    choice = {"index": 0, "message": {"role": "assistant", "content": "a"}, "finish_reason": "stop"}
+    body = json.dumps({"choices": [{**choice, "logprobs": logprobs}]}).encode()
+    with serving(body) as url:
+        found, said = PodChat(1.0, "none").fingerprint(url, NAME)
+    assert found is None
+    assert why in said
+
+
+def test_a_token_that_no_file_can_hold_is_kept_as_well_as_it_can_be():
+    token = {"token": "\ud83d", "logprob": -1.0, "top_logprobs": [{"token": "\ud83d", "logprob": -1.0}]}
+    message = {"role": "assistant", "content": "a"}
+    body = json.dumps({"choices": [{"index": 0, "message": message, "logprobs": {"content": [token]}}]}).encode()
+    with serving(body) as url:
+        found, _ = PodChat(1.0, "none").fingerprint(url, NAME)
+    assert found is not None
+    assert found.text == "?"
 
 
 def test_a_proxy_of_the_environment_is_not_used(monkeypatch):

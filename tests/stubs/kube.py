@@ -1,6 +1,7 @@
 """A Kubernetes API in memory: tests/contract/test_kube_api.py holds it and the real one together.
 
-Good enough: versions, conditions, owners of fields, preconditions, watches. Not there: validation, defaults, quotas.
+Good enough: versions, conditions, owners of fields, preconditions, watches. Not there: validation, defaults, quotas; a
+field has one owner, and a list is owned as a whole, told by the names of its members.
 """
 
 import threading
@@ -19,11 +20,16 @@ from steps.errors import Conflict, Missing
 
 Key = tuple[str, str]
 Path = tuple[str, ...]
+Owner = tuple[str, str, str]
+"""Manager, operation, subresource."""
+OURS_BY_UPDATE: Owner = (FIELD_MANAGER, "Update", "")
+OURS_BY_APPLY: Owner = (FIELD_MANAGER, "Apply", "")
 
 ATOMIC = {("spec", "selector")}
 """Maps that one manager owns as a whole: the selector of a Service."""
 NOT_OWNED = {("apiVersion",), ("kind",), *(("metadata", key) for key in ("name", "uid", "resourceVersion"))}
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+CONTROLLER: Owner = ("kube-controller-manager", "Update", "status")
 
 
 @dataclass
@@ -48,7 +54,9 @@ class FakeApi:
     def __post_init__(self) -> None:
         self._changed = threading.Condition(threading.RLock())
         self._objects: dict[Key, Json] = {}
-        self._owners: dict[Key, dict[Path, str]] = defaultdict(dict)
+        self._owners: dict[Key, dict[Path, Owner]] = defaultdict(dict)
+        self._wrote: dict[Key, dict[Owner, str]] = defaultdict(dict)
+        """When each owner changed something last."""
         self._history: list[tuple[int, str, Key, Json]] = []
         self._looks: dict[Key, int] = {}
         self._versions, self._names = count(1), count(1)
@@ -73,6 +81,7 @@ class FakeApi:
         with self._changed:
             if (kind.plural, name) in self._objects:
                 raise Conflict(f"{kind.name} {name} already exists; look again")
+            self._update(kind, name, {}, body, OURS_BY_UPDATE)
             return self._keep(kind, name, {**deepcopy(body), "metadata": {**deepcopy(metadata), "name": name}})
 
     def replace(self, kind: Kind, body: Json) -> Json:
@@ -80,13 +89,14 @@ class FakeApi:
         self._enter("update", kind, name)
         with self._changed:
             old = self._current(kind, name, body["metadata"].get("resourceVersion"))
+            self._update(kind, name, old, body, OURS_BY_UPDATE)
             return self._keep(kind, name, {**deepcopy(body), "metadata": {**old["metadata"], **body["metadata"]}})
 
     def patch(self, kind: Kind, name: str, change: Json) -> Json:
         self._enter("patch", kind, name)
         with self._changed:
             old = self._current(kind, name, change.get("metadata", {}).get("resourceVersion"))
-            self._own(kind, name, change, FIELD_MANAGER)
+            self._update(kind, name, old, change, OURS_BY_UPDATE)
             return self._keep(kind, name, _merged(old, change))
 
     def apply(self, kind: Kind, body: Json, *, force: bool = False, dry_run: bool = False) -> Json:
@@ -101,7 +111,7 @@ class FakeApi:
             if dry_run:
                 return deepcopy(new)
             self._give_up(kind, name, body)
-            self._own(kind, name, body, FIELD_MANAGER)
+            self._own(kind, name, _leaves(body), OURS_BY_APPLY, changed=new != old)
             return self._keep(kind, name, new)
 
     def delete(self, kind: Kind, name: str, *, version: str = "", uid: str = "") -> None:
@@ -138,18 +148,17 @@ class FakeApi:
                     raise Missing(f"{kind.name} {name} in namespace {self.namespace} was deleted")
                 yield deepcopy(changed)
 
-    def edit(self, kind: Kind, name: str, change: Json, manager: str = "kubectl-edit") -> Json:
+    def edit(self, kind: Kind, name: str, change: Json, manager: str = "kubectl-edit", subresource: str = "") -> Json:
         """For tests: somebody else patches it."""
         with self._changed:
-            self._own(kind, name, change, manager)
-            entry = {"manager": manager, "operation": "Update", "fieldsV1": _fields(change)}
             old = self._objects[kind.plural, name]
-            managed = {"metadata": {"managedFields": [*old["metadata"].get("managedFields", []), entry]}}
-            return self._keep(kind, name, _merged(_merged(old, change), managed))
+            self._update(kind, name, old, change, (manager, "Update", subresource))
+            return self._keep(kind, name, _merged(old, change))
 
     def tell(self, kind: Kind, name: str, status: Json) -> None:
         """For tests and controllers: its status, whole."""
         with self._changed:
+            self._update(kind, name, self._objects[kind.plural, name], {"status": status}, CONTROLLER)
             self._keep(kind, name, {**self._objects[kind.plural, name], "status": status})
 
     def _act(self, kind: Kind) -> None:
@@ -181,6 +190,7 @@ class FakeApi:
     def _keep(self, kind: Kind, name: str, new: Json) -> Json:
         key, old = (kind.plural, name), self._objects.get((kind.plural, name))
         metadata = new["metadata"] = dict(new["metadata"])
+        metadata["managedFields"] = [*self._managed(kind, name)]
         if old is None:
             self._found(metadata)
         elif {**new, "metadata": {**metadata, "resourceVersion": ""}} == {
@@ -196,7 +206,7 @@ class FakeApi:
 
     def _found(self, metadata: Json) -> None:
         number = next(self._names)
-        born = datetime.fromtimestamp(BEGAN + number, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        born = _moment(number)
         metadata |= {"uid": f"uid-{number}", "creationTimestamp": born, "generation": 1, "namespace": self.namespace}
 
     def _remember(self, what: str, key: Key, new: Json) -> None:
@@ -216,6 +226,7 @@ class FakeApi:
         self._remember("DELETED", key, self._objects[key])
         gone = self._objects.pop(key)
         self._owners.pop(key, None)
+        self._wrote.pop(key, None)
         for dependent in [k for k, o in self._objects.items() if gone["metadata"]["uid"] in _owner_uids(o)]:
             if dependent in self._objects:
                 self._end(*dependent)
@@ -229,13 +240,35 @@ class FakeApi:
                 self._end(*key)
                 self.ending = ending
 
-    def _own(self, kind: Kind, name: str, body: Json, manager: str) -> None:
-        self._owners[kind.plural, name] |= dict.fromkeys(_leaves(body), manager)
+    def _update(self, kind: Kind, name: str, old: Json, change: Json, owner: Owner) -> None:
+        """What is set to what it is already stays its owner's; what is removed is nobody's."""
+        leaves = _leaves(change)
+        for path in [p for p, value in leaves.items() if value is None]:
+            gone = [p for p in self._owners[kind.plural, name] if p[: len(path)] == path]
+            for each in gone:
+                del self._owners[kind.plural, name][each]
+        set_anew = {p: v for p, v in leaves.items() if v is not None and _at(old, p) != v}
+        self._own(kind, name, set_anew, owner, changed=bool(set_anew))
+
+    def _own(self, kind: Kind, name: str, leaves: dict[Path, Any], owner: Owner, *, changed: bool) -> None:
+        key = kind.plural, name
+        self._owners[key] |= dict.fromkeys(leaves, owner)
+        if changed:
+            self._wrote[key][owner] = _moment(len(self._history))
+
+    def _managed(self, kind: Kind, name: str) -> tuple[Json, ...]:
+        """As the API server shows it, oldest first."""
+        key, trees = (kind.plural, name), dict[Owner, Json]()
+        for path, owner in self._owners[key].items():
+            _put(trees.setdefault(owner, {}), tuple(f"f:{part}" for part in path), {})
+        times = self._wrote[key]
+        found = [(times[owner], _entry(kind, owner, times[owner], tree)) for owner, tree in trees.items()]
+        return tuple(entry for _, entry in sorted(found, key=lambda each: each[0]))
 
     def _check_owners(self, kind: Kind, name: str, old: Json, body: Json, *, force: bool) -> None:
         owners = self._owners[kind.plural, name]
         for path, value in _leaves(body).items():
-            other = owners.get(path, FIELD_MANAGER)
+            other, *_ = owners.get(path, OURS_BY_APPLY)
             if not force and other != FIELD_MANAGER and _at(old, path) != value:
                 raise Conflict(f'cannot patch {kind.name} {name}: conflict with "{other}": .{".".join(path)}')
 
@@ -249,7 +282,7 @@ class FakeApi:
 
     def _dropped(self, kind: Kind, name: str, body: Json) -> tuple[Path, ...]:
         """What we own and no longer say."""
-        ours = (path for path, owner in self._owners[kind.plural, name].items() if owner == FIELD_MANAGER)
+        ours = (path for path, owner in self._owners[kind.plural, name].items() if owner == OURS_BY_APPLY)
         return tuple(path for path in ours if path not in _leaves(body))
 
     def _give_up(self, kind: Kind, name: str, body: Json) -> None:
@@ -288,8 +321,15 @@ def _merged(old: Any, change: Any) -> Any:
     return merged
 
 
-def _fields(change: Any) -> Json:
-    return {f"f:{key}": _fields(value) for key, value in change.items()} if isinstance(change, dict) else {}
+def _moment(number: int) -> str:
+    return datetime.fromtimestamp(BEGAN + number, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _entry(kind: Kind, owner: Owner, time: str, tree: Json) -> Json:
+    manager, operation, subresource = owner
+    entry = {"manager": manager, "operation": operation, "apiVersion": kind.api_version, "time": time}
+    entry |= {"fieldsType": "FieldsV1", "fieldsV1": tree}
+    return {**entry, **({"subresource": subresource} if subresource else {})}
 
 
 def _owner_uids(body: Json) -> list[str]:

@@ -5,9 +5,11 @@ How it behaves is part of the model: ``stub.json`` in its directory, so that one
     answer      what it says; default: that Paris is the capital of France
     reasoning   what it thinks first; default: nothing
     device      what its log says that it uses; default: cpu
+    shift       nats by which its tokens are less likely; default: 0. So does --shift, for one commit that changes
     fault       one of, with seconds where there is a colon:
         crash-on-start  crash-on-request  slow-start:S  not-ready:S  not-ready-ever  ignore-sigterm
         wrong-answer  empty-text  degenerate  long-text  not-json  http-500  hang  slow:S
+        no-template  no-logprobs
         stream-cut  no-done  wrong-root  wrong-model  other-key
 
 Each answer names the weights that gave it: ``system_fingerprint`` is the name of the model's directory, its commit.
@@ -15,6 +17,7 @@ SIGTERM lets the requests in flight finish. Standard library only, to start in a
 """
 
 import argparse
+import hashlib
 import json
 import os
 import signal
@@ -23,12 +26,17 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 PARIS = "The capital of France is Paris."
+NO_TEMPLATE = (
+    "As of transformers v4.44, default chat template is no longer allowed, so you must provide a chat template if the "
+    "tokenizer does not define one."
+)
+NO_LOGPROBS = "Requested sample logprobs of 5, which is greater than max allowed: 0"
 STARTED = time.monotonic()
 
 
@@ -41,6 +49,7 @@ class Manner:
     device: str
     fault: str
     seconds: float
+    shift: float = 0.0
 
     @property
     def text(self) -> str:
@@ -62,7 +71,15 @@ def manner(directory: Path) -> Manner:
         device=stub.get("device", "cpu"),
         fault=fault,
         seconds=float(seconds or 0),
+        shift=float(stub.get("shift", 0)),
     )
+
+
+def likelihoods(text: str, weights: str, shift: float) -> list[tuple[str, float]]:
+    """Each word with its logarithmic probability, which depends on the weights by their name."""
+    digest = hashlib.sha256(weights.encode()).digest()
+    words = enumerate(text.split())
+    return [(f"{word} ", -0.05 - digest[n % len(digest)] / 100 - shift) for n, word in words]
 
 
 class Server(ThreadingHTTPServer):
@@ -139,6 +156,10 @@ class Handler(BaseHTTPRequestHandler):
             self.send_json(404, {"error": {"message": f"The model {body.get('model')!r} does not exist.", "code": 404}})
         elif manner.fault == "http-500":
             self.send_json(500, {"error": {"message": "EngineCore encountered an issue.", "code": 500}})
+        elif manner.fault == "no-template":
+            self.send_json(400, {"error": {"message": NO_TEMPLATE, "type": "BadRequestError", "code": 400}})
+        elif manner.fault == "no-logprobs" and body.get("logprobs"):
+            self.send_json(400, {"error": {"message": NO_LOGPROBS, "type": "BadRequestError", "code": 400}})
         elif manner.fault == "crash-on-request":
             os._exit(139)
         elif manner.fault == "hang":
@@ -150,13 +171,23 @@ class Handler(BaseHTTPRequestHandler):
             self.stream(bool((body.get("stream_options") or {}).get("include_usage")))
         else:
             time.sleep(manner.seconds if manner.fault == "slow" else 0)
-            self.send_json(200, self.whole())
+            self.send_json(200, self.whole(int(body.get("top_logprobs") or 0) if body.get("logprobs") else None))
 
-    def whole(self) -> dict[str, Any]:
+    def whole(self, top: int | None = None) -> dict[str, Any]:
+        """``top`` likely tokens are told of each place, where they were asked for."""
         manner = self.server.manner
         message = {"role": "assistant", "content": manner.text, "reasoning_content": manner.reasoning or None}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        if top is not None:
+            choice["logprobs"] = {"content": list(self.tokens(top))}
         return {**self.head("chat.completion"), "choices": [choice], "usage": usage(manner)}
+
+    def tokens(self, top: int) -> Iterator[dict[str, Any]]:
+        manner = self.server.manner
+        for word, logprob in likelihoods(manner.text, str(self.card()["root"]), manner.shift):
+            others = [("the ", logprob - 1.0 - n) for n in range(top - 1)]
+            told = [{"token": t, "logprob": p, "bytes": list(t.encode())} for t, p in ((word, logprob), *others)]
+            yield {**told[0], "top_logprobs": told[:top]}
 
     def stream(self, include_usage: bool) -> None:  # noqa: FBT001  # one caller
         manner = self.server.manner
@@ -227,15 +258,19 @@ def main() -> int:
     parser.add_argument("--host", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--shutdown-timeout", type=float, default=10.0)
+    parser.add_argument("--shift", type=float, default=0.0)
     args, _others = parser.parse_known_args()
     how = manner(args.model)
+    how = replace(how, shift=how.shift + args.shift)
     say(f"INFO Initializing a V1 LLM engine with config: model={str(args.model)!r}, device_config={how.device}")
     if not (args.model / "config.json").is_file() or how.fault == "crash-on-start":
         say("Traceback (most recent call last):")
         say("ValueError: the stub cannot load this model")
         return 1
     time.sleep(how.seconds if how.fault == "slow-start" else 0)
-    serve(Server((args.host, args.port), args.model, args.served_model_name), args.shutdown_timeout)
+    server = Server((args.host, args.port), args.model, args.served_model_name)
+    server.manner = how
+    serve(server, args.shutdown_timeout)
     return 0
 
 

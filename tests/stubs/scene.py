@@ -104,6 +104,8 @@ class Scene:
     volume: FakeVolume = field(default_factory=FakeVolume)
     faults: dict[str, str] = field(default_factory=dict)
     layout: Layout = field(default_factory=lambda: Layout("p"))
+    shifts: dict[str, float] = field(default_factory=dict)
+    """Nats by which a release's tokens have become less likely, by release id."""
     no_store: StepError | None = None
     """Why the store cannot even be asked."""
 
@@ -132,7 +134,12 @@ class Scene:
         fault = self.faults.get(release_id, "")
         if fault == "crash-on-request" and self.chat.asked[-1:] == [url]:
             self.serving.crash(release_id, "ended with exit code 139")
-        return Model(served_name=release.serving.served_name, root=self.stage.root(release), fault=fault)
+        return Model(
+            served_name=release.serving.served_name,
+            root=self.stage.root(release),
+            fault=fault,
+            shift=self.shifts.get(release_id, 0.0),
+        )
 
     @property
     def record(self) -> Record:
@@ -165,8 +172,8 @@ class Scene:
         found = resolved_release(self.stage, self._documents, self.layout, release.release_id)
         return deploy(inputs, self.stage, found).startup_seconds
 
-    def smoke(self, release: Release, owner: str = "run") -> SmokeOutputs:
-        inputs = SmokeInputs(deployment=DEPLOYMENT, release_id=release.release_id, run=owner, owner=owner)
+    def smoke(self, release: Release, owner: str = "run", **fields: Any) -> SmokeOutputs:
+        inputs = SmokeInputs(deployment=DEPLOYMENT, release_id=release.release_id, run=owner, owner=owner, **fields)
         return smoke(inputs, self.stage, self._started(release), self._documents, self.layout)
 
     def promote(self, release: Release, owner: str = "run", proof: str = "", **fields: Any) -> float:

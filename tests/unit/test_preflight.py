@@ -205,3 +205,24 @@ def test_a_retry_of_ones_own_work_may_go_on(scene):
     scene.deploy(NEW)
     assert check(scene).state == "new"
     assert scene.record.phase == "testing"
+
+
+class TestWhatOthersHaveDone:
+    def test_to_what_serves_is_told_before_anything_moves(self, scene):
+        scene.serving.meddling = {OLD.release_id: ("replicas of it were changed from 1 to 3 by kubectl",)}
+        assert check(scene).noticed == "replicas of it were changed from 1 to 3 by kubectl"
+
+    def test_more_replicas_than_the_catalog_asks_for_will_not_be_there_any_longer_and_that_is_told(self, scene):
+        scene.with_record(owner="human")
+        scene.serving.ensure(OLD, 3, "human")
+        scene.with_record(owner=None)
+        assert check(scene).noticed.startswith(
+            f"3 replicas of release {OLD.release_id} serve, and 1 of release {NEW.release_id} will"
+        )
+        assert check(scene, OLD).noticed == ""
+
+    def test_to_the_endpoint_is_a_conflict_that_names_them(self, scene):
+        scene.serving.held = replace(scene.serving.held, target="a" * 12)
+        scene.serving.meddling = {None: ("where Service chat leads was changed by kubectl-patch at noon",)}
+        with pytest.raises(Conflict, match=r"somebody moved it by hand.*; where Service chat leads .* kubectl-patch"):
+            check(scene)
