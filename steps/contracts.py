@@ -23,7 +23,10 @@ class ResolveInputs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResolveOutputs:
-    """``deployment`` and ``release_id`` name the release document in the store, which holds the manifest."""
+    """``deployment`` and ``release_id`` name the release document in the store, which holds the manifest.
+
+    ``committed`` is when the Hub got the commit, in seconds since the epoch; 0 where that is not known.
+    """
 
     deployment: str
     release_id: str
@@ -31,6 +34,7 @@ class ResolveOutputs:
     commit: str
     manifest_sha256: str
     total_bytes: int
+    committed: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

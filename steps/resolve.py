@@ -4,7 +4,7 @@ import hashlib
 import logging
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from steps.contracts import RESOLVE, ResolveInputs, ResolveOutputs
@@ -45,6 +45,7 @@ class _Found:
     manifest: Manifest
     examined: "tuple[Examined, ...]"
     left_behind: tuple[str, ...]
+    committed: float | None = None
 
 
 def resolve(inputs: ResolveInputs, hub: Hub, store: Store, catalog: "Catalog", settings: Settings) -> ResolveOutputs:
@@ -66,6 +67,7 @@ def outputs(release: Release) -> ResolveOutputs:
         commit=release.commit,
         manifest_sha256=release.manifest_sha256,
         total_bytes=release.total_bytes,
+        committed=release.committed or 0.0,
     )
 
 
@@ -82,6 +84,7 @@ def plan(inputs: ResolveInputs, hub: Hub, store: Store, catalog: "Catalog", sett
     found = _find(model, revision, hub, store, Layout(settings.prefix))
     policy.judge(found.examined, catalog, deployment, model, found.manifest.commit)
     release = catalogs.release(entry, deployment, found.manifest, settings.device, settings.registry)
+    release = replace(release, committed=found.committed)
     return Resolved(Document(release=release, manifest=found.manifest), found.left_behind)
 
 
@@ -109,7 +112,8 @@ def _on_the_hub(model: str, commit: str, hub: Hub) -> _Found:
         in_order(lambda file: _read(model, commit, hub, file), files, readers, examined.append)
     found = {f.path: File(f.path, f.size, f.sha256) for f in selection.kept if f.sha256}
     found |= {e.file.path: e.file for e in examined}
-    return _Found(manifests.build(model, commit, tuple(found.values())), tuple(examined), selection.left_behind)
+    manifest, since = manifests.build(model, commit, tuple(found.values())), hub.committed(model, commit)
+    return _Found(manifest, tuple(examined), selection.left_behind, since)
 
 
 def _read(model: str, commit: str, hub: Hub, file: HubFile) -> "Examined":

@@ -52,7 +52,7 @@ class Smoke:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Release:
-    """``replicas``, ``strategy``, ``smoke`` and ``startup_budget_seconds`` are how it is brought in, not what it is."""
+    """What it is, which its id is made of; the fields with a default are how it is brought in, and since when it is."""
 
     deployment: str
     model: str
@@ -65,6 +65,8 @@ class Release:
     smoke: Smoke = Smoke()
     startup_budget_seconds: float | None = None
     """From the catalog; None: computed from the bytes."""
+    committed: float | None = None
+    """When the Hub got this commit, in seconds since the epoch; None where it did not tell."""
 
     @property
     def release_id(self) -> str:
@@ -85,7 +87,15 @@ class Release:
             "strategy": self.strategy,
             "smoke": {name: getattr(self.smoke, name) for name in Smoke.__dataclass_fields__},
             "startup_budget_seconds": self.startup_budget_seconds,
+            "committed": self.committed,
         }
+
+
+def is_older(one: Release, other: Release) -> bool:
+    """Whether it is of an earlier commit of the same model, as far as both are known."""
+    if one.model != other.model or one.committed is None or other.committed is None:
+        return False
+    return one.committed < other.committed
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +136,7 @@ def from_json(value: Any) -> Release:
         strategy=value["strategy"],
         smoke=_smoke(value["smoke"]),
         startup_budget_seconds=value["startup_budget_seconds"],
+        committed=value.get("committed"),  # documents of earlier versions do not have it
     )
     if release.release_id != value["release_id"]:
         raise ValueError(f"it calls itself {value['release_id']}, its content is {release.release_id}")
