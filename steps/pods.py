@@ -55,10 +55,10 @@ def require_unchanged(stage: Stage, held: Held) -> None:
 
 def _require_wanted(stage: Stage, release_id: str, replicas: int) -> None:
     if (wanted := stage.serving.replicas(release_id)) < replicas:
-        said = "; ".join(stage.serving.meddled(release_id)) or f"{wanted} replicas of it are asked for"
+        said = "; ".join(("", *stage.serving.meddled(release_id)))
         raise Conflict(
-            f"somebody has scaled release {release_id} of {stage.deployment}, or removed it, while this step waited for "
-            f"{replicas}: {said}; run again after them"
+            f"somebody has scaled release {release_id} of {stage.deployment} to {wanted} replicas, or removed it, "
+            f"while this step waited for {replicas}{said}; run again"
         )
 
 

@@ -1,7 +1,6 @@
 """A Kubernetes API in memory: tests/contract/test_kube_api.py holds it and the real one together.
 
-Good enough: versions, conditions, owners of fields, preconditions, watches. Not there: validation, defaults, quotas; a
-field has one owner, and a list is owned as a whole, told by the names of its members.
+Good enough: versions, conditions, owners of fields, preconditions, watches. Not there: validation, defaults, quotas.
 """
 
 import threading
@@ -14,22 +13,14 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-from steps.clients.kube.api import FIELD_MANAGER, POD, Json, Kind
+from steps.clients.kube.api import POD, Json, Kind
 from steps.clients.kube.errors import Forbidden, UnknownKind
 from steps.errors import Conflict, Missing
+from tests.stubs.kube_owners import CONTROLLER, OURS_BY_UPDATE, Owners, at, leaves, put
 
 Key = tuple[str, str]
-Path = tuple[str, ...]
-Owner = tuple[str, str, str]
-"""Manager, operation, subresource."""
-OURS_BY_UPDATE: Owner = (FIELD_MANAGER, "Update", "")
-OURS_BY_APPLY: Owner = (FIELD_MANAGER, "Apply", "")
 
-ATOMIC = {("spec", "selector")}
-"""Maps that one manager owns as a whole: the selector of a Service."""
-NOT_OWNED = {("apiVersion",), ("kind",), *(("metadata", key) for key in ("name", "uid", "resourceVersion"))}
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
-CONTROLLER: Owner = ("kube-controller-manager", "Update", "status")
 
 
 @dataclass
@@ -54,9 +45,7 @@ class FakeApi:
     def __post_init__(self) -> None:
         self._changed = threading.Condition(threading.RLock())
         self._objects: dict[Key, Json] = {}
-        self._owners: dict[Key, dict[Path, Owner]] = defaultdict(dict)
-        self._wrote: dict[Key, dict[Owner, str]] = defaultdict(dict)
-        """When each owner changed something last."""
+        self._owners: dict[Key, Owners] = defaultdict(Owners)
         self._history: list[tuple[int, str, Key, Json]] = []
         self._looks: dict[Key, int] = {}
         self._versions, self._names = count(1), count(1)
@@ -81,7 +70,7 @@ class FakeApi:
         with self._changed:
             if (kind.plural, name) in self._objects:
                 raise Conflict(f"{kind.name} {name} already exists; look again")
-            self._update(kind, name, {}, body, OURS_BY_UPDATE)
+            self._owned(kind, name).update({}, body, OURS_BY_UPDATE, self._now())
             return self._keep(kind, name, {**deepcopy(body), "metadata": {**deepcopy(metadata), "name": name}})
 
     def replace(self, kind: Kind, body: Json) -> Json:
@@ -89,14 +78,14 @@ class FakeApi:
         self._enter("update", kind, name)
         with self._changed:
             old = self._current(kind, name, body["metadata"].get("resourceVersion"))
-            self._update(kind, name, old, body, OURS_BY_UPDATE)
+            self._owned(kind, name).update(old, body, OURS_BY_UPDATE, self._now())
             return self._keep(kind, name, {**deepcopy(body), "metadata": {**old["metadata"], **body["metadata"]}})
 
     def patch(self, kind: Kind, name: str, change: Json) -> Json:
         self._enter("patch", kind, name)
         with self._changed:
             old = self._current(kind, name, change.get("metadata", {}).get("resourceVersion"))
-            self._update(kind, name, old, change, OURS_BY_UPDATE)
+            self._owned(kind, name).update(old, change, OURS_BY_UPDATE, self._now())
             return self._keep(kind, name, _merged(old, change))
 
     def apply(self, kind: Kind, body: Json, *, force: bool = False, dry_run: bool = False) -> Json:
@@ -110,8 +99,7 @@ class FakeApi:
             new = self._applied(kind, name, old or {}, body)
             if dry_run:
                 return deepcopy(new)
-            self._give_up(kind, name, body)
-            self._own(kind, name, _leaves(body), OURS_BY_APPLY, changed=new != old)
+            self._owned(kind, name).apply(body, self._now(), changed=new != old)
             return self._keep(kind, name, new)
 
     def delete(self, kind: Kind, name: str, *, version: str = "", uid: str = "") -> None:
@@ -152,13 +140,14 @@ class FakeApi:
         """For tests: somebody else patches it."""
         with self._changed:
             old = self._objects[kind.plural, name]
-            self._update(kind, name, old, change, (manager, "Update", subresource))
+            self._owned(kind, name).update(old, change, (manager, "Update", subresource), self._now())
             return self._keep(kind, name, _merged(old, change))
 
     def tell(self, kind: Kind, name: str, status: Json) -> None:
         """For tests and controllers: its status, whole."""
         with self._changed:
-            self._update(kind, name, self._objects[kind.plural, name], {"status": status}, CONTROLLER)
+            old = self._objects[kind.plural, name]
+            self._owned(kind, name).update(old, {"status": status}, CONTROLLER, self._now())
             self._keep(kind, name, {**self._objects[kind.plural, name], "status": status})
 
     def _act(self, kind: Kind) -> None:
@@ -189,8 +178,7 @@ class FakeApi:
 
     def _keep(self, kind: Kind, name: str, new: Json) -> Json:
         key, old = (kind.plural, name), self._objects.get((kind.plural, name))
-        metadata = new["metadata"] = dict(new["metadata"])
-        metadata["managedFields"] = [*self._managed(kind, name)]
+        metadata = new["metadata"] = {**new["metadata"], "managedFields": self._owned(kind, name).managed_fields(kind)}
         if old is None:
             self._found(metadata)
         elif {**new, "metadata": {**metadata, "resourceVersion": ""}} == {
@@ -226,7 +214,6 @@ class FakeApi:
         self._remember("DELETED", key, self._objects[key])
         gone = self._objects.pop(key)
         self._owners.pop(key, None)
-        self._wrote.pop(key, None)
         for dependent in [k for k, o in self._objects.items() if gone["metadata"]["uid"] in _owner_uids(o)]:
             if dependent in self._objects:
                 self._end(*dependent)
@@ -240,73 +227,25 @@ class FakeApi:
                 self._end(*key)
                 self.ending = ending
 
-    def _update(self, kind: Kind, name: str, old: Json, change: Json, owner: Owner) -> None:
-        """What is set to what it is already stays its owner's; what is removed is nobody's."""
-        leaves = _leaves(change)
-        for path in [p for p, value in leaves.items() if value is None]:
-            gone = [p for p in self._owners[kind.plural, name] if p[: len(path)] == path]
-            for each in gone:
-                del self._owners[kind.plural, name][each]
-        set_anew = {p: v for p, v in leaves.items() if v is not None and _at(old, p) != v}
-        self._own(kind, name, set_anew, owner, changed=bool(set_anew))
+    def _owned(self, kind: Kind, name: str) -> Owners:
+        return self._owners[kind.plural, name]
 
-    def _own(self, kind: Kind, name: str, leaves: dict[Path, Any], owner: Owner, *, changed: bool) -> None:
-        key = kind.plural, name
-        self._owners[key] |= dict.fromkeys(leaves, owner)
-        if changed:
-            self._wrote[key][owner] = _moment(len(self._history))
-
-    def _managed(self, kind: Kind, name: str) -> tuple[Json, ...]:
-        """As the API server shows it, oldest first."""
-        key, trees = (kind.plural, name), dict[Owner, Json]()
-        for path, owner in self._owners[key].items():
-            _put(trees.setdefault(owner, {}), tuple(f"f:{part}" for part in path), {})
-        times = self._wrote[key]
-        found = [(times[owner], _entry(kind, owner, times[owner], tree)) for owner, tree in trees.items()]
-        return tuple(entry for _, entry in sorted(found, key=lambda each: each[0]))
+    def _now(self) -> str:
+        return _moment(len(self._history))
 
     def _check_owners(self, kind: Kind, name: str, old: Json, body: Json, *, force: bool) -> None:
-        owners = self._owners[kind.plural, name]
-        for path, value in _leaves(body).items():
-            other, *_ = owners.get(path, OURS_BY_APPLY)
-            if not force and other != FIELD_MANAGER and _at(old, path) != value:
+        for path, value in leaves(body).items():
+            other = self._owned(kind, name).other(path)
+            if not force and other and at(old, path) != value:
                 raise Conflict(f'cannot patch {kind.name} {name}: conflict with "{other}": .{".".join(path)}')
 
     def _applied(self, kind: Kind, name: str, old: Json, body: Json) -> Json:
         new = deepcopy(old)
-        for path in self._dropped(kind, name, body):
-            _at(new, path[:-1]).pop(path[-1], None)
-        for path, value in _leaves(body).items():
-            _put(new, path, deepcopy(value))
+        for path in self._owned(kind, name).dropped(body):
+            at(new, path[:-1]).pop(path[-1], None)
+        for path, value in leaves(body).items():
+            put(new, path, deepcopy(value))
         return {**new, "metadata": {**new.get("metadata", {}), "name": name}}
-
-    def _dropped(self, kind: Kind, name: str, body: Json) -> tuple[Path, ...]:
-        """What we own and no longer say."""
-        ours = (path for path, owner in self._owners[kind.plural, name].items() if owner == OURS_BY_APPLY)
-        return tuple(path for path in ours if path not in _leaves(body))
-
-    def _give_up(self, kind: Kind, name: str, body: Json) -> None:
-        for path in self._dropped(kind, name, body):
-            del self._owners[kind.plural, name][path]
-
-
-def _leaves(body: Any, at: Path = ()) -> dict[Path, Any]:
-    """Lists are leaves here."""
-    if not isinstance(body, dict) or at in ATOMIC:
-        return {} if at in NOT_OWNED else {at: body}
-    return {path: value for key, inner in body.items() for path, value in _leaves(inner, (*at, key)).items()}
-
-
-def _at(body: Any, path: Path) -> Any:
-    for key in path:
-        body = body.get(key, {})
-    return body
-
-
-def _put(body: Json, path: Path, value: Any) -> None:
-    for key in path[:-1]:
-        body = body.setdefault(key, {})
-    body[path[-1]] = value
 
 
 def _merged(old: Any, change: Any) -> Any:
@@ -323,13 +262,6 @@ def _merged(old: Any, change: Any) -> Any:
 
 def _moment(number: int) -> str:
     return datetime.fromtimestamp(BEGAN + number, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _entry(kind: Kind, owner: Owner, time: str, tree: Json) -> Json:
-    manager, operation, subresource = owner
-    entry = {"manager": manager, "operation": operation, "apiVersion": kind.api_version, "time": time}
-    entry |= {"fieldsType": "FieldsV1", "fieldsV1": tree}
-    return {**entry, **({"subresource": subresource} if subresource else {})}
 
 
 def _owner_uids(body: Json) -> list[str]:
@@ -353,4 +285,4 @@ def _label(body: Json, key: str) -> Any:
 
 
 def _field(body: Json, key: str) -> Any:
-    return _at(body, tuple(key.split("."))) or None
+    return at(body, tuple(key.split("."))) or None
