@@ -11,7 +11,7 @@ from steps.core.names import Layout
 from steps.core.release import Release
 from steps.entry import run_step
 from steps.ports.serving import Held
-from steps.proof import name_pods, past, prove, remember, require_pass
+from steps.proof import examine, name_pods, remember, require_pass
 from steps.recovery import settle
 from steps.settings import Settings
 from steps.stage import Stage, connect
@@ -40,9 +40,8 @@ def _require_proof(inputs: PromoteInputs, stage: Stage, up: Up) -> None:
     if inputs.proof == name_pods(up.pods):
         return
     log.info("the proof is about %s, what runs is %s: proving again", inputs.proof or "nothing", name_pods(up.pods))
-    before = past(stage, up.held.record, up.release, against_live=inputs.proved_commit != ANY)
     with refused_when_failed(stage, up.held, inputs.owner):
-        proof = prove(stage, up.release, before)
+        proof = examine(stage, up.held.record, up.release, by_hand=inputs.proved_commit == ANY)
         require_pass(stage, proof)
     remember(stage, proof, inputs.owner)
 

@@ -29,12 +29,16 @@ def name_pods(pods: Sequence[Pod]) -> str:
     return ",".join(sorted(p.uid for p in pods))
 
 
-def past(stage: Stage, record: Record, release: Release, *, against_live: bool) -> Past:
-    """What the proof is held against. Who goes back by hand takes what serves for bad: not against that."""
-    live = (
-        stage.serving.measured(record.live) if against_live and record.live not in (None, release.release_id) else None
-    )
-    return Past(own=stage.serving.measured(release.release_id), live=live)
+def examine(stage: Stage, record: Record, release: Release, *, by_hand: bool) -> Proof:
+    """Against what is known of it, and of what serves.
+
+    Who goes back by hand takes what serves for bad: it is not held against that, and told of where it has changed.
+    """
+    own = stage.serving.measured(release.release_id)
+    if by_hand:
+        return prove(stage, _with(release, max_logprob_change=None), Past(own=own))
+    live = stage.serving.measured(record.live) if record.live not in (None, release.release_id) else None
+    return prove(stage, release, Past(own=own, live=live))
 
 
 def prove(stage: Stage, release: Release, before: Past) -> Proof:
@@ -60,8 +64,7 @@ def require_pass(stage: Stage, proof: Proof) -> None:
 
 def prove_again(stage: Stage, release: Release) -> Proof:
     """That a release which passed once still answers rightly; how fast is not asked. Raises as ``require_pass``."""
-    ungated: dict[str, Any] = dict.fromkeys(GATES)
-    asked = replace(release, smoke=replace(release.smoke, **ungated))
+    asked = _with(release, **dict.fromkeys(GATES))
     proof = prove(stage, asked, Past(own=stage.serving.measured(release.release_id)))
     require_pass(stage, proof)
     return proof
@@ -71,6 +74,10 @@ def remember(stage: Stage, proof: Proof, owner: str) -> None:
     """With the release, for the tests that follow. Raises Conflict where another run owns the record."""
     now = proof.measured(stage.clock.now())
     stage.serving.remember(proof.release.release_id, latest(proof.past.own, now), owner)
+
+
+def _with(release: Release, **gates: Any) -> Release:
+    return replace(release, smoke=replace(release.smoke, **gates))
 
 
 def _round(stage: Stage, release: Release, before: Past) -> Proof:

@@ -14,7 +14,7 @@ from steps.core.release import Release
 from steps.entry import run_step
 from steps.errors import StepError
 from steps.ports.store import Store
-from steps.proof import past, prove, remember, require_pass
+from steps.proof import examine, remember, require_pass
 from steps.recovery import settle
 from steps.settings import Settings
 from steps.stage import Stage, connect
@@ -31,8 +31,7 @@ def smoke(
     held = settle(stage, inputs.release_id, inputs.owner)
     up = ensure(stage, held, release, inputs.owner, inputs.proved_commit)
     with refused_when_failed(stage, up.held, inputs.owner):
-        before = past(stage, up.held.record, release, against_live=inputs.proved_commit != ANY)
-        proof = prove(stage, up.release, before)
+        proof = examine(stage, up.held.record, up.release, by_hand=inputs.proved_commit == ANY)
         keep(store, layout.report(inputs.run, EVIDENCE), proof)
         require_pass(stage, proof)
     tell(proof)

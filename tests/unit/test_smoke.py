@@ -197,8 +197,15 @@ class TestWhatWasMeasured:
         scene.smoke(NEW)
         scene.shifts[NEW.release_id] = 2.0
         with pytest.raises(Failed, match=r"computes something else than on .*: a change of 2\.00 nats"):
-            scene.smoke(NEW)
+            scene.smoke(NEW, proved_commit=OLD.commit)
         assert scene.record.refused == (NEW.release_id,)
+
+    def test_is_told_alone_to_who_goes_back_by_hand(self, scene):
+        scene.smoke(NEW)
+        scene.shifts[NEW.release_id] = 2.0
+        outputs = scene.smoke(NEW, proved_commit=ANY)
+        assert outputs.proof
+        assert "it computes otherwise than on" in outputs.noticed
 
     def test_of_a_server_without_logprobs_is_its_speed_alone(self, scene):
         scene.faults[NEW.release_id] = "no-logprobs"
@@ -215,7 +222,7 @@ class TestWhatWasMeasured:
         at = scene.chat.at
         scene.chat.at = lambda url: replace(found, shift=shifts.get(url, 0.0)) if (found := at(url)) else None
         with pytest.raises(Failed, match=rf"pod {second.uid}: .*something else than another pod of it: .* 3\.00 nats"):
-            scene.smoke(new)
+            scene.smoke(new, proved_commit="")
 
     def test_is_no_reason_to_leave_clients_without_a_model(self, scene, caplog):
         scene.smoke(NEW)
