@@ -11,7 +11,7 @@ from steps.contracts import RESOLVE, ResolveInputs, ResolveOutputs
 from steps.core import manifest as manifests
 from steps.core.manifest import File, Manifest
 from steps.core.names import Layout, check_deployment, check_model, check_revision, is_commit
-from steps.core.release import Document, Release
+from steps.core.release import Document, Release, parse_document
 from steps.core.selection import select
 from steps.entry import run_step
 from steps.errors import Corrupt, Transient
@@ -84,8 +84,18 @@ def plan(inputs: ResolveInputs, hub: Hub, store: Store, catalog: "Catalog", sett
     found = _find(model, revision, hub, store, Layout(settings.prefix))
     policy.judge(found.examined, catalog, deployment, model, found.manifest.commit)
     release = catalogs.release(entry, deployment, found.manifest, settings.device, settings.registry)
-    release = replace(release, committed=found.committed)
+    release = replace(release, committed=found.committed or _known_since(release, store, Layout(settings.prefix)))
     return Resolved(Document(release=release, manifest=found.manifest), found.left_behind)
+
+
+def _known_since(release: Release, store: Store, layout: Layout) -> float | None:
+    """As it was resolved when the Hub still told."""
+    key = layout.release(release.deployment, release.release_id)
+    try:
+        known = store.get(key)
+        return parse_document(known, key).release.committed if known else None
+    except Corrupt:  # it is written anew
+        return None
 
 
 def _find(model: str, revision: str, hub: Hub, store: Store, layout: Layout) -> _Found:
