@@ -37,6 +37,8 @@ class Status:
     ready: int
     """Pods of the live release that answer."""
     pods: int
+    meddled: tuple[str, ...] = ()
+    """What somebody else has changed by hand."""
 
     def to_json(self) -> dict[str, Any]:
         """The keys are fixed by design section 9."""
@@ -116,6 +118,7 @@ def read(deployment: str, serving: "Serving") -> Status:
         owner_alive=record.owner is not None and serving.owner_alive(record.owner),
         ready=sum(pod.ready for pod in pods),
         pods=len(pods),
+        meddled=(*serving.meddled(None), *(serving.meddled(record.live) if record.live else ())),
     )
 
 
@@ -147,6 +150,7 @@ def text(status: Status | Unread, flag: str) -> str:
 
 def _rows(status: Status, flag: str) -> Iterator[tuple[str, str]]:
     yield "live", f"{_shown(status.live)}{_health(status)}"
+    yield from (("changed", said) for said in status.meddled)
     yield "previous", _shown(status.previous)
     if status.candidate:
         yield "candidate", _shown(status.candidate)

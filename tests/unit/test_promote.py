@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from steps.core.record import Record
@@ -83,6 +85,19 @@ def test_pods_that_the_proof_does_not_name_are_proved_again(scene):
     scene.promote(NEW, proof=proof)
     assert len(scene.chat.asked) == 1
     assert scene.serves(NEW)
+
+
+def test_a_pointer_that_a_person_moves_between_test_and_promotion_is_not_written_over(scene):
+    scene.deploy(NEW)
+    proof = scene.smoke(NEW).proof
+    scene.serving.held = replace(scene.serving.held, target="a" * 12)
+    scene.serving.meddling = {None: ("where Service chat leads was changed by kubectl-patch at noon",)}
+    with pytest.raises(Conflict, match=r"somebody moved it by hand.*; where Service chat leads .* by kubectl-patch"):
+        scene.promote(NEW, proof=proof)
+    assert scene.serving.held.target == "a" * 12
+    assert scene.rollback().outcome == "rolled-back"
+    assert scene.serving.held.target == "a" * 12, "nor by the way back"
+    assert scene.record == Record(live=OLD.release_id)
 
 
 def test_what_fails_that_proof_is_refused_and_gets_no_client(scene):
