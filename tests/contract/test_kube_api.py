@@ -38,7 +38,7 @@ def api() -> Api:
 
 
 @pytest.fixture
-def edit(api) -> Edit:
+def edit(api: FakeApi) -> Edit:
     return api.edit
 
 

@@ -90,6 +90,6 @@ def put(body: Json, path: Path, value: Any) -> None:
 
 def _entry(kind: Kind, owner: Owner, time: str, tree: Json) -> Json:
     manager, operation, subresource = owner
-    entry = {"manager": manager, "operation": operation, "apiVersion": kind.api_version, "time": time}
+    entry: Json = {"manager": manager, "operation": operation, "apiVersion": kind.api_version, "time": time}
     entry |= {"fieldsType": "FieldsV1", "fieldsV1": tree}
     return {**entry, **({"subresource": subresource} if subresource else {})}

@@ -63,6 +63,7 @@ def test_each_fingerprint_is_the_same_as_itself_and_survives_being_kept(tokens):
     one = fingerprint(*(token(text, logprob) for text, logprob in tokens))
     kept = parse(Measured(at=1.0, fingerprint=one, fingerprinted=2.0).dump(), "x")
     assert compare(one, one).nats == 0
+    assert kept.fingerprint is not None
     assert compare(one, kept.fingerprint).nats < 0.001
     assert (kept.at, kept.fingerprinted) == (1.0, 2.0)
 
