@@ -228,6 +228,12 @@ class TestOfInterference:
         started.ensure(CANDIDATE, 1, OWNER)
         assert started.meddled(CANDIDATE.release_id) == ()
 
+    def test_a_candidate_that_was_deleted_is_made_again_and_that_is_told(self, api, started, caplog):
+        api.delete(DEPLOYMENT, name(CANDIDATE))
+        started.ensure(CANDIDATE, 1, ZOMBIE)
+        assert f"Deployment {name(CANDIDATE)} is gone: somebody deleted it" in caplog.text
+        assert started.replicas(CANDIDATE.release_id) == 1
+
     def test_pods_that_were_restarted_by_hand_are_the_same_release(self, api, started, caplog):
         at = {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}}}
         api.edit(DEPLOYMENT, name(CANDIDATE), {"spec": {"template": at}}, "kubectl-rollout")

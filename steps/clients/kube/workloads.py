@@ -48,6 +48,7 @@ class Workloads:
         for _ in range(TRIES):
             if self._scale(_Scale(release_id, replicas, annotations=said, made=made), owner) is not None:
                 return
+            self._mind_its_absence(release_id)
             with suppress(Conflict):  # somebody made it just now
                 self.api.create(DEPLOYMENT, made)
         raise self._restless(release_id)
@@ -97,6 +98,14 @@ class Workloads:
             raise Conflict(f"{said}, while this run was at work on it, which leaves it as it is; run again after them")
         if wanted.replicas and any(each.template for each in others):
             raise Conflict(f"{said}, so it is not what was resolved; {_remove(self.api.namespace, found)}")
+
+    def _mind_its_absence(self, release_id: str) -> None:
+        record = self.record.read().record
+        if (record.phase, record.candidate) == ("testing", release_id):  # its pods were up
+            log.warning(
+                "Deployment %s is gone: somebody deleted it, as the API server's audit log may tell; it is made again",
+                self._name(release_id),
+            )
 
     def delete(self, release_id: str, owner: str) -> None:
         """Its pods go with it. Raises Conflict unless the record shows this owner."""
