@@ -58,7 +58,9 @@ th.num,td.num{text-align:right;white-space:nowrap;font-variant-numeric:tabular-n
 td.bar{width:50%;min-width:5rem;padding-top:.75rem}
 .bar i{display:block;height:.5rem;border-radius:4px;background:var(--tone);min-width:2px}
 td:first-child{white-space:nowrap}
-td.word{white-space:nowrap;color:var(--tone);font-weight:600}
+dd.wide{grid-column:1/-1;margin:.2rem 0 .6rem}
+dd.wide dl{border-left:0;padding-left:0}
+td.word,dd.word{white-space:nowrap;color:var(--tone);font-weight:600}
 td.said{white-space:normal;color:var(--dim);padding:0 0 .5rem 1rem;border-top:0;overflow-wrap:anywhere}
 footer{color:var(--dim);font-size:.85rem;text-align:center}
 """
@@ -157,7 +159,12 @@ def _line(line: Line, percent: float) -> str:
 def _evidence(evidence: Any) -> str:
     if not evidence:
         return ""
-    return f"<section><h2>Evidence of the smoke test</h2>{shown(evidence)}</section>"
+    return f"<section><h2>Evidence of the smoke test</h2>{shown(_beside_notices(evidence))}</section>"
+
+
+def _beside_notices(evidence: Any) -> Any:
+    """Those stand at the top."""
+    return {k: v for k, v in evidence.items() if k != "notices"} if isinstance(evidence, dict) else evidence
 
 
 def _pairs(pairs: Iterable[tuple[str, str]]) -> str:

@@ -11,10 +11,19 @@ TONES = {"pass": "good", "notice": "warn", "inconclusive": "warn", "fail": "bad"
 def shown(value: Any) -> str:
     """Mappings as names with their values, a list of like mappings as a table, one of scalars in short."""
     if isinstance(value, Mapping):
-        return f"<dl>{''.join(f'<dt>{_label(k)}</dt><dd>{shown(v)}</dd>' for k, v in value.items())}</dl>"
+        return f"<dl>{''.join(_pair(name, each) for name, each in value.items())}</dl>"
     if isinstance(value, list):
         return _list(value)
     return f'<span class="mono">{escape(_scalar(value))}</span>'
+
+
+def _pair(name: object, value: Any) -> str:
+    """What is a list of mappings, a table among them, gets the whole width."""
+    if name == "result" and value in TONES:
+        return f'<dt>{_label(name)}</dt><dd class="word {TONES[value]}">{escape(value)}</dd>'
+    wide = isinstance(value, list) and any(isinstance(v, Mapping) for v in value)
+    kind = "wide" if wide else "one"
+    return f'<dt>{_label(name)}</dt><dd class="{kind}">{shown(value)}</dd>'
 
 
 def _list(items: list[Any]) -> str:
@@ -48,7 +57,7 @@ def _row(item: Mapping[str, Any]) -> str:
 def _cell(name: object, value: Any) -> str:
     if name == "result" and value in TONES:
         return f'<td class="word {TONES[value]}">{escape(value)}</td>'
-    return f"<td>{shown(value)}</td>"
+    return f"<td>{escape(value) if name == 'sentence' else shown(value)}</td>"
 
 
 def _label(name: object) -> str:
@@ -58,4 +67,7 @@ def _label(name: object) -> str:
 def _scalar(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
-    return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        text = f"{value:.3f}".rstrip("0").rstrip(".")
+        return "0" if text == "-0" else text
+    return str(value)
