@@ -20,8 +20,6 @@ from steps.settings import Settings
 if TYPE_CHECKING:
     from openai import OpenAI
 
-FIXED = Smoke(prompt=PROMPT, max_tokens=TOKENS)
-"""What fingerprints are taken of."""
 QUICK_SECONDS = 10.0
 """For what a healthy server answers at once."""
 
@@ -76,10 +74,10 @@ class PodChat:
     def fingerprint(self, url: str, served_name: str) -> tuple[Fingerprint | None, str]:
         found = None
         with self._client(url) as (client, meter):
-            answering = Answering(meter)
+            answering = Answering(meter, "a completion with logprobs")
             with answering.observed():
-                asked = {**_request(served_name, FIXED), "logprobs": True, "top_logprobs": TOP}
-                found = traced(client.chat.completions.create(**asked))
+                asked = {"model": served_name, "prompt": PROMPT, "max_tokens": TOKENS, "temperature": 0}
+                found = traced(client.completions.create(**asked, logprobs=TOP))
         if answering.problem is not None:
             return None, _why(answering.answer(done=False))
         return found, "" if found else "its answer has no logprobs"

@@ -1,4 +1,4 @@
-"""The logprobs of a chat completion, as the openai client built them without checking anything."""
+"""The logprobs of a completion, as the openai client built them without checking anything."""
 
 import math
 from typing import Any
@@ -7,14 +7,17 @@ from steps.core.fingerprint import Fingerprint, Token
 
 
 def traced(completion: Any) -> Fingerprint | None:
-    """None where it has none. Raises ValueError, TypeError or AttributeError for what are no logprobs."""
-    content = getattr(completion.choices[0].logprobs, "content", None)
-    return Fingerprint(tuple(_token(each) for each in content)) if content else None
+    """None where it has none. Raises ValueError, TypeError, LookupError or AttributeError for what are no logprobs."""
+    told = completion.choices[0].logprobs
+    if told is None or not told.tokens:
+        return None
+    each = zip(told.tokens, told.token_logprobs, told.top_logprobs, strict=True)
+    return Fingerprint(tuple(_token(text, logprob, top) for text, logprob, top in each))
 
 
-def _token(each: Any) -> Token:
-    top = tuple((_text(other.token), _number(other.logprob)) for other in each.top_logprobs)
-    return Token(_text(each.token), _number(each.logprob), top)
+def _token(text: Any, logprob: Any, top: Any) -> Token:
+    likeliest = sorted(((_text(other), _number(value)) for other, value in top.items()), key=lambda each: -each[1])
+    return Token(_text(text), _number(logprob), tuple(likeliest))
 
 
 def _text(value: Any) -> str:

@@ -1,4 +1,7 @@
-"""A release's fingerprint: how likely it finds the tokens of its answer to one fixed prompt. Other weights find others.
+"""A release's fingerprint: how likely it finds the tokens with which it goes on with one fixed text.
+
+It is a plain completion, not a chat: chat templates write today's date into what a model reads, and a fingerprint that
+changes overnight is none.
 
 Where the rule comes from. Two runs of the same weights differ by rounding: in bfloat16, by the batch, the kernels, the
 kind of GPU. A token that is nearly as likely as another may then change places with it, and all that follows differs
@@ -18,7 +21,7 @@ very same words with all logits doubled or halved: 0.96 to 3.1. Damaged ones: 2.
 from dataclasses import dataclass
 from typing import Any
 
-PROMPT = "Name the seven colours of the rainbow, then say in a sentence why the sky is blue."
+PROMPT = "The sun rises in the east and sets in the west. The sky is blue because"
 TOKENS = 24
 TOP = 5
 """Likeliest tokens that are kept of each place; vLLM gives up to 20 unless its arguments say less."""

@@ -46,5 +46,5 @@ class Chat(Protocol):
     def stream(self, url: str, served_name: str, smoke: Smoke) -> Answer: ...
 
     def fingerprint(self, url: str, served_name: str) -> tuple[Fingerprint | None, str]:
-        """Of the fixed prompt; and where there is none, why."""
+        """Of the fixed text; and where there is none, why."""
         ...

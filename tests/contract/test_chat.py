@@ -6,10 +6,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 
 import pytest
 
 from steps.clients.chat import PodChat, connect
+from steps.core.fingerprint import PROMPT, TOKENS, TOP, Fingerprint, Token
 from steps.core.release import Smoke
 from steps.ports.chat import Answer, Chat
 from steps.settings import from_environment
@@ -165,6 +167,10 @@ def test_nothing_can_be_concluded_where_nobody_listens(start):
 # What only the real client can meet.
 
 
+bodies: list[dict[str, Any]] = []
+"""What was asked of the last one by POST."""
+
+
 @contextmanager
 def serving(body: bytes, status: int = 200, kind: str = "application/json", pace: float = 0.0) -> Iterator[str]:
     """A server that gives every request this, byte by byte where there is a pace."""
@@ -181,14 +187,13 @@ def serving(body: bytes, status: int = 200, kind: str = "application/json", pace
                     return
 
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            seen.append(dict(self.headers))
+            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.do_GET()
 
         def log_message(self, *args: object) -> None:
             pass
 
-    seen: list[dict[str, str]] = []
+    bodies.clear()
     server = HTTPServer(("127.0.0.1", 0), Handler)
     server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that leaves early is no news here
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
@@ -266,16 +271,19 @@ def test_reasoning_is_part_of_the_answer():
     ("logprobs", "why"),
     [
         (None, "its answer has no logprobs"),
-        ({"content": []}, "its answer has no logprobs"),
-        ({"content": [{"token": "a", "logprob": float("nan"), "top_logprobs": []}]}, "is not a chat completion"),
-        ({"content": [{"token": "a", "logprob": -1, "top_logprobs": None}]}, "is not a chat completion"),
-        ({"content": 7}, "is not a chat completion"),
-        ([7], "its answer has no logprobs"),
+        ({"tokens": []}, "its answer has no logprobs"),
+        (
+            {"tokens": ["a"], "token_logprobs": [float("nan")], "top_logprobs": [{}]},
+            "is not a completion with logprobs",
+        ),
+        ({"tokens": ["a"], "token_logprobs": [None], "top_logprobs": [{}]}, "is not a completion with logprobs"),
+        ({"tokens": ["a"], "token_logprobs": [-1], "top_logprobs": None}, "is not a completion with logprobs"),
+        ({"tokens": ["a", "b"], "token_logprobs": [-1], "top_logprobs": [{}]}, "is not a completion with logprobs"),
+        ([7], "is not a completion with logprobs"),
     ],
 )
 def test_logprobs_that_are_none_are_told_and_never_raised(logprobs, why):
-    choice = {"index": 0, "message": {"role": "assistant", "content": "a"}, "finish_reason": "stop"}
-    body = json.dumps({"choices": [{**choice, "logprobs": logprobs}]}).encode()
+    body = json.dumps({"choices": [{"index": 0, "text": "a", "finish_reason": "stop", "logprobs": logprobs}]}).encode()
     with serving(body) as url:
         found, said = PodChat(1.0, "none").fingerprint(url, NAME)
     assert found is None
@@ -283,13 +291,19 @@ def test_logprobs_that_are_none_are_told_and_never_raised(logprobs, why):
 
 
 def test_a_token_that_no_file_can_hold_is_kept_as_well_as_it_can_be():
-    token = {"token": "\ud83d", "logprob": -1.0, "top_logprobs": [{"token": "\ud83d", "logprob": -1.0}]}
-    message = {"role": "assistant", "content": "a"}
-    body = json.dumps({"choices": [{"index": 0, "message": message, "logprobs": {"content": [token]}}]}).encode()
+    half = "\ud83d"
+    logprobs = {"tokens": [half], "token_logprobs": [-1.0], "top_logprobs": [{half: -1.0, "b": -0.5}]}
+    body = json.dumps({"choices": [{"index": 0, "text": "a", "logprobs": logprobs}]}).encode()
     with serving(body) as url:
         found, _ = PodChat(1.0, "none").fingerprint(url, NAME)
-    assert found is not None
-    assert found.text == "?"
+    assert found == Fingerprint((Token("?", -1.0, (("b", -0.5), ("?", -1.0))),))
+
+
+def test_a_fingerprint_reads_no_chat_template_which_may_hold_today_s_date():
+    with serving(b"{}") as url:
+        PodChat(1.0, "none").fingerprint(url, NAME)
+        (asked,) = bodies
+    assert asked == {"model": NAME, "prompt": PROMPT, "max_tokens": TOKENS, "temperature": 0, "logprobs": TOP}
 
 
 def test_a_proxy_of_the_environment_is_not_used(monkeypatch):

@@ -86,8 +86,8 @@ class FakeChat:
 
 
 def _token(text: str, logprob: float) -> Token:
-    others = {"the ": logprob - TOP + 1}  # the least likely of those alike
-    return Token(text, logprob, ((text, logprob), *others.items()))
+    others = ((f"other {n}", logprob - 1.0 - n) for n in range(TOP - 1))
+    return Token(text, logprob, ((text, logprob), *others))
 
 
 def nothing(status: int, problem: str, *, answered: bool = True) -> Answer:

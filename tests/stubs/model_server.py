@@ -150,7 +150,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def complete(self, body: dict[str, Any]) -> None:
         manner = self.server.manner
-        if self.path != "/v1/chat/completions":
+        if self.path not in ("/v1/chat/completions", "/v1/completions"):
             self.send_json(404, {"error": {"message": "Not Found", "code": 404}})
         elif body.get("model") != self.card()["id"]:
             self.send_json(404, {"error": {"message": f"The model {body.get('model')!r} does not exist.", "code": 404}})
@@ -158,7 +158,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_json(500, {"error": {"message": "EngineCore encountered an issue.", "code": 500}})
         elif manner.fault == "no-template":
             self.send_json(400, {"error": {"message": NO_TEMPLATE, "type": "BadRequestError", "code": 400}})
-        elif manner.fault == "no-logprobs" and body.get("logprobs"):
+        elif manner.fault == "no-logprobs" and self.path == "/v1/completions":
             self.send_json(400, {"error": {"message": NO_LOGPROBS, "type": "BadRequestError", "code": 400}})
         elif manner.fault == "crash-on-request":
             os._exit(139)
@@ -171,23 +171,25 @@ class Handler(BaseHTTPRequestHandler):
             self.stream(bool((body.get("stream_options") or {}).get("include_usage")))
         else:
             time.sleep(manner.seconds if manner.fault == "slow" else 0)
-            self.send_json(200, self.whole(int(body.get("top_logprobs") or 0) if body.get("logprobs") else None))
+            self.send_json(200, self.whole() if self.path == "/v1/chat/completions" else self.plain(body))
 
-    def whole(self, top: int | None = None) -> dict[str, Any]:
-        """``top`` likely tokens are told of each place, where they were asked for."""
+    def whole(self) -> dict[str, Any]:
         manner = self.server.manner
         message = {"role": "assistant", "content": manner.text, "reasoning_content": manner.reasoning or None}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        if top is not None:
-            choice["logprobs"] = {"content": list(self.tokens(top))}
         return {**self.head("chat.completion"), "choices": [choice], "usage": usage(manner)}
 
-    def tokens(self, top: int) -> Iterator[dict[str, Any]]:
-        manner = self.server.manner
-        for word, logprob in likelihoods(manner.text, str(self.card()["root"]), manner.shift):
-            others = [("the ", logprob - 1.0 - n) for n in range(top - 1)]
-            told = [{"token": t, "logprob": p, "bytes": list(t.encode())} for t, p in ((word, logprob), *others)]
-            yield {**told[0], "top_logprobs": told[:top]}
+    def plain(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A completion with the logprobs of so many likely tokens in each place as are asked for."""
+        manner, others = self.server.manner, range(int(body.get("logprobs") or 0) - 1)
+        told = likelihoods(manner.text, str(self.card()["root"]), manner.shift)
+        logprobs = {
+            "tokens": [word for word, _ in told],
+            "token_logprobs": [logprob for _, logprob in told],
+            "top_logprobs": [{word: p, **{f"other {n}": p - 1.0 - n for n in others}} for word, p in told],
+        }
+        choice = {"index": 0, "text": manner.text, "finish_reason": "stop", "logprobs": logprobs}
+        return {**self.head("text_completion"), "choices": [choice], "usage": usage(manner)}
 
     def stream(self, include_usage: bool) -> None:  # noqa: FBT001  # one caller
         manner = self.server.manner
