@@ -1,14 +1,15 @@
 """What somebody else has changed of a release's Deployment, in sentences that name who, what, from what and when.
 
-Our changes leave behind how many replicas they asked for, and the generation of the spec that they made; so what came
-after them shows. The pod template is held against the one that the release makes, where somebody else has written it:
-what was changed and put back again is no difference.
+Our changes leave behind how many replicas they asked for, and a digest of the rest of the spec, which they leave alone;
+so what came after them shows. (The generation would not do: each change of an annotation makes a new one.) The pod
+template is held against the one that the release makes, where somebody else has written it: what was changed and put
+back again is no difference.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from steps.core import labels, managed
+from steps.core import canonical, labels, managed
 from steps.core.managed import Json, Path
 
 SPEC: Path = ("spec",)
@@ -16,6 +17,7 @@ REPLICAS: Path = ("spec", "replicas")
 TEMPLATE: Path = ("spec", "template")
 RESTARTED: Path = (*TEMPLATE, "metadata", "annotations")
 """``kubectl rollout restart`` writes there: other pods of the same kind."""
+DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,28 +31,31 @@ class Change:
 
 def changes(found: Json, made: Json | None, ours: str) -> tuple[Change, ...]:
     """``made`` is the Deployment as the release makes it, None where that is not known."""
-    known = (*_replicas(found, ours), *_spec(found, made, ours))
-    return known if known or not _touched(found) else (_unknown(found, ours),)
+    return (*_replicas(found, ours), *_spec(found, made, ours))
 
 
 def since_our_last_change(found: Json, owner: str) -> bool:
     """Whether somebody has changed its spec since ``owner`` last did."""
-    return _said(found, labels.OWNER) == owner and _touched(found)
+    if _said(found, labels.OWNER) != owner or _said(found, labels.SPEC) is None:
+        return False
+    return (_said(found, labels.SPEC), _said(found, labels.REPLICAS)) != (digest(found), _wanted(found))
 
 
-def generation(found: Json, replicas: int) -> int:
-    """That its spec will be of, once our change has made it ``replicas``."""
-    changes_it = found["spec"].get("replicas", 0) != replicas
-    return int(found["metadata"].get("generation", 0)) + int(changes_it)
+def unknown(found: Json, ours: str) -> Change:
+    """Of a change that leaves nothing to name: something was taken out of it."""
+    who = managed.author(found, ours, SPEC)
+    return Change(
+        f"the spec of {_name(found)} was changed since we wrote it, and who set something in it last is: {who}"
+    )
 
 
-def _touched(found: Json) -> bool:
-    stamped = _said(found, labels.GENERATION)
-    return stamped is not None and stamped != str(found["metadata"].get("generation", 0))
+def digest(found: Json) -> str:
+    """Of its spec but for the replicas."""
+    return canonical.digest({key: value for key, value in found["spec"].items() if key != "replicas"})[:DIGITS]
 
 
 def _replicas(found: Json, ours: str) -> Iterator[Change]:
-    before, now = _said(found, labels.REPLICAS), str(found["spec"].get("replicas", 0))
+    before, now = _said(found, labels.REPLICAS), _wanted(found)
     if before is not None and before != now:
         who = managed.author(found, ours, REPLICAS)
         yield Change(f"replicas of {_name(found)} were changed from {before} to {now} by {who}")
@@ -68,9 +73,8 @@ def _spec(found: Json, made: Json | None, ours: str) -> Iterator[Change]:
         yield Change(managed.told(what, before, now, str(author)), template=path[: len(TEMPLATE)] == TEMPLATE)
 
 
-def _unknown(found: Json, ours: str) -> Change:
-    who = managed.author(found, ours, SPEC)
-    return Change(f"the spec of {_name(found)} was changed since we wrote it, last by {who}")
+def _wanted(found: Json) -> str:
+    return str(found["spec"].get("replicas", 0))
 
 
 def _said(found: Json, key: str) -> str | None:

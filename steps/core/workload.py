@@ -99,7 +99,7 @@ def change(found: Json, replicas: int, annotations: Mapping[str, str], owner: st
         labels.OWNER: owner,
         labels.RECORD_VERSION: record_version,
         labels.REPLICAS: str(replicas),
-        labels.GENERATION: str(meddling.generation(found, replicas)),
+        labels.SPEC: meddling.digest(found),
     }
     return {**note(found, stamped), "spec": {"replicas": replicas}}
 

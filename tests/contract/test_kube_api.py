@@ -44,7 +44,7 @@ def edit(api: FakeApi) -> Edit:
 
 def a_deployment(image):
     pod = {"metadata": {"labels": {"app": NAME}}, "spec": {"containers": [{"name": "vllm", "image": image}]}}
-    stamps = {labels.REPLICAS: "0", labels.GENERATION: "1"}
+    stamps = {labels.REPLICAS: "0"}
     spec = {"replicas": 0, "selector": {"matchLabels": {"app": NAME}}, "template": pod}
     return {**DEPLOYMENT.header, "metadata": {"name": NAME, "annotations": stamps}, "spec": spec}
 
@@ -68,7 +68,14 @@ def test_what_we_set_back_is_ours_and_what_is_set_to_what_it_is_stays_with_whom_
     edit(DEPLOYMENT, NAME, {"spec": {"replicas": 0}}, "kubectl", "scale")
     found = api.get(DEPLOYMENT, NAME)
     assert managed.others(found, FIELD_MANAGER, ("spec",)) == {}
-    assert found["metadata"]["generation"] == made["metadata"]["generation"] + 2
+    assert meddling.digest(found) == meddling.digest(made)
+
+
+def test_a_deployment_s_generation_is_of_its_annotations_as_well(api):
+    made = api.create(DEPLOYMENT, a_deployment("ours:1"))
+    noted = api.patch(DEPLOYMENT, NAME, {"metadata": {"annotations": {"a": "1"}}})
+    assert noted["metadata"]["generation"] > made["metadata"]["generation"]
+    assert noted["spec"] == made["spec"]
 
 
 def test_what_is_applied_by_force_is_ours_and_what_is_removed_is_nobody_s(api, edit):

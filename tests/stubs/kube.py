@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-from steps.clients.kube.api import POD, Json, Kind
+from steps.clients.kube.api import DEPLOYMENT, POD, Json, Kind
 from steps.clients.kube.errors import Forbidden, UnknownKind
 from steps.errors import Conflict, Missing
 from tests.stubs.kube_owners import CONTROLLER, OURS_BY_UPDATE, Owners, at, leaves, put
@@ -186,7 +186,9 @@ class FakeApi:
             "metadata": {**old["metadata"], "resourceVersion": ""},
         }:
             return deepcopy(old)
-        elif new.get("spec") != old.get("spec"):
+        elif new.get("spec") != old.get("spec") or (
+            kind == DEPLOYMENT and metadata.get("annotations") != old["metadata"].get("annotations")
+        ):
             metadata["generation"] = old["metadata"]["generation"] + 1
         self._remember("MODIFIED" if old else "ADDED", key, {**kind.header, **new})
         self._act(kind)

@@ -88,13 +88,16 @@ class Workloads:
         Raises Conflict, also where a candidate's pods would not be what its release says. On the way back it is told
         alone: what served has to serve again.
         """
+        since = meddling.since_our_last_change(found, owner)
         others = meddling.changes(found, wanted.made, FIELD_MANAGER)
+        if since and not others:
+            others = (meddling.unknown(found, FIELD_MANAGER),)
         for each in others:
             log.warning("%s", each.sentence)
         if record.phase not in ("swapping", "testing"):
             return
         said = "; ".join(each.sentence for each in others if not each.harmless)
-        if said and meddling.since_our_last_change(found, owner):
+        if said and since:
             raise Conflict(f"{said}, while this run was at work on it, which leaves it as it is; run again after them")
         if wanted.replicas and any(each.template for each in others):
             raise Conflict(f"{said}, so it is not what was resolved; {_remove(self.api.namespace, found)}")
