@@ -76,8 +76,10 @@ class PodChat:
         with self._client(url) as (client, meter):
             answering = Answering(meter, "a completion with logprobs")
             with answering.observed():
-                asked = {"model": served_name, "prompt": PROMPT, "max_tokens": TOKENS, "temperature": 0}
-                found = traced(client.completions.create(**asked, logprobs=TOP))
+                completed = client.completions.create(
+                    model=served_name, prompt=PROMPT, max_tokens=TOKENS, temperature=0, logprobs=TOP
+                )
+                found = traced(completed)
         if answering.problem is not None:
             return None, _why(answering.answer(done=False))
         return found, "" if found else "its answer has no logprobs"

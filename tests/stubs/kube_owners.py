@@ -34,13 +34,13 @@ class Owners:
         said = leaves(change)
         for path in [p for p, value in said.items() if value is None]:
             self.of = {p: o for p, o in self.of.items() if p[: len(path)] != path}
-        anew = {p for p, value in said.items() if value is not None and at(old, p) != value}
+        anew = [p for p, value in said.items() if value is not None and at(old, p) != value]
         self._own(anew, owner, now)
 
     def apply(self, body: Json, now: str, *, changed: bool) -> None:
         for path in self.dropped(body):
             del self.of[path]
-        said = set(leaves(body))
+        said = [*leaves(body)]
         self.of |= dict.fromkeys(said, OURS_BY_APPLY)
         if changed:
             self._own(said, OURS_BY_APPLY, now)
@@ -63,7 +63,7 @@ class Owners:
         entries = [_entry(kind, owner, self.wrote[owner], tree) for owner, tree in trees.items()]
         return sorted(entries, key=lambda entry: str(entry["time"]))
 
-    def _own(self, paths: set[Path], owner: Owner, now: str) -> None:
+    def _own(self, paths: list[Path], owner: Owner, now: str) -> None:
         self.of |= dict.fromkeys(paths, owner)
         if paths:
             self.wrote[owner] = now
