@@ -119,7 +119,6 @@ def require_one_volume(stage: Stage, record: Record, release_id: str) -> None:
 
 def _begin(stage: Stage, held: Held, release: Release, owner: str, proved_commit: str) -> Held:
     record = held.record
-    guards.check_pointer(stage.deployment, record, held.target)
     require_one_volume(stage, record, release.release_id)
     guards.check_proved(stage.deployment, require_rollback_target(stage, record), proved_commit)
     claim = _claim(stage, record, release, owner)

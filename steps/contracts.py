@@ -26,6 +26,7 @@ class ResolveOutputs:
     """``deployment`` and ``release_id`` name the release document in the store, which holds the manifest.
 
     ``shards`` is a JSON list: what each pod of mirror is called, one for all but very large models.
+    ``committed`` is when the Hub got the commit, in seconds since the epoch; 0 where that is not known.
     """
 
     deployment: str
@@ -35,6 +36,7 @@ class ResolveOutputs:
     manifest_sha256: str
     total_bytes: int
     shards: str
+    committed: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,12 +49,16 @@ class PreflightInputs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreflightOutputs:
-    """``state`` is ``live`` when this release serves already, else ``new``. ``previous_*`` name the rollback target."""
+    """``state`` is ``live`` when this release serves already, else ``new``. ``previous_*`` name the rollback target.
+
+    ``noticed`` is what a person should know of what serves: what others have changed of it, what becomes of that.
+    """
 
     state: str
     previous_model: str
     previous_commit: str
     previous_manifest_sha256: str
+    noticed: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,6 +149,7 @@ class SmokeOutputs:
     proof: str = ""
     first_token_seconds: float = 0.0
     tokens_per_second: float = 0.0
+    noticed: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -179,6 +186,7 @@ class RollbackOutputs:
 
     outcome: str
     outage_seconds: float
+    noticed: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -70,7 +70,7 @@ def _resolved(found: Found, resolve: Resolve) -> Found:
     except Refused as err:
         log.warning("%s: %s", found.deployment, err)
         return replace(found, refusal=str(err))
-    return replace(found, commit=resolved.commit, release_id=resolved.release_id)
+    return replace(found, commit=resolved.commit, release_id=resolved.release_id, committed=resolved.committed)
 
 
 def main(inputs: DiscoverInputs, settings: Settings) -> DiscoverOutputs:

@@ -2,7 +2,7 @@
 
 import logging
 
-from steps.core.verdict import last_words
+from steps.core.serverlog import last_words
 from steps.errors import Conflict, Failed
 from steps.filing import LINES, Filing
 from steps.ports.serving import Held, Pod
@@ -55,9 +55,10 @@ def require_unchanged(stage: Stage, held: Held) -> None:
 
 def _require_wanted(stage: Stage, release_id: str, replicas: int) -> None:
     if (wanted := stage.serving.replicas(release_id)) < replicas:
+        said = "; ".join(("", *stage.serving.meddled(release_id)))
         raise Conflict(
             f"somebody has scaled release {release_id} of {stage.deployment} to {wanted} replicas, or removed it, "
-            f"while this step waited for {replicas}; run again"
+            f"while this step waited for {replicas}{said}; run again"
         )
 
 

@@ -6,13 +6,14 @@ import sys
 from steps import populate, releases
 from steps.candidate import require_one_volume, require_rollback_target
 from steps.contracts import PREFLIGHT, PreflightInputs, PreflightOutputs
-from steps.core import guards, space
+from steps.core import space
 from steps.core.names import Layout
 from steps.core.record import Record
 from steps.core.release import Document, Release
 from steps.entry import run_step
 from steps.errors import Corrupt
 from steps.health import healthy
+from steps.interference import noticed
 from steps.ports.serving import Held
 from steps.ports.store import Store
 from steps.ports.volume import Volume
@@ -30,10 +31,10 @@ def preflight(
 ) -> PreflightOutputs:
     """Writes nothing, unless a dead owner left work unfinished: that is put right first."""
     held = settle(stage, document.release, inputs.owner)
-    guards.check_pointer(stage.deployment, held.record, held.target)
+    said = noticed(stage, held.record, document.release)
     if serves(stage, held, document.release):
-        return _outputs("live", None)
-    return _outputs("new", check(stage, held.record, store, volume, document))
+        return _outputs("live", None, said)
+    return _outputs("new", check(stage, held.record, store, volume, document), said)
 
 
 def check(stage: Stage, record: Record, store: Store, volume: Volume, document: Document) -> Release | None:
@@ -76,12 +77,13 @@ def _no_target(target: Release, why: str) -> str:
     )
 
 
-def _outputs(state: str, target: Release | None) -> PreflightOutputs:
+def _outputs(state: str, target: Release | None, said: str) -> PreflightOutputs:
     return PreflightOutputs(
         state=state,
         previous_model=target.model if target else "",
         previous_commit=target.commit if target else "",
         previous_manifest_sha256=target.manifest_sha256 if target else "",
+        noticed=said,
     )
 
 

@@ -3,10 +3,14 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
-from steps.core.evidence import Proof
+from steps.core.evidence import GATES, Proof
+from steps.core.measured import Measured, latest
+from steps.core.record import Record
 from steps.core.release import Release
-from steps.core.verdict import Seen, judge, last_words
+from steps.core.serverlog import last_words
+from steps.core.verdict import Past, Seen, judge
 from steps.errors import Failed, Transient
 from steps.pods import LOG_LINES, keep_log
 from steps.ports.serving import Pod
@@ -14,6 +18,8 @@ from steps.stage import Stage
 
 PAUSE_SECONDS = 1.0
 """Before asking again what was not answered."""
+SHOWN_LINES = 20
+"""Of the log of a server that died, in the evidence."""
 
 log = logging.getLogger(__name__)
 
@@ -23,11 +29,23 @@ def name_pods(pods: Sequence[Pod]) -> str:
     return ",".join(sorted(p.uid for p in pods))
 
 
-def prove(stage: Stage, release: Release) -> Proof:
+def examine(stage: Stage, record: Record, release: Release, *, by_hand: bool) -> Proof:
+    """Against what is known of it, and of what serves.
+
+    Who goes back by hand takes what serves for bad: it is not held against that, and told of where it has changed.
+    """
+    own = stage.serving.measured(release.release_id)
+    if by_hand:
+        return prove(stage, _with(release, max_logprob_change=None), Past(own=own))
+    live = stage.serving.measured(record.live) if record.live not in (None, release.release_id) else None
+    return prove(stage, release, Past(own=own, live=live))
+
+
+def prove(stage: Stage, release: Release, before: Past) -> Proof:
     """Ask until it is known, at most as long as one request may take; inconclusive when it still is not."""
     until = stage.clock.now() + stage.patience.request
     while True:
-        proof = _round(stage, release)
+        proof = _round(stage, release, before)
         if proof.result != "inconclusive" or stage.clock.now() >= until:
             log.info("release %s: %s: %s", release.release_id, proof.result, proof.sentence)
             return proof
@@ -46,26 +64,50 @@ def require_pass(stage: Stage, proof: Proof) -> None:
 
 def prove_again(stage: Stage, release: Release) -> Proof:
     """That a release which passed once still answers rightly; how fast is not asked. Raises as ``require_pass``."""
-    ungated = replace(release.smoke, max_first_token_seconds=None, min_tokens_per_second=None)
-    proof = prove(stage, replace(release, smoke=ungated))
+    asked = _with(release, **dict.fromkeys(GATES))
+    proof = prove(stage, asked, Past(own=stage.serving.measured(release.release_id)))
     require_pass(stage, proof)
     return proof
 
 
-def _round(stage: Stage, release: Release) -> Proof:
+def remember(stage: Stage, proof: Proof, owner: str) -> None:
+    """With the release, for the tests that follow. Raises Conflict where another run owns the record."""
+    now = proof.measured(stage.clock.now())
+    stage.serving.remember(proof.release.release_id, latest(proof.past.own, now), owner)
+
+
+def _with(release: Release, **gates: Any) -> Release:
+    return replace(release, smoke=replace(release.smoke, **gates))
+
+
+def _round(stage: Stage, release: Release, before: Past) -> Proof:
     seen = [_ask(stage, release, p) for p in stage.serving.pods(release.release_id)]
     # A pod that ends by our very question says so only afterwards.
     ended = {p.uid: p.failure for p in stage.serving.pods(release.release_id) if p.failure}
     if ended:
         keep_log(stage, release.release_id)
-        words = last_words(stage.serving.log_tail(release.release_id, LOG_LINES))
-        seen = [replace(s, failure=f"{ended[s.uid]}; last it said: {words}") if s.uid in ended else s for s in seen]
-    return Proof(release, tuple(judge(release, stage.root(release), s) for s in seen))
+        said = stage.serving.log_tail(release.release_id, LOG_LINES)
+        seen = [_ended(s, ended[s.uid], said) if s.uid in ended else s for s in seen]
+    held_against = _first_of_all(seen, before)
+    return Proof(release, tuple(judge(release, stage.root(release), s, held_against) for s in seen), before)
+
+
+def _ended(seen: Seen, why: str, said: str) -> Seen:
+    lines = tuple(line for line in said.splitlines() if line.strip())[-SHOWN_LINES:]
+    return replace(seen, failure=f"{why}; last it said: {last_words(said)}", last_lines=lines)
+
+
+def _first_of_all(seen: Sequence[Seen], before: Past) -> Past:
+    """Of a release that was never tested the first pod is what the others must be like."""
+    first = next((s.fingerprint for s in seen if s.fingerprint), None)
+    if len(seen) == 1 or first is None or (before.own and before.own.fingerprint):
+        return before
+    return replace(before, own=Measured(at=0.0, fingerprint=first))
 
 
 def _ask(stage: Stage, release: Release, pod: Pod) -> Seen:
     """One pod's answers; what an earlier one has shown to be pointless is not asked."""
-    seen = Seen(uid=pod.uid, release_id=pod.release_id)
+    seen = Seen(uid=pod.uid, name=pod.name or pod.uid, release_id=pod.release_id)
     if pod.url is None or not pod.ready:
         return seen
     name, smoke, chat = release.serving.served_name, release.smoke, stage.chat
@@ -74,4 +116,6 @@ def _ask(stage: Stage, release: Release, pod: Pod) -> Seen:
         return replace(seen, denied=not seen.roots and chat.denies(pod.url))
     plain = chat.complete(pod.url, name, smoke)
     streamed = chat.stream(pod.url, name, smoke) if plain.done else None
-    return replace(seen, plain=plain, streamed=streamed, device=stage.serving.device_seen(pod.uid))
+    found, why = chat.fingerprint(pod.url, name) if streamed and streamed.done else (None, "it was not asked for one")
+    device = stage.serving.device_seen(pod.uid)
+    return replace(seen, plain=plain, streamed=streamed, fingerprint=found, no_fingerprint=why, device=device)

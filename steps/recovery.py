@@ -13,6 +13,7 @@ from steps.core.record import Record
 from steps.core.release import Release
 from steps.errors import Conflict, Denied, Failed, RollbackFailed, StepError, Transient
 from steps.health import healthy, look
+from steps.interference import require_pointer
 from steps.pods import file_log, wait_ready
 from steps.ports.serving import Held
 from steps.proof import prove_again
@@ -29,16 +30,19 @@ def settle(stage: Stage, release: Release, owner: str) -> Held:
     """The record, once the work of dead owners is out of the way of ``release``.
 
     Where somebody has deleted what has to be brought back, promoting that very release does bring it back. Raises
-    Conflict naming a living owner, Refused for a release that is not to be tried, RollbackFailed.
+    Conflict naming a living owner, or who has moved the endpoint by hand; Refused for a release that is not to be
+    tried; RollbackFailed.
     """
     held, release_id = stage.serving.read(), release.release_id
     if _course(stage, held.record, release_id, owner) != "recover":
+        require_pointer(stage, held)
         return held
     log.warning("run %s left %s %s: that is put right first", held.record.owner, stage.deployment, held.record.phase)
     recover(stage, owner, take_over=True, known=release)
     held = stage.serving.read()
     if _course(stage, held.record, release_id, owner) == "recover":  # what the dead one refused stays refused
         raise Conflict(f"the work in flight on {stage.deployment} changed just now; run again")
+    require_pointer(stage, held)
     return held
 
 
@@ -153,13 +157,12 @@ def _complete(stage: Stage, held: Held, owner: str) -> RollbackOutputs:
 def _undo(stage: Stage, held: Held, owner: str, live: Release | None, *, afresh: bool) -> RollbackOutputs:
     held = _enter(stage, held, live, owner)
     with _candidate_ended(stage, held.record, owner):
-        if live is not None:
-            _bring_back(stage, held, live, owner, afresh=afresh)
+        noticed = _bring_back(stage, held, live, owner, afresh=afresh) if live else ""
     since = held.record.since if live else None
     outage = 0.0 if since is None else max(stage.clock.now() - since, 0.0)
     _forget_candidate(stage, held.record, owner)
     stage.serving.swap(held, rollout.rolled_back(held.record, owner))
-    return RollbackOutputs(outcome="rolled-back" if live else "removed", outage_seconds=outage)
+    return RollbackOutputs(outcome="rolled-back" if live else "removed", outage_seconds=outage, noticed=noticed)
 
 
 def _live(stage: Stage, record: Record, known: Release | None) -> Release | None:
@@ -199,8 +202,11 @@ def _runs(stage: Stage, live: Release) -> bool:
     return wanted and not {"serves", "silent"}.isdisjoint(look(stage, live))
 
 
-def _bring_back(stage: Stage, held: Held, live: Release, owner: str, *, afresh: bool) -> None:
-    """Clients' own pods, where they run still, are neither ended nor asked for more than a sign of life."""
+def _bring_back(stage: Stage, held: Held, live: Release, owner: str, *, afresh: bool) -> str:
+    """Clients' own pods, where they run still, are neither ended nor asked for more than a sign of life.
+
+    What a person should know of it, though it serves.
+    """
     untouched = held.record.since is None
     log.info("going back to release %s (%s at %s)", live.release_id, live.model, live.commit)
     if afresh and not untouched:
@@ -209,9 +215,13 @@ def _bring_back(stage: Stage, held: Held, live: Release, owner: str, *, afresh: 
     until = stage.clock.now() + budget(live, live.replicas, stage.patience).startup
     wait_ready(stage, held, live.release_id, live.replicas, until)
     if not untouched:
-        prove_again(stage, live)
-    elif not healthy(stage, live):
+        notices = "; ".join(prove_again(stage, live).notices)
+        if notices:
+            log.warning("%s", notices)
+        return notices
+    if not healthy(stage, live):
         raise Transient(f"release {live.release_id}, which was never stopped, does not say that it serves")
+    return ""
 
 
 @contextmanager

@@ -73,6 +73,8 @@ def look(serving: Serving, unfinished: Unfinished | None) -> Serves:
     return Serves(
         record=record,
         commit=live.commit if live else None,
+        model=live.model if live else "",
+        committed=(live.committed or 0.0) if live else 0.0,
         unfinished=at_work.run or None,
         standstill=at_work.standstill,
     )

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from steps.contracts import RESOLVE, ResolveInputs, ResolveOutputs
@@ -12,7 +12,7 @@ from steps.core import manifest as manifests
 from steps.core import shards
 from steps.core.manifest import File, Manifest
 from steps.core.names import Layout, check_deployment, check_model, check_revision, is_commit
-from steps.core.release import Document
+from steps.core.release import Document, Release, parse_document
 from steps.core.selection import select
 from steps.entry import run_step
 from steps.errors import Corrupt, Transient
@@ -46,6 +46,7 @@ class _Found:
     manifest: Manifest
     examined: "tuple[Examined, ...]"
     left_behind: tuple[str, ...]
+    committed: float | None = None
 
 
 def resolve(inputs: ResolveInputs, hub: Hub, store: Store, catalog: "Catalog", settings: Settings) -> ResolveOutputs:
@@ -69,6 +70,7 @@ def outputs(document: Document, settings: Settings) -> ResolveOutputs:
         manifest_sha256=release.manifest_sha256,
         total_bytes=release.total_bytes,
         shards=shards.dump(shards.names(document.manifest, int(settings.shard_gib * shards.GiB))),
+        committed=release.committed or 0.0,
     )
 
 
@@ -85,7 +87,18 @@ def plan(inputs: ResolveInputs, hub: Hub, store: Store, catalog: "Catalog", sett
     found = _find(model, revision, hub, store, Layout(settings.prefix))
     policy.judge(found.examined, catalog, deployment, model, found.manifest.commit)
     release = catalogs.release(entry, deployment, found.manifest, settings.device, settings.registry)
+    release = replace(release, committed=found.committed or _known_since(release, store, Layout(settings.prefix)))
     return Resolved(Document(release=release, manifest=found.manifest), found.left_behind)
+
+
+def _known_since(release: Release, store: Store, layout: Layout) -> float | None:
+    """As it was resolved when the Hub still told."""
+    key = layout.release(release.deployment, release.release_id)
+    try:
+        known = store.get(key)
+        return parse_document(known, key).release.committed if known else None
+    except Corrupt:  # it is written anew
+        return None
 
 
 def _find(model: str, revision: str, hub: Hub, store: Store, layout: Layout) -> _Found:
@@ -112,7 +125,8 @@ def _on_the_hub(model: str, commit: str, hub: Hub) -> _Found:
         in_order(lambda file: _read(model, commit, hub, file), files, readers, examined.append)
     found = {f.path: File(f.path, f.size, f.sha256) for f in selection.kept if f.sha256}
     found |= {e.file.path: e.file for e in examined}
-    return _Found(manifests.build(model, commit, tuple(found.values())), tuple(examined), selection.left_behind)
+    manifest, since = manifests.build(model, commit, tuple(found.values())), hub.committed(model, commit)
+    return _Found(manifest, tuple(examined), selection.left_behind, since)
 
 
 def _read(model: str, commit: str, hub: Hub, file: HubFile) -> "Examined":

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from steps.candidate import ensure, refused_when_failed, started_release
-from steps.contracts import SMOKE, SmokeInputs, SmokeOutputs
+from steps.contracts import ANY, SMOKE, SmokeInputs, SmokeOutputs
 from steps.core import canonical
 from steps.core.evidence import Proof
 from steps.core.names import Layout
@@ -14,7 +14,7 @@ from steps.core.release import Release
 from steps.entry import run_step
 from steps.errors import StepError
 from steps.ports.store import Store
-from steps.proof import prove, require_pass
+from steps.proof import examine, remember, require_pass
 from steps.recovery import settle
 from steps.settings import Settings
 from steps.stage import Stage, connect
@@ -31,14 +31,23 @@ def smoke(
     held = settle(stage, release, inputs.owner)
     up = ensure(stage, held, release, inputs.owner, inputs.proved_commit)
     with refused_when_failed(stage, up.held, inputs.owner):
-        proof = prove(stage, up.release)
+        proof = examine(stage, up.held.record, up.release, by_hand=inputs.proved_commit == ANY)
         keep(store, layout.report(inputs.run, EVIDENCE), proof)
         require_pass(stage, proof)
+    tell(proof)
+    if up.held.record.owner == inputs.owner:
+        remember(stage, proof, inputs.owner)
     return SmokeOutputs(
         proof=proof.pods,
         first_token_seconds=proof.first_token_seconds,
         tokens_per_second=proof.tokens_per_second,
+        noticed="; ".join(proof.notices),
     )
+
+
+def tell(proof: Proof) -> None:
+    for said in proof.notices:
+        log.warning("%s", said)
 
 
 def keep(store: Callable[[], Store], key: str, proof: Proof) -> None:

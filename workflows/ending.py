@@ -34,6 +34,7 @@ def last_words(account: Account, run: Run, places: Sequence[str]) -> str:
         ("serves", serves(account)),
         ("report", "" if account.record_known else run.output(REPORT.name, "summary")),
         ("outage", outage),
+        *(("note", said) for said in account.noticed),
         *(("look at", place) for place in places),
         *(("next", pasteable(item)) for item in advice(account)),
     )

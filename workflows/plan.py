@@ -56,6 +56,8 @@ class Plan:
     outage: Outage
     unfinished: str = ""
     """The dead run whose work would be put right before anything else."""
+    noticed: tuple[str, ...] = ()
+    """What a person should know before they approve it: what others have done to what serves, a way back."""
 
 
 def text(plan: Plan) -> str:
@@ -77,6 +79,7 @@ def _rows(plan: Plan) -> Iterator[tuple[str, str]]:
     release, serving = plan.release, plan.release.serving
     if plan.unfinished:
         yield "first of all", f"what run {plan.unfinished} left unfinished is put right"
+    yield from (("note", said) for said in plan.noticed)
     yield "model", release.model
     yield "commit", f"{release.commit} ({plan.revision})" if plan.revision != release.commit else release.commit
     yield "release", release.release_id

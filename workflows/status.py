@@ -39,6 +39,8 @@ class Status:
     pods: int
     strays: tuple[str, ...] = ()
     """Releases that run and that no record names, as where somebody has removed it."""
+    meddled: tuple[str, ...] = ()
+    """What somebody else has changed by hand."""
 
     def to_json(self) -> dict[str, Any]:
         """The keys are fixed by design section 9."""
@@ -118,6 +120,7 @@ def read(deployment: str, serving: "Serving") -> Status:
         ready=sum(pod.ready for pod in pods),
         pods=len(pods),
         strays=tuple(r for r in serving.releases() if r not in named and serving.replicas(r)),
+        meddled=(*serving.meddled(None), *(serving.meddled(record.live) if record.live else ())),
     )
 
 
@@ -149,6 +152,7 @@ def text(status: Status | Unread, flag: str) -> str:
 
 def _rows(status: Status, flag: str) -> Iterator[tuple[str, str]]:
     yield "live", f"{_shown(status.live)}{_health(status)}"
+    yield from (("changed", said) for said in status.meddled)
     yield "previous", _shown(status.previous)
     if status.candidate:
         yield "candidate", _shown(status.candidate)

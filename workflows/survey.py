@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from steps import candidate, mirror, populate, preflight, recovery, resolve
+from steps import candidate, interference, mirror, populate, preflight, recovery, resolve
 from steps.contracts import ResolveInputs
 from steps.core import course, shards
 from steps.core.account import Named
 from steps.core.budget import budget
 from steps.core.catalog import Catalog
-from steps.core.guards import check_pointer
 from steps.core.history import Entry
 from steps.core.names import Layout
 from steps.core.record import Record
@@ -54,7 +53,7 @@ def draw_up(asked: Asked, around: Landscape) -> Plan:
     unfinished = _unfinished(stage, held.record, release)
     state = _state(around, held, release)
     if state != "live" and not unfinished:
-        check_pointer(stage.deployment, held.record, held.target)
+        interference.require_pointer(stage, held)
         _check(around, held.record, resolved.document)
     live = name(stage.serving, held.record.live) if held.record.live else None
     past = history.read(around.store, layout, [stage.deployment], LOOK_BACK)
@@ -76,6 +75,7 @@ def draw_up(asked: Asked, around: Landscape) -> Plan:
         url=stage.serving.url if held.record != Record() else "",
         outage=expected_outage(stage, release, live, past) if state == "new" else Outage(0.0, "nothing is moved"),
         unfinished=unfinished,
+        noticed=tuple(interference.notices(stage, held.record, release)) if not unfinished else (),
     )
 
 

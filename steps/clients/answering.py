@@ -21,9 +21,9 @@ SHOWN = 256
 class Answering:
     """One request being answered. ``problem`` is None as long as nothing is wrong."""
 
-    def __init__(self, meter: Meter) -> None:
+    def __init__(self, meter: Meter, what: str = "a chat completion") -> None:
         self.problem: str | None = None
-        self._meter = meter
+        self._meter, self._what = meter, what
         self._status = 200
         self._answered = True
         self._text = ""
@@ -46,7 +46,7 @@ class Answering:
         except openai.APIError as err:
             self.problem = f"ended in an error ({str(err.message)[:SHOWN]})"
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError):  # the client checks no shapes
-            self.problem = "is not a chat completion"
+            self.problem = f"is not {self._what}"
         if self._meter.too_late:
             self._late()
         elif self._meter.too_long:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 
 from steps.clients.answering import Answering
+from steps.clients.likelihood import traced
 from steps.clients.meter import Meter
+from steps.core.fingerprint import PROMPT, TOKENS, TOP, Fingerprint
 from steps.core.release import Smoke
 from steps.core.workload import API_KEY
 from steps.ports.chat import Answer
@@ -69,6 +71,19 @@ class PodChat:
                     answering.take(chunk)
         return answering.answer(done=meter.saw_done)
 
+    def fingerprint(self, url: str, served_name: str) -> tuple[Fingerprint | None, str]:
+        found = None
+        with self._client(url) as (client, meter):
+            answering = Answering(meter, "a completion with logprobs")
+            with answering.observed():
+                completed = client.completions.create(
+                    model=served_name, prompt=PROMPT, max_tokens=TOKENS, temperature=0, logprobs=TOP
+                )
+                found = traced(completed)
+        if answering.problem is not None:
+            return None, _why(answering.answer(done=False))
+        return found, "" if found else "its answer has no logprobs"
+
     def _get(self, url: str) -> httpx2.Response | None:
         try:
             with self._http(Meter(min(self.seconds, QUICK_SECONDS))) as client:
@@ -102,3 +117,7 @@ def _request(served_name: str, smoke: Smoke) -> dict[str, Any]:
         "max_tokens": smoke.max_tokens,
         "temperature": 0,
     }
+
+
+def _why(answer: Answer) -> str:
+    return f"{answer.problem}: {answer.text!r}" if answer.text else f"the answer {answer.problem}"

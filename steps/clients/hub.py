@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 from dataclasses import replace
+from datetime import datetime
 
 import httpx2
 import stamina
@@ -31,7 +32,7 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from steps.clients.hub_errors import Asked, told_to_stay_away, told_to_wait, translated
 from steps.core.manifest import File, is_sha256
 from steps.core.names import is_commit
-from steps.errors import Corrupt, Missing
+from steps.errors import Corrupt, Missing, StepError
 from steps.ports.hub import HubFile, Ranges, Tree
 from steps.settings import Settings
 
@@ -128,6 +129,20 @@ class HuggingFace:
             )
         return info.sha
 
+    def committed(self, model: str, commit: str) -> float | None:
+        """The first entry of the log from there on. Nothing depends on it, so it is asked for once."""
+        try:
+            answer = get_session().get(
+                f"{self._asked.endpoint}/api/models/{model}/commits/{commit}", headers=self._headers
+            )
+            hf_raise_for_status(answer)
+            return _made(answer.json()[0], commit)
+        except (HfHubHTTPError, httpx2.HTTPError, OfflineModeIsEnabled, StepError) as err:
+            log.info("when %s of %s was made is not known: %s", commit, model, type(err).__name__)
+        except (ValueError, LookupError, TypeError) as err:
+            log.info("the Hub's log of %s is none (%s)", model, type(err).__name__)
+        return None
+
     def tree(self, model: str, commit: str) -> Tree:
         with translated(replace(self._asked, model=model, revision=commit)):
             # The pages are asked for while the list is made; huggingface_hub waits out what may pass by itself.
@@ -216,6 +231,13 @@ def _body(response: httpx2.Response, size: int) -> bytes:
     if body.tell() != size:
         raise UnusableAnswerError(f"{body.tell()} bytes instead of {size}")
     return body.getvalue()
+
+
+def _made(entry: dict[str, str], commit: str) -> float:
+    """Raises ValueError, LookupError or TypeError for what is no log that begins with this commit."""
+    if entry["id"] != commit:
+        raise ValueError(entry["id"])
+    return datetime.fromisoformat(entry["date"]).timestamp()
 
 
 def _file(entry: RepoFile) -> HubFile:

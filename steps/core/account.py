@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from steps.contracts import REPORT
+from steps.contracts import PREFLIGHT, REPORT, ROLLBACK, SMOKE
 from steps.core.history import Entry
 from steps.core.installed import ROLLBACK_TEMPLATE
 from steps.core.outcome import GOOD, Outcome, decide, release_id
@@ -87,6 +87,8 @@ class Account:
     record_known: bool
     url: str
     flag: str
+    noticed: tuple[str, ...] = ()
+    """What passed, or was not asked, and a person should know all the same."""
     evidence: Any = None
     """The smoke test's own JSON."""
     repaired: bool = False
@@ -114,8 +116,10 @@ class Account:
         }
 
     def _evidence(self) -> Any:
-        """With where the model server's own words are, which no smoke test may have asked for."""
-        return {**(self.evidence or {}), "server_log": self.server_log} if self.server_log else self.evidence
+        """With where the model server's own words are, which no smoke test may have asked for, and all notices."""
+        beside = {"server_log": self.server_log, "notices": [*self.noticed]}
+        told = {name: value for name, value in beside.items() if value}
+        return {**(self.evidence or {}), **told} if told else self.evidence
 
     def history(self) -> Entry:
         """The entry of this run in the deployment's history."""
@@ -160,6 +164,7 @@ def draw_up(run: Run, around: Surroundings) -> Account:
         record_known=around.record is not None,
         url=around.url,
         flag=around.flag,
+        noticed=tuple(filter(None, (run.output(step.name, "noticed") for step in (PREFLIGHT, SMOKE, ROLLBACK)))),
     )
 
 

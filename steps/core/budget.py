@@ -14,8 +14,8 @@ DRAIN = 300.0
 ROLLBACK_PATIENCE = 600.0
 """A rollback that the outside lets down tries this long: its engine does not retry it after a stop."""
 RETRY_CAP = 60.0
-REQUESTS_A_POD = 4
-"""Of a proof, each within the request's own timeout: health, models, an answer, a streamed answer."""
+REQUESTS_A_POD = 5
+"""Of a proof, each within the request's own timeout: health, models, an answer, a streamed answer, a fingerprint."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

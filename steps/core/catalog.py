@@ -89,6 +89,9 @@ class SmokeTest(Block):
     max_tokens: Annotated[Count, Field(ge=1, le=4096)] = _SMOKE.max_tokens
     max_first_token_seconds: Positive | None = None
     min_tokens_per_second: Positive | None = None
+    max_first_token_of_live: Positive | None = None
+    min_tokens_per_second_of_live: Positive | None = None
+    max_logprob_change: Positive | None = _SMOKE.max_logprob_change
 
 
 class Entry(Block):

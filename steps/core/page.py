@@ -1,6 +1,6 @@
 """The report of a run as one HTML page: no script and no link, since Argo shows artifacts under a strict policy."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from html import escape
 from string import Template
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from steps.core.account import Account, Line, iso
 from steps.core.amounts import seconds
 from steps.core.outcome import Outcome
+from steps.core.page_values import shown
 from steps.core.words import advice, headline, serves
 
 TONES: dict[Outcome, str] = {
@@ -35,6 +36,8 @@ h1::first-letter{text-transform:uppercase}
 h2{margin:0 0 .6rem;font-size:.8rem;letter-spacing:.08em;text-transform:uppercase;color:var(--dim)}
 p{margin:.25rem 0;overflow-wrap:anywhere}
 .why{border-left:3px solid var(--tone);padding:.1rem 0 .1rem .8rem;margin:.7rem 0}
+.note{--tone:var(--warn);border-left:3px solid var(--tone);padding:.1rem 0 .1rem .8rem;margin:.7rem 0}
+.note::before{content:"Note: ";font-weight:600;color:var(--tone)}
 ol{margin:0;padding-left:1.3rem}
 li{overflow-wrap:anywhere}
 code,.mono{font-family:ui-monospace,"SF Mono",Menlo,"DejaVu Sans Mono",monospace;font-size:.88em;overflow-wrap:anywhere}
@@ -42,6 +45,8 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1.2rem;margin:0}
 dt{color:var(--dim)}
 dd{margin:0;overflow-wrap:anywhere}
 .item+.item{margin-top:.8rem;padding-top:.8rem;border-top:1px solid var(--line)}
+dl dl{padding-left:.8rem;border-left:2px solid var(--line)}
+pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere}
 td .mono{overflow-wrap:normal}
 td:last-child .mono{overflow-wrap:anywhere}
 .scroll{overflow-x:auto}
@@ -53,7 +58,9 @@ th.num,td.num{text-align:right;white-space:nowrap;font-variant-numeric:tabular-n
 td.bar{width:50%;min-width:5rem;padding-top:.75rem}
 .bar i{display:block;height:.5rem;border-radius:4px;background:var(--tone);min-width:2px}
 td:first-child{white-space:nowrap}
-td.word{white-space:nowrap;color:var(--tone);font-weight:600}
+dd.wide{grid-column:1/-1;margin:.2rem 0 .6rem}
+dd.wide dl{border-left:0;padding-left:0}
+td.word,dd.word{white-space:nowrap;color:var(--tone);font-weight:600}
 td.said{white-space:normal;color:var(--dim);padding:0 0 .5rem 1rem;border-top:0;overflow-wrap:anywhere}
 footer{color:var(--dim);font-size:.85rem;text-align:center}
 """
@@ -61,7 +68,7 @@ PAGE = Template("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>$title</title><style>$style</style></head><body><main>
 <header class="$tone"><h1>$headline</h1>
-<p><strong>$deployment</strong> &middot; $subject</p>$why<p>$serves</p></header>
+<p><strong>$deployment</strong> &middot; $subject</p>$why<p>$serves</p>$notes</header>
 $advice<section><h2>Facts</h2><dl>$facts</dl></section>
 <section><h2>Steps</h2><div class="scroll"><table><tr><th>step</th><th>result</th><th></th>
 <th class="num">time</th></tr>$lines</table></div></section>
@@ -81,6 +88,7 @@ def render(account: Account) -> str:
         subject=escape(subject),
         why=_why(account),
         serves=escape(serves(account)),
+        notes="".join(f'<p class="note">{escape(said)}</p>' for said in account.noticed),
         advice=_advice(advice(account)),
         facts=_pairs(_facts(account)),
         lines=_lines(account.lines),
@@ -151,40 +159,12 @@ def _line(line: Line, percent: float) -> str:
 def _evidence(evidence: Any) -> str:
     if not evidence:
         return ""
-    return f"<section><h2>Evidence of the smoke test</h2>{_value(evidence)}</section>"
+    return f"<section><h2>Evidence of the smoke test</h2>{shown(_beside_notices(evidence))}</section>"
 
 
-def _value(value: Any) -> str:
-    """JSON of any shape: mappings as names with their values, a list of like mappings as a table."""
-    if isinstance(value, Mapping):
-        return f"<dl>{''.join(f'<dt>{_label(k)}</dt><dd>{_value(v)}</dd>' for k, v in value.items())}</dl>"
-    if isinstance(value, list):
-        return _table(value) if _is_table(value) else "".join(f'<div class="item">{_value(v)}</div>' for v in value)
-    return f'<span class="mono">{escape(_scalar(value))}</span>'
-
-
-def _is_table(items: list[Any]) -> bool:
-    return all(isinstance(i, Mapping) and list(i) == list(items[0]) and not _nested(i) for i in items) and bool(items)
-
-
-def _nested(item: Mapping[str, Any]) -> bool:
-    return any(isinstance(v, Mapping | list) for v in item.values())
-
-
-def _table(items: list[Any]) -> str:
-    head = "".join(f"<th>{_label(name)}</th>" for name in items[0])
-    rows = "".join(f"<tr>{''.join(f'<td>{_value(v)}</td>' for v in item.values())}</tr>" for item in items)
-    return f"<table><tr>{head}</tr>{rows}</table>"
-
-
-def _label(name: object) -> str:
-    return escape(str(name).replace("_", " "))
-
-
-def _scalar(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "none"}[value]
-    return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+def _beside_notices(evidence: Any) -> Any:
+    """Those stand at the top."""
+    return {k: v for k, v in evidence.items() if k != "notices"} if isinstance(evidence, dict) else evidence
 
 
 def _pairs(pairs: Iterable[tuple[str, str]]) -> str:

@@ -41,6 +41,8 @@ class Found:
     refresh: Refresh
     commit: str = ""
     release_id: str = ""
+    committed: float = 0.0
+    """When the Hub got the commit, in seconds since the epoch; 0 where that is not known."""
     refusal: str = ""
     failure: str = ""
 
@@ -60,7 +62,7 @@ class Findings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Serves:
-    """A deployment as it is. ``commit`` is the live release's, None where it is not known any more.
+    """A deployment as it is. ``commit`` is the live release's, None where it is not known any more, ``model`` too.
 
     ``unfinished`` is the run, where there is one, that was started for this deployment and has not ended;
     ``standstill`` a sentence where that one does not go on by itself.
@@ -68,6 +70,9 @@ class Serves:
 
     record: Record
     commit: str | None = None
+    model: str = ""
+    committed: float = 0.0
+    """As of ``Found``."""
     unfinished: str | None = None
     standstill: str = ""
 
@@ -118,6 +123,11 @@ def _for_a_person(found: Found, serves: Serves) -> str:
         return f"it served before, and somebody has put release {record.live} in its place"
     if serves.commit is None:
         return f"what release {record.live}, which serves, was made from is not known any more"
+    if serves.model == found.model and 0 < found.committed < serves.committed:
+        return (
+            f"{serves.commit} of {iso(serves.committed)} serves, which is newer than {iso(found.committed)}: the "
+            "branch was set back, and a night does not know why"
+        )
     return f"{serves.commit} serves" if found.refresh == "propose" else ""
 
 

@@ -13,6 +13,8 @@ from steps.errors import BadInput, Corrupt
 Device = Literal["cuda", "cpu"]
 Strategy = Literal["recreate", "blue-green"]
 ID_LENGTH = 12
+_LATER = frozenset({"max_first_token_of_live", "min_tokens_per_second_of_live", "max_logprob_change"})
+"""Fields of ``Smoke`` that documents of earlier versions do not have."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,11 +43,16 @@ class Smoke:
     max_tokens: int = 64
     max_first_token_seconds: float | None = None
     min_tokens_per_second: float | None = None
+    max_first_token_of_live: float | None = None
+    """Times what was measured last of the release that serves."""
+    min_tokens_per_second_of_live: float | None = None
+    max_logprob_change: float | None = 0.5
+    """Since this release passed for the first time, in nats; see ``core.fingerprint``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Release:
-    """``replicas``, ``strategy``, ``smoke`` and ``startup_budget_seconds`` are how it is brought in, not what it is."""
+    """What it is, which its id is made of; the fields with a default are how it is brought in, and since when it is."""
 
     deployment: str
     model: str
@@ -58,6 +65,8 @@ class Release:
     smoke: Smoke = Smoke()
     startup_budget_seconds: float | None = None
     """From the catalog; None: computed from the bytes."""
+    committed: float | None = None
+    """When the Hub got this commit, in seconds since the epoch; None where it did not tell."""
 
     @property
     def release_id(self) -> str:
@@ -78,7 +87,15 @@ class Release:
             "strategy": self.strategy,
             "smoke": {name: getattr(self.smoke, name) for name in Smoke.__dataclass_fields__},
             "startup_budget_seconds": self.startup_budget_seconds,
+            "committed": self.committed,
         }
+
+
+def is_older(one: Release, other: Release) -> bool:
+    """Whether it is of an earlier commit of the same model, as far as both are known."""
+    if one.model != other.model or one.committed is None or other.committed is None:
+        return False
+    return one.committed < other.committed
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +134,20 @@ def from_json(value: Any) -> Release:
         serving=Serving(**{**serving, "args": tuple(serving["args"])}),
         replicas=value["replicas"],
         strategy=value["strategy"],
-        smoke=Smoke(**value["smoke"]),
+        smoke=_smoke(value["smoke"]),
         startup_budget_seconds=value["startup_budget_seconds"],
+        committed=value.get("committed"),  # documents of earlier versions do not have it
     )
     if release.release_id != value["release_id"]:
         raise ValueError(f"it calls itself {value['release_id']}, its content is {release.release_id}")
     return release
+
+
+def _smoke(value: Any) -> Smoke:
+    """What a later program adds is passed over, and what an earlier one did not know is left at its default: how a
+    release is tested does not make it another one.
+    """
+    return Smoke(**{name: value[name] for name in Smoke.__dataclass_fields__ if name in value or name not in _LATER})
 
 
 def _serving_json(serving: Serving) -> dict[str, Any]:

@@ -20,7 +20,8 @@ def summary(account: Account) -> str:
     """One line: what happened, why, and what serves now."""
     why = f" ({account.failed_step}): {account.failure.rstrip('. ')}" if account.failed_step else _why(account)
     log = f"; what its model server said is kept at {account.server_log}" if account.server_log else ""
-    return f"{headline(account)}{why}; {serves(account)}{_outage(account)}{log}"
+    notes = "".join(f"; note: {said}" for said in account.noticed)
+    return f"{headline(account)}{why}; {serves(account)}{_outage(account)}{log}{notes}"
 
 
 def headline(account: Account) -> str:

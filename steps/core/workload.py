@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from steps.core import canonical, labels
+from steps.core import canonical, labels, meddling
 from steps.core.names import slug
 from steps.core.release import Release
 
@@ -92,10 +92,21 @@ def deployment(release: Release, around: Where) -> Json:
     }
 
 
-def change(replicas: int, annotations: Mapping[str, str], owner: str, record_version: str, version: str) -> Json:
-    """The one change that there is to a Deployment, on the condition that it still is of ``version``."""
-    stamped = {**annotations, labels.OWNER: owner, labels.RECORD_VERSION: record_version}
-    return {"metadata": {"resourceVersion": version, "annotations": stamped}, "spec": {"replicas": replicas}}
+def change(found: Json, replicas: int, annotations: Mapping[str, str], owner: str, record_version: str) -> Json:
+    """The one change that there is to a Deployment's spec, on the condition that it still is as it was ``found``."""
+    stamped = {
+        **annotations,
+        labels.OWNER: owner,
+        labels.RECORD_VERSION: record_version,
+        labels.REPLICAS: str(replicas),
+        labels.SPEC: meddling.digest(found),
+    }
+    return {**note(found, stamped), "spec": {"replicas": replicas}}
+
+
+def note(found: Json, annotations: Mapping[str, str]) -> Json:
+    """A change of what is written on it, on the same condition."""
+    return {"metadata": {"resourceVersion": found["metadata"]["resourceVersion"], "annotations": {**annotations}}}
 
 
 def is_ours(deployment: Json, ours: Mapping[str, str]) -> bool:
@@ -115,13 +126,6 @@ def is_at_rest(deployment: Json) -> bool:
     status = deployment.get("status", {})
     seen = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
     return seen and not deployment["spec"].get("replicas") and not status.get("replicas")
-
-
-def changed_by(deployment: Json, ours: str) -> tuple[str, ...]:
-    """Who else has written into its pod template, as the API server keeps it; ``ours`` is our field manager."""
-    entries = deployment["metadata"].get("managedFields", [])
-    wrote = (e.get("manager", "") for e in entries if "f:template" in e.get("fieldsV1", {}).get("f:spec", {}))
-    return tuple(sorted({manager for manager in wrote if manager != ours}))
 
 
 def root(release: Release, volume: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from steps.core.fingerprint import Fingerprint
 from steps.core.release import Smoke
 
 
@@ -43,3 +44,7 @@ class Chat(Protocol):
     def complete(self, url: str, served_name: str, smoke: Smoke) -> Answer: ...
 
     def stream(self, url: str, served_name: str, smoke: Smoke) -> Answer: ...
+
+    def fingerprint(self, url: str, served_name: str) -> tuple[Fingerprint | None, str]:
+        """Of the fixed text; and where there is none, why."""
+        ...

@@ -40,6 +40,10 @@ class Hub(Protocol):
         """The commit that a branch or tag is at now. Raises Missing: gated, unknown, private, renamed, no revision."""
         ...
 
+    def committed(self, model: str, commit: str) -> float | None:
+        """When it was made, in seconds since the epoch; None where the Hub does not tell. Raises nothing."""
+        ...
+
     def tree(self, model: str, commit: str) -> Tree:
         """Raises Missing."""
         ...

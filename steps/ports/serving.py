@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from steps.core.measured import Measured
 from steps.core.record import Record
 from steps.core.release import Release
 
@@ -16,6 +17,8 @@ class Pod:
     url: str | None
     """``http://HOST:PORT``; None until it has an address."""
     ready: bool
+    name: str = ""
+    """What people call it where that is not its uid."""
     failure: str | None = None
     waiting: str | None = None
     """What it waits for, in words, while that is known."""
@@ -80,6 +83,22 @@ class Serving(Protocol):
 
     def remove(self, release_id: str, owner: str) -> None:
         """``stop``, then forget it."""
+        ...
+
+    def remember(self, release_id: str, measured: Measured, owner: str) -> None:
+        """Keep it with the release, for as long as that is kept. Raises Conflict like ``ensure``."""
+        ...
+
+    def measured(self, release_id: str) -> Measured | None:
+        """What was remembered last; None where nothing was, or what is there is damaged."""
+        ...
+
+    def meddled(self, release_id: str | None) -> tuple[str, ...]:
+        """What somebody else has changed of a release, or with None of the endpoint, since we wrote it last.
+
+        A sentence each: what, from what to what, who and when, as far as it can be known. A release that was deleted
+        is none of them: ``release`` tells.
+        """
         ...
 
     def replicas(self, release_id: str) -> int:

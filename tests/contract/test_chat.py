@@ -6,10 +6,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 
 import pytest
 
 from steps.clients.chat import PodChat, connect
+from steps.core.fingerprint import PROMPT, TOKENS, TOP, Fingerprint, Token
 from steps.core.release import Smoke
 from steps.ports.chat import Answer, Chat
 from steps.settings import from_environment
@@ -85,6 +87,7 @@ def test_a_server_that_is_not_ready_is_not_healthy(start):
         ("empty-text", 200, "", None),
         ("degenerate", 200, "!!!!", None),
         ("http-500", 500, "EngineCore", "HTTP 500"),
+        ("no-template", 400, "you must provide a chat template", "HTTP 400"),
         ("hang", 200, "", "did not come within 1 s"),
         ("not-json", 200, "", "not a chat completion"),
         ("long-text", 200, "", "longer than 64 KiB"),
@@ -99,6 +102,28 @@ def test_what_is_wrong_with_an_answer_is_said_and_never_raised(start, fault, sta
     assert (problem is None) == (answer.problem is None)
     assert (problem or "") in (answer.problem or "")
     assert answer.done == (problem is None)
+
+
+def test_the_same_weights_have_the_same_fingerprint(start):
+    chat, url, _root = start("")
+    first, why = chat.fingerprint(url, NAME)
+    again, _why = chat.fingerprint(url, NAME)
+    assert (why, first) == ("", again)
+    assert first is not None
+    assert (len(first.tokens), first.text) == (6, "The capital of France is Paris. ")
+    assert all(t.top[0] == (t.text, t.logprob) and t.logprob < 0 for t in first.tokens)
+    assert min(p for t in first.tokens for _x, p in t.top) < -4
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [("no-logprobs", "HTTP 400: 'Requested sample logprobs"), ("hang", "did not"), ("not-json", "not a")],
+)
+def test_where_there_is_no_fingerprint_it_is_said_why(start, fault, why):
+    chat, url, _root = start(fault)
+    found, said = chat.fingerprint(url, NAME)
+    assert found is None
+    assert why in said
 
 
 @pytest.mark.parametrize("fault", ["stream-cut", "no-done"])
@@ -142,6 +167,10 @@ def test_nothing_can_be_concluded_where_nobody_listens(start):
 # What only the real client can meet.
 
 
+bodies: list[dict[str, Any]] = []
+"""What was asked of the last one by POST."""
+
+
 @contextmanager
 def serving(body: bytes, status: int = 200, kind: str = "application/json", pace: float = 0.0) -> Iterator[str]:
     """A server that gives every request this, byte by byte where there is a pace."""
@@ -158,14 +187,13 @@ def serving(body: bytes, status: int = 200, kind: str = "application/json", pace
                     return
 
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            seen.append(dict(self.headers))
+            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.do_GET()
 
         def log_message(self, *args: object) -> None:
             pass
 
-    seen: list[dict[str, str]] = []
+    bodies.clear()
     server = HTTPServer(("127.0.0.1", 0), Handler)
     server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that leaves early is no news here
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
@@ -237,6 +265,45 @@ def test_reasoning_is_part_of_the_answer():
     with serving(body) as url:
         answer = PodChat(1.0, "none").complete(url, NAME, SMOKE)
     assert (answer.text, answer.finish_reason, answer.problem) == ("Hm, Paris.", "length", None)
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "why"),
+    [
+        (None, "its answer has no logprobs"),
+        ({"tokens": []}, "its answer has no logprobs"),
+        (
+            {"tokens": ["a"], "token_logprobs": [float("nan")], "top_logprobs": [{}]},
+            "is not a completion with logprobs",
+        ),
+        ({"tokens": ["a"], "token_logprobs": [None], "top_logprobs": [{}]}, "is not a completion with logprobs"),
+        ({"tokens": ["a"], "token_logprobs": [-1], "top_logprobs": None}, "is not a completion with logprobs"),
+        ({"tokens": ["a", "b"], "token_logprobs": [-1], "top_logprobs": [{}]}, "is not a completion with logprobs"),
+        ([7], "is not a completion with logprobs"),
+    ],
+)
+def test_logprobs_that_are_none_are_told_and_never_raised(logprobs, why):
+    body = json.dumps({"choices": [{"index": 0, "text": "a", "finish_reason": "stop", "logprobs": logprobs}]}).encode()
+    with serving(body) as url:
+        found, said = PodChat(1.0, "none").fingerprint(url, NAME)
+    assert found is None
+    assert why in said
+
+
+def test_a_token_that_no_file_can_hold_is_kept_as_well_as_it_can_be():
+    half = "\ud83d"
+    logprobs = {"tokens": [half], "token_logprobs": [-1.0], "top_logprobs": [{half: -1.0, "b": -0.5}]}
+    body = json.dumps({"choices": [{"index": 0, "text": "a", "logprobs": logprobs}]}).encode()
+    with serving(body) as url:
+        found, _ = PodChat(1.0, "none").fingerprint(url, NAME)
+    assert found == Fingerprint((Token("?", -1.0, (("b", -0.5), ("?", -1.0))),))
+
+
+def test_a_fingerprint_reads_no_chat_template_which_may_hold_today_s_date():
+    with serving(b"{}") as url:
+        PodChat(1.0, "none").fingerprint(url, NAME)
+        (asked,) = bodies
+    assert asked == {"model": NAME, "prompt": PROMPT, "max_tokens": TOKENS, "temperature": 0, "logprobs": TOP}
 
 
 def test_a_proxy_of_the_environment_is_not_used(monkeypatch):

@@ -3,6 +3,7 @@
 import socket
 import threading
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -33,8 +34,8 @@ def serving(place):
 
 
 def point(serving, release):
-    held = serving.read()
-    serving.point(held, held.record, release and release.release_id)
+    held, target = serving.read(), release and release.release_id
+    serving.point(held, replace(held.record, live=target), target)
 
 
 def connect(serving) -> socket.socket:

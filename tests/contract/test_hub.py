@@ -90,6 +90,15 @@ class TestAnyHub:
         assert subject.publish(MODEL, FILES) == subject.publish(MODEL, FILES, branch="refs/pr/1")
         assert subject.port.commit(MODEL, "refs/pr/1") == subject.port.commit(MODEL, "main")
 
+    def test_when_a_commit_was_made_is_told_and_of_one_that_is_not_there_nothing(self, subject):
+        older = subject.publish(MODEL, FILES)
+        time.sleep(0.002)
+        newer = subject.publish(MODEL, {**FILES, "config.json": b"{}"})
+        first, second = (subject.port.committed(MODEL, commit) for commit in (older, newer))
+        assert first < second
+        assert subject.port.committed(MODEL, older) == first
+        assert subject.port.committed(MODEL, "f" * 40) is None
+
     def test_a_tree_names_every_file_with_size_and_digest(self, subject):
         commit = subject.publish(MODEL, FILES)
         tree = subject.port.tree(MODEL, commit)
@@ -264,6 +273,22 @@ class TestEveryFailureHasItsSentence:
 
         with pytest.raises(Transient, match="gave an answer about org/name that is no Hub's"):
             real.commit(MODEL, "main") if kind == "info" else real.tree(MODEL, commit)
+        assert fault.hit == 1
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            failing(404),
+            failing(429),
+            failing(500),
+            *(answering(body) for body in (b"<html>", b"[]", b"[7]", b'[{"id":0}]')),
+        ],
+        ids=["404", "429", "500", "no JSON", "nothing", "a number", "another commit"],
+    )
+    def test_who_does_not_tell_when_a_commit_was_made_fails_nobody(self, hub, real, change):
+        commit = hub.publish(MODEL, FILES)
+        fault = hub.inject("commits", change)
+        assert real.committed(MODEL, commit) is None
         assert fault.hit == 1
 
     def test_a_pinned_commit_that_is_answered_with_another_is_corrupt(self, hub, real):

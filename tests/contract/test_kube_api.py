@@ -1,16 +1,21 @@
 """What every Api does alike: the one in memory here, a real API server's in tests/cluster/suite."""
 
+import re
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
 
-from steps.clients.kube.api import CONFIG_MAP, DEPLOYMENT, SERVICE, Api
+from steps.clients.kube.api import CONFIG_MAP, DEPLOYMENT, FIELD_MANAGER, SERVICE, Api, Json
+from steps.core import labels, managed, meddling
 from steps.errors import Conflict, Missing
 from tests.stubs.kube import FakeApi
 
 NAME = "contract"
+Edit = Callable[..., Json]
+"""Somebody else's patch: kind, name, change, manager, and the subresource where there is one."""
 
 
 def a_map(version="", name=NAME, **data):
@@ -30,6 +35,58 @@ def version_of(found):
 @pytest.fixture
 def api() -> Api:
     return FakeApi()
+
+
+@pytest.fixture
+def edit(api: FakeApi) -> Edit:
+    return api.edit
+
+
+def a_deployment(image):
+    pod = {"metadata": {"labels": {"app": NAME}}, "spec": {"containers": [{"name": "vllm", "image": image}]}}
+    stamps = {labels.REPLICAS: "0"}
+    spec = {"replicas": 0, "selector": {"matchLabels": {"app": NAME}}, "template": pod}
+    return {**DEPLOYMENT.header, "metadata": {"name": NAME, "annotations": stamps}, "spec": spec}
+
+
+def test_who_set_a_field_last_is_kept_with_when(api, edit):
+    made = api.create(DEPLOYMENT, a_deployment("ours:1"))
+    assert meddling.changes(made, made, FIELD_MANAGER) == ()
+    edit(DEPLOYMENT, NAME, {"spec": {"template": a_deployment("other:2")["spec"]["template"]}}, "kubectl-edit")
+    edit(DEPLOYMENT, NAME, {"spec": {"replicas": 1}}, "kubectl", "scale")
+    replicas, image = (c.sentence for c in meddling.changes(api.get(DEPLOYMENT, NAME), made, FIELD_MANAGER))
+    said = r"replicas of Deployment contract were changed from 0 to 1 by kubectl through scale at 20\d\d-\d\d-\d\dT.*Z"
+    assert re.fullmatch(said, replicas)
+    assert re.match(r"spec\.template\.spec\.containers.* of Deployment contract was changed from .*ours:1", image)
+    assert re.search(r"to .*other:2.* by kubectl-edit at 20", image)
+
+
+def test_what_we_set_back_is_ours_and_what_is_set_to_what_it_is_stays_with_whom_it_was(api, edit):
+    made = api.create(DEPLOYMENT, a_deployment("ours:1"))
+    edit(DEPLOYMENT, NAME, {"spec": {"replicas": 1}}, "kubectl", "scale")
+    api.patch(DEPLOYMENT, NAME, {"spec": {"replicas": 0}})
+    edit(DEPLOYMENT, NAME, {"spec": {"replicas": 0}}, "kubectl", "scale")
+    found = api.get(DEPLOYMENT, NAME)
+    assert managed.others(found, FIELD_MANAGER, ("spec",)) == {}
+    assert meddling.digest(found) == meddling.digest(made)
+
+
+def test_a_deployment_s_generation_is_of_its_annotations_as_well(api):
+    made = api.create(DEPLOYMENT, a_deployment("ours:1"))
+    noted = api.patch(DEPLOYMENT, NAME, {"metadata": {"annotations": {"a": "1"}}})
+    assert noted["metadata"]["generation"] > made["metadata"]["generation"]
+    assert noted["spec"] == made["spec"]
+
+
+def test_what_is_applied_by_force_is_ours_and_what_is_removed_is_nobody_s(api, edit):
+    api.apply(CONFIG_MAP, a_map(a="1", b="1"))
+    edit(CONFIG_MAP, NAME, {"data": {"a": "2", "b": "2"}}, "kubectl-edit")
+    assert [*managed.others(api.get(CONFIG_MAP, NAME), FIELD_MANAGER, ("data",))] == [("data", "a"), ("data", "b")]
+    api.apply(CONFIG_MAP, a_map(a="3", b="3"), force=True)
+    assert managed.others(api.get(CONFIG_MAP, NAME), FIELD_MANAGER, ("data",)) == {}
+    edit(CONFIG_MAP, NAME, {"data": {"c": "1"}}, "kubectl-edit")
+    edit(CONFIG_MAP, NAME, {"data": {"c": None}}, "kubectl-patch")
+    assert managed.others(api.get(CONFIG_MAP, NAME), FIELD_MANAGER, ("data",)) == {}
 
 
 def test_what_is_created_is_there_and_nothing_else_is(api):

@@ -16,6 +16,8 @@ import pytest
 
 from steps.clients.kube.api import CLAIM, NODE, WORKFLOW
 from steps.clients.kube.serving import KubeServing
+from steps.core.fingerprint import Fingerprint, Token
+from steps.core.measured import Measured
 from steps.core.record import Record
 from steps.core.release import Release, Smoke
 from steps.core.workload import Where
@@ -226,6 +228,47 @@ def test_an_ensured_release_becomes_ready_and_is_remembered_whole(bench, serving
     assert serving.release(release.release_id) == release
     assert serving.replicas(release.release_id) == 1
     assert serving.releases() == (release.release_id,)
+
+
+def test_what_was_measured_of_a_release_is_kept_with_it_and_goes_with_it(bench, serving):
+    bench.own()
+    release = bench.release(1)
+    serving.ensure(release, 1, OWNER)
+    assert serving.measured(release.release_id) is None
+    tokens = (Token("Zürich\n", -0.25, (("Zürich\n", -0.25), ("x", -3.5))),)
+    first = Measured(at=1.5, tokens_per_second=7.25, fingerprint=Fingerprint(tokens), fingerprinted=1.5)
+    serving.remember(release.release_id, first, OWNER)
+    assert serving.measured(release.release_id) == first
+    second = Measured(at=2.5)
+    serving.remember(release.release_id, second, OWNER)
+    serving.stop(release.release_id, OWNER)
+    serving.ensure(release, 1, OWNER)
+    assert serving.measured(release.release_id) == second
+    assert serving.release(release.release_id) == release
+    serving.remove(release.release_id, OWNER)
+    assert serving.measured(release.release_id) is None
+
+
+def test_nobody_but_the_owner_of_the_record_remembers_and_nothing_is_remembered_of_what_is_not_there(bench, serving):
+    bench.own()
+    release = bench.release(1)
+    serving.ensure(release, 1, OWNER)
+    with pytest.raises(Conflict, match=OWNER):
+        serving.remember(release.release_id, Measured(at=1.0), OTHER)
+    serving.remember("a" * 12, Measured(at=1.0), OWNER)
+    assert (serving.measured(release.release_id), serving.measured("a" * 12)) == (None, None)
+    assert serving.releases() == (release.release_id,)
+
+
+def test_where_nobody_else_did_anything_nobody_has_meddled(bench, serving):
+    bench.own()
+    release = bench.release(1)
+    serving.ensure(release, 1, OWNER)
+    bench.ready(release)
+    serving.remember(release.release_id, Measured(at=1.0), OWNER)
+    held = serving.read()
+    serving.point(held, replace(held.record, live=release.release_id), release.release_id)
+    assert (serving.meddled(release.release_id), serving.meddled(None), serving.meddled("a" * 12)) == ((), (), ())
 
 
 def test_its_log_tells_the_device_and_how_it_went(bench, serving):

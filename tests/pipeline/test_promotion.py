@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.stubs.machine import answers, served_root
+from tests.stubs.machine import STUB, answers, served_root
 from tests.stubs.world import World
 
 
@@ -131,3 +131,24 @@ def test_blue_green_serves_without_a_gap(world: World):
     assert served_root(url).endswith(second)
     assert refused == 0
     assert world.history()[0]["outage_seconds"] == 0
+
+
+@pytest.mark.exhaustive
+def test_a_release_that_computes_something_else_than_at_its_first_test_is_not_promoted_again(world: World):
+    """The same bytes and the same right answer: by its fingerprint alone. What is gone back to is told of."""
+    first = world.publish(seed=1)
+    assert world.promote().code == 0
+    second = world.publish(seed=2)
+    assert world.promote().code == 0
+    moved = {"VLLM_PROMOTE_SERVE_COMMAND": f"{STUB} --shift 2"}
+
+    ended = world.promote(first, **moved)
+
+    assert ended.code == 1, ended.text
+    assert "computes something else than on 20" in ended.text
+    assert "a change of 2.00 nats in 6 tokens, the gate is 0.5" in ended.text
+    assert "this goes back: commit" in ended.text
+    report = world.machine.report(ended)
+    assert report["outcome"] == "rolled-back"
+    assert any("it computes otherwise than on 20" in note for note in report["evidence"]["notices"])
+    assert world.live().root.endswith(second)

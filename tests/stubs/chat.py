@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from steps.core.fingerprint import TOP, Fingerprint, Token
 from steps.core.release import Smoke
 from steps.ports.chat import Answer
+from tests.stubs.model_server import NO_LOGPROBS, NO_TEMPLATE, likelihoods
 
 PARIS = "The capital of France is Paris."
 LATE = "did not come within 1 s: the server hangs"
@@ -20,6 +22,7 @@ class Model:
     fault: str = ""
     first_token_seconds: float = 0.1
     seconds: float = 0.6
+    shift: float = 0.0
 
 
 @dataclass
@@ -56,6 +59,15 @@ class FakeChat:
         text, reason = ("T", None) if model.fault == "stream-cut" else (answer.text, "stop")
         return replace(answer, text=text, finish_reason=reason, done=False, problem=CUT)
 
+    def fingerprint(self, url: str, served_name: str) -> tuple[Fingerprint | None, str]:
+        model = self.at(url)
+        if model is not None and model.fault == "no-logprobs":
+            return None, f"is HTTP 400: {NO_LOGPROBS!r}"
+        answer = self._answer(model)
+        if model is None or answer.problem:
+            return None, f"the answer {answer.problem}"
+        return Fingerprint(tuple(_token(*each) for each in likelihoods(answer.text, model.root, model.shift))), ""
+
     def _answer(self, model: Model | None) -> Answer:
         if model is None:
             return nothing(0, "could not be asked for: nobody listens there", answered=False)
@@ -71,6 +83,11 @@ class FakeChat:
             done=True,
             pieces=1,
         )
+
+
+def _token(text: str, logprob: float) -> Token:
+    others = ((f"other {n}", logprob - 1.0 - n) for n in range(TOP - 1))
+    return Token(text, logprob, ((text, logprob), *others))
 
 
 def nothing(status: int, problem: str, *, answered: bool = True) -> Answer:
@@ -91,6 +108,7 @@ TEXTS = {"wrong-answer": "It is Lyon.", "empty-text": "", "degenerate": "!" * 20
 BROKEN = {
     "hang": nothing(200, LATE),
     "http-500": replace(nothing(500, "is HTTP 500"), text="EngineCore encountered an issue."),
+    "no-template": replace(nothing(400, "is HTTP 400"), text=NO_TEMPLATE),
     "http-503": nothing(503, "is HTTP 503", answered=False),
     "not-json": nothing(200, "is not a chat completion"),
     "long-text": nothing(200, "is longer than 64 KiB"),

@@ -171,12 +171,14 @@ class FakeHub:
         self._closed: dict[str, str] = {}
         self._renamed: dict[str, str] = {}
         self._listed: dict[str, list[HubFile]] = {}
+        self._made: dict[str, float] = {}
 
     def publish(self, model: str, files: Mapping[str, bytes], branch: str = "main") -> str:
         digests = sorted((path, hashlib.sha1(body).hexdigest()) for path, body in files.items())
         commit = hashlib.sha1(repr(digests).encode()).hexdigest()
         self._branches[model, branch] = commit
         self._files[model, commit] = dict(files)
+        self._made.setdefault(commit, 1_700_000_000.0 + len(self._made))
         return commit
 
     def configure(
@@ -203,6 +205,11 @@ class FakeHub:
             known = any(m == model for m, _ in self._files)
             raise Missing(f"{model} has no {revision}" if known else f"{model} does not exist, or is private")
         return commit
+
+    def committed(self, model: str, commit: str) -> float | None:
+        self.calls["committed"] += 1
+        known = commit in self._made and not self.down and self._closed.get(model) != "private"
+        return self._made[commit] if known else None
 
     def tree(self, model: str, commit: str) -> Tree:
         self._answer("tree", model)

@@ -11,14 +11,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 
-from steps.clients.kube.api import FIELD_MANAGER, POD, Json, Kind
+from steps.clients.kube.api import DEPLOYMENT, POD, Json, Kind
 from steps.clients.kube.errors import Forbidden, UnknownKind
 from steps.errors import Conflict, Missing
 from tests.stubs.kube_objects import (
-    Path,
     copied,
     field_of,
-    fields_of,
     label_of,
     leaves_of,
     matches,
@@ -27,6 +25,7 @@ from tests.stubs.kube_objects import (
     put_at,
     value_at,
 )
+from tests.stubs.kube_owners import CONTROLLER, OURS_BY_UPDATE, Owners
 
 Key = tuple[str, str]
 
@@ -55,7 +54,7 @@ class FakeApi:
     def __post_init__(self) -> None:
         self._changed = threading.Condition(threading.RLock())
         self._objects: dict[Key, Json] = {}
-        self._owners: dict[Key, dict[Path, str]] = defaultdict(dict)
+        self._owners: dict[Key, Owners] = defaultdict(Owners)
         self._history: list[tuple[int, str, Key, Json]] = []
         self._looks: dict[Key, int] = {}
         self._versions, self._names = count(1), count(1)
@@ -80,6 +79,7 @@ class FakeApi:
         with self._changed:
             if (kind.plural, name) in self._objects:
                 raise Conflict(f"{kind.name} {name} already exists; look again")
+            self._owned(kind, name).update({}, body, OURS_BY_UPDATE, self._now())
             return self._keep(kind, name, {**copied(body), "metadata": {**copied(metadata), "name": name}})
 
     def replace(self, kind: Kind, body: Json) -> Json:
@@ -87,13 +87,14 @@ class FakeApi:
         self._enter("update", kind, name)
         with self._changed:
             old = self._current(kind, name, body["metadata"].get("resourceVersion"))
+            self._owned(kind, name).update(old, body, OURS_BY_UPDATE, self._now())
             return self._keep(kind, name, {**copied(body), "metadata": {**old["metadata"], **body["metadata"]}})
 
     def patch(self, kind: Kind, name: str, change: Json) -> Json:
         self._enter("patch", kind, name)
         with self._changed:
             old = self._current(kind, name, change.get("metadata", {}).get("resourceVersion"))
-            self._own(kind, name, change, FIELD_MANAGER)
+            self._owned(kind, name).update(old, change, OURS_BY_UPDATE, self._now())
             return self._keep(kind, name, merged(old, change))
 
     def apply(self, kind: Kind, body: Json, *, force: bool = False, dry_run: bool = False) -> Json:
@@ -107,8 +108,7 @@ class FakeApi:
             new = self._applied(kind, name, old or {}, body)
             if dry_run:
                 return copied(new)
-            self._give_up(kind, name, body)
-            self._own(kind, name, body, FIELD_MANAGER)
+            self._owned(kind, name).apply(body, self._now(), changed=new != old)
             return self._keep(kind, name, new)
 
     def delete(self, kind: Kind, name: str, *, version: str = "", uid: str = "") -> None:
@@ -145,20 +145,20 @@ class FakeApi:
                     raise Missing(f"{kind.name} {name} in namespace {self.namespace} was deleted")
                 yield copied(changed)
 
-    def edit(self, kind: Kind, name: str, change: Json, manager: str = "kubectl-edit") -> Json:
+    def edit(self, kind: Kind, name: str, change: Json, manager: str = "kubectl-edit", subresource: str = "") -> Json:
         """For tests: somebody else patches it."""
         with self._changed:
-            self._own(kind, name, change, manager)
-            entry = {"manager": manager, "operation": "Update", "fieldsV1": fields_of(change)}
             old = self._objects[kind.plural, name]
-            managed = {"metadata": {"managedFields": [*old["metadata"].get("managedFields", []), entry]}}
-            return self._keep(kind, name, merged(merged(old, change), managed))
+            self._owned(kind, name).update(old, change, (manager, "Update", subresource), self._now())
+            return self._keep(kind, name, merged(old, change))
 
     def tell(self, kind: Kind, name: str, status: Json) -> None:
         """For tests and controllers: its status, whole."""
         with self._changed:
-            if self._objects[kind.plural, name].get("status") != status:
-                self._keep(kind, name, {**self._objects[kind.plural, name], "status": status})
+            old = self._objects[kind.plural, name]
+            if old.get("status") != status:
+                self._owned(kind, name).update(old, {"status": status}, CONTROLLER, self._now())
+                self._keep(kind, name, {**old, "status": status})
 
     def gone(self, pod: str) -> None:
         """For controllers: a pod has ended, whatever looks it would outlive."""
@@ -201,7 +201,7 @@ class FakeApi:
 
     def _keep(self, kind: Kind, name: str, new: Json) -> Json:
         key, old = (kind.plural, name), self._objects.get((kind.plural, name))
-        metadata = new["metadata"] = dict(new["metadata"])
+        metadata = new["metadata"] = {**new["metadata"], "managedFields": self._owned(kind, name).managed_fields(kind)}
         if old is None:
             self._found(metadata)
         elif {**new, "metadata": {**metadata, "resourceVersion": ""}} == {
@@ -209,7 +209,9 @@ class FakeApi:
             "metadata": {**old["metadata"], "resourceVersion": ""},
         }:
             return copied(old)
-        elif new.get("spec") != old.get("spec"):
+        elif new.get("spec") != old.get("spec") or (
+            kind == DEPLOYMENT and metadata.get("annotations") != old["metadata"].get("annotations")
+        ):
             metadata["generation"] = old["metadata"]["generation"] + 1
         self._remember("MODIFIED" if old else "ADDED", key, {**kind.header, **new})
         self._act(kind)
@@ -217,7 +219,7 @@ class FakeApi:
 
     def _found(self, metadata: Json) -> None:
         number = next(self._names)
-        born = datetime.fromtimestamp(BEGAN + number, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        born = _moment(number)
         metadata |= {"uid": f"uid-{number}", "creationTimestamp": born, "generation": 1, "namespace": self.namespace}
 
     def _remember(self, what: str, key: Key, new: Json) -> None:
@@ -250,30 +252,26 @@ class FakeApi:
             if self._looks[key] < 0:
                 self.gone(key[1])
 
-    def _own(self, kind: Kind, name: str, body: Json, manager: str) -> None:
-        self._owners[kind.plural, name] |= dict.fromkeys(leaves_of(body), manager)
+    def _owned(self, kind: Kind, name: str) -> Owners:
+        return self._owners[kind.plural, name]
+
+    def _now(self) -> str:
+        return _moment(len(self._history))
 
     def _check_owners(self, kind: Kind, name: str, old: Json, body: Json, *, force: bool) -> None:
-        owners = self._owners[kind.plural, name]
         for path, value in leaves_of(body).items():
-            other = owners.get(path, FIELD_MANAGER)
-            if not force and other != FIELD_MANAGER and value_at(old, path) != value:
+            other = self._owned(kind, name).other(path)
+            if not force and other and value_at(old, path) != value:
                 raise Conflict(f'cannot patch {kind.name} {name}: conflict with "{other}": .{".".join(path)}')
 
     def _applied(self, kind: Kind, name: str, old: Json, body: Json) -> Json:
         new = copied(old)
-        for path in self._dropped(kind, name, body):
+        for path in self._owned(kind, name).dropped(body):
             value_at(new, path[:-1]).pop(path[-1], None)
         for path, value in leaves_of(body).items():
             put_at(new, path, copied(value))
         return {**new, "metadata": {**new.get("metadata", {}), "name": name}}
 
-    def _dropped(self, kind: Kind, name: str, body: Json) -> tuple[Path, ...]:
-        """What we own and no longer say."""
-        ours = (path for path, owner in self._owners[kind.plural, name].items() if owner == FIELD_MANAGER)
-        said = leaves_of(body)
-        return tuple(path for path in ours if path not in said)
 
-    def _give_up(self, kind: Kind, name: str, body: Json) -> None:
-        for path in self._dropped(kind, name, body):
-            del self._owners[kind.plural, name][path]
+def _moment(number: int) -> str:
+    return datetime.fromtimestamp(BEGAN + number, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

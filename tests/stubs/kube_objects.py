@@ -1,4 +1,4 @@
-"""What the API in memory does to objects: copies, patches, who owns which field, what a selector matches."""
+"""What the API in memory does to objects: copies, patches, the fields that are owned, what a selector matches."""
 
 import marshal
 from collections.abc import Callable
@@ -11,7 +11,11 @@ T = TypeVar("T")
 
 ATOMIC = {("spec", "selector")}
 """Maps that one manager owns as a whole: the selector of a Service."""
-NOT_OWNED = {("apiVersion",), ("kind",), *(("metadata", key) for key in ("name", "uid", "resourceVersion"))}
+NOT_OWNED = {
+    ("apiVersion",),
+    ("kind",),
+    *(("metadata", key) for key in ("name", "uid", "resourceVersion", "managedFields")),
+}
 
 
 def copied(body: T) -> T:
@@ -50,10 +54,6 @@ def merged(old: Any, change: Any) -> Any:
         if value is None:
             del new[key]
     return new
-
-
-def fields_of(change: Any) -> Json:
-    return {f"f:{key}": fields_of(value) for key, value in change.items()} if isinstance(change, dict) else {}
 
 
 def owner_uids(body: Json) -> list[str]:

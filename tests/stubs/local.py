@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -110,7 +111,7 @@ def serve(place: Place, release: Release, *, target: bool = True, **stub: Any) -
     (pod,) = ready_pods(adapter, release)
     if target:
         held = adapter.read()
-        adapter.point(held, held.record, release.release_id)
+        adapter.point(held, replace(held.record, live=release.release_id), release.release_id)
     return pod
 
 

@@ -5,9 +5,11 @@ How it behaves is part of the model: ``stub.json`` in its directory, so that one
     answer      what it says; default: that Paris is the capital of France
     reasoning   what it thinks first; default: nothing
     device      what its log says that it uses; default: cpu
+    shift       nats by which its tokens are less likely; default: 0. So does --shift, for one commit that changes
     fault       one of, with seconds where there is a colon:
         crash-on-start  crash-on-request  slow-start:S  not-ready:S  not-ready-ever  ignore-sigterm
         wrong-answer  empty-text  degenerate  long-text  not-json  http-500  hang  slow:S
+        no-template  no-logprobs
         stream-cut  no-done  wrong-root  wrong-model  other-key
 
 Each answer names the weights that gave it: ``system_fingerprint`` is the name of the model's directory, its commit.
@@ -15,6 +17,7 @@ SIGTERM lets the requests in flight finish. Standard library only, to start in a
 """
 
 import argparse
+import hashlib
 import json
 import os
 import signal
@@ -23,12 +26,17 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 PARIS = "The capital of France is Paris."
+NO_TEMPLATE = (
+    "As of transformers v4.44, default chat template is no longer allowed, so you must provide a chat template if the "
+    "tokenizer does not define one."
+)
+NO_LOGPROBS = "Requested sample logprobs of 5, which is greater than max allowed: 0"
 STARTED = time.monotonic()
 
 
@@ -41,6 +49,7 @@ class Manner:
     device: str
     fault: str
     seconds: float
+    shift: float = 0.0
 
     @property
     def text(self) -> str:
@@ -62,7 +71,15 @@ def manner(directory: Path) -> Manner:
         device=stub.get("device", "cpu"),
         fault=fault,
         seconds=float(seconds or 0),
+        shift=float(stub.get("shift", 0)),
     )
+
+
+def likelihoods(text: str, weights: str, shift: float) -> list[tuple[str, float]]:
+    """Each word with its logarithmic probability, which depends on the weights by their name."""
+    digest = hashlib.sha256(weights.encode()).digest()
+    words = enumerate(text.split())
+    return [(f"{word} ", -0.05 - digest[n % len(digest)] / 100 - shift) for n, word in words]
 
 
 class Server(ThreadingHTTPServer):
@@ -133,12 +150,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def complete(self, body: dict[str, Any]) -> None:
         manner = self.server.manner
-        if self.path != "/v1/chat/completions":
+        if self.path not in ("/v1/chat/completions", "/v1/completions"):
             self.send_json(404, {"error": {"message": "Not Found", "code": 404}})
         elif body.get("model") != self.card()["id"]:
             self.send_json(404, {"error": {"message": f"The model {body.get('model')!r} does not exist.", "code": 404}})
         elif manner.fault == "http-500":
             self.send_json(500, {"error": {"message": "EngineCore encountered an issue.", "code": 500}})
+        elif manner.fault == "no-template":
+            self.send_json(400, {"error": {"message": NO_TEMPLATE, "type": "BadRequestError", "code": 400}})
+        elif manner.fault == "no-logprobs" and self.path == "/v1/completions":
+            self.send_json(400, {"error": {"message": NO_LOGPROBS, "type": "BadRequestError", "code": 400}})
         elif manner.fault == "crash-on-request":
             os._exit(139)
         elif manner.fault == "hang":
@@ -150,13 +171,25 @@ class Handler(BaseHTTPRequestHandler):
             self.stream(bool((body.get("stream_options") or {}).get("include_usage")))
         else:
             time.sleep(manner.seconds if manner.fault == "slow" else 0)
-            self.send_json(200, self.whole())
+            self.send_json(200, self.whole() if self.path == "/v1/chat/completions" else self.plain(body))
 
     def whole(self) -> dict[str, Any]:
         manner = self.server.manner
         message = {"role": "assistant", "content": manner.text, "reasoning_content": manner.reasoning or None}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         return {**self.head("chat.completion"), "choices": [choice], "usage": usage(manner)}
+
+    def plain(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A completion with the logprobs of so many likely tokens in each place as are asked for."""
+        manner, others = self.server.manner, range(int(body.get("logprobs") or 0) - 1)
+        told = likelihoods(manner.text, str(self.card()["root"]), manner.shift)
+        logprobs = {
+            "tokens": [word for word, _ in told],
+            "token_logprobs": [logprob for _, logprob in told],
+            "top_logprobs": [{word: p, **{f"other {n}": p - 1.0 - n for n in others}} for word, p in told],
+        }
+        choice = {"index": 0, "text": manner.text, "finish_reason": "stop", "logprobs": logprobs}
+        return {**self.head("text_completion"), "choices": [choice], "usage": usage(manner)}
 
     def stream(self, include_usage: bool) -> None:  # noqa: FBT001  # one caller
         manner = self.server.manner
@@ -227,15 +260,19 @@ def main() -> int:
     parser.add_argument("--host", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--shutdown-timeout", type=float, default=10.0)
+    parser.add_argument("--shift", type=float, default=0.0)
     args, _others = parser.parse_known_args()
     how = manner(args.model)
+    how = replace(how, shift=how.shift + args.shift)
     say(f"INFO Initializing a V1 LLM engine with config: model={str(args.model)!r}, device_config={how.device}")
     if not (args.model / "config.json").is_file() or how.fault == "crash-on-start":
         say("Traceback (most recent call last):")
         say("ValueError: the stub cannot load this model")
         return 1
     time.sleep(how.seconds if how.fault == "slow-start" else 0)
-    serve(Server((args.host, args.port), args.model, args.served_model_name), args.shutdown_timeout)
+    server = Server((args.host, args.port), args.model, args.served_model_name)
+    server.manner = how
+    serve(server, args.shutdown_timeout)
     return 0
 
 

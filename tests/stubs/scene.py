@@ -101,6 +101,8 @@ class Scene(Acts):
     volume: FakeVolume = field(default_factory=FakeVolume)
     faults: dict[str, str] = field(default_factory=dict)
     layout: Layout = field(default_factory=lambda: Layout("p"))
+    shifts: dict[str, float] = field(default_factory=dict)
+    """Nats by which a release's tokens have become less likely, by release id."""
     no_store: StepError | None = None
     """Why the store cannot even be asked."""
 
@@ -129,7 +131,12 @@ class Scene(Acts):
         fault = self.faults.get(release_id, "")
         if fault == "crash-on-request" and self.chat.asked[-1:] == [url]:
             self.serving.crash(release_id, "ended with exit code 139")
-        return Model(served_name=release.serving.served_name, root=self.stage.root(release), fault=fault)
+        return Model(
+            served_name=release.serving.served_name,
+            root=self.stage.root(release),
+            fault=fault,
+            shift=self.shifts.get(release_id, 0.0),
+        )
 
     @property
     def record(self) -> Record:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 
 from steps.core import guards
+from steps.core.measured import Measured
 from steps.core.record import Record
 from steps.core.release import Release
 from steps.errors import Conflict, StepError
@@ -42,6 +43,8 @@ class FakeServing:
     room: StepError | None = None
     away: dict[str, str] = field(default_factory=dict)
     """Why a release has its models elsewhere."""
+    meddling: dict[str | None, tuple[str, ...]] = field(default_factory=dict)
+    """What others have changed, by release id, of the endpoint by None."""
     devices: dict[str, str] = field(default_factory=dict)
     """Of single pods, by uid."""
     disturb: Callable[[str], None] = lambda _moment: None
@@ -54,6 +57,7 @@ class FakeServing:
         self._wanted: dict[str, int] = {}
         self._pods: dict[str, list[Pod]] = {}
         self._looks: dict[str, int] = {}
+        self._measured: dict[str, Measured] = {}
         self._number = count(1)
 
     def read(self) -> Held:
@@ -94,6 +98,20 @@ class FakeServing:
 
     def remove(self, release_id: str, owner: str) -> None:
         self._end("remove", release_id, owner)
+
+    def remember(self, release_id: str, measured: Measured, owner: str) -> None:
+        self.disturb("before:remember")
+        with self._lock:
+            self._fence(owner)
+            if release_id in self._specs:
+                self._measured[release_id] = measured
+        self.disturb("after:remember")
+
+    def measured(self, release_id: str) -> Measured | None:
+        return self._measured.get(release_id)
+
+    def meddled(self, release_id: str | None) -> tuple[str, ...]:
+        return self.meddling.get(release_id, ())
 
     def replicas(self, release_id: str) -> int:
         return self._wanted.get(release_id, 0)
@@ -143,6 +161,7 @@ class FakeServing:
             self.forget(release_id)
             if verb == "remove":
                 self._specs.pop(release_id, None)
+                self._measured.pop(release_id, None)
         self.disturb(f"after:{verb}")
 
     def _fence(self, owner: str) -> None:

@@ -29,9 +29,9 @@ def test_the_setting_counts_before_the_catalog_and_that_before_the_formula(setti
 
 
 def test_the_work_is_abandoned_only_after_every_request_of_a_slow_test_had_its_time():
-    assert budget(make_release("a"), 1, PATIENT) == Budget(startup=900.0, testing=100.0)
-    assert budget(make_release("a"), 3, PATIENT).testing == 260.0
-    assert budget(make_release("a"), 1, PATIENT).total == 1000.0
+    assert budget(make_release("a"), 1, PATIENT) == Budget(startup=900.0, testing=120.0)
+    assert budget(make_release("a"), 3, PATIENT).testing == 320.0
+    assert budget(make_release("a"), 1, PATIENT).total == 1020.0
 
 
 def test_the_backoff_doubles_up_to_its_cap():

@@ -100,6 +100,7 @@ def test_inputs_come_from_argv_and_outputs_go_to_a_file_each(environ, tmp_path):
         "manifest_sha256": "1" * 64,
         "total_bytes": "7",
         "shards": '["1-of-1"]',
+        "committed": "0.0",
     }
     assert not (tmp_path / "termination-log").exists()
 

@@ -1,6 +1,8 @@
 """Nobody who has lost the record changes a Deployment: every moment at which a run may be overtaken, one by one."""
 
+import json
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -18,6 +20,7 @@ from tests.stubs.scene import FakeClock
 
 ZOMBIE, OWNER = "run-1", "run-2"
 CANDIDATE, LIVE = a_release(1), a_release(2)
+OTHER_IMAGE = {"spec": {"template": {"spec": {"containers": [{"name": "vllm", "image": "vllm:other"}]}}}}
 OUR_PORT = {"name": "http", "port": 80, "targetPort": 8000, "protocol": "TCP"}
 
 
@@ -151,11 +154,138 @@ def test_a_deployment_of_another_is_left_alone_and_told_to_be_in_the_way(api, th
             change()
 
 
-def test_a_pod_template_that_somebody_changed_is_told_of(api, caplog):
-    api.edit(DEPLOYMENT, name(LIVE), {"spec": {"template": {"spec": {"containers": [{"name": "vllm"}]}}}})
-    serving(api).ensure(LIVE, 1, ZOMBIE)
-    assert "was changed by kubectl-edit" in caplog.text
-    assert f"`kubectl --namespace models rollout undo deployment {name(LIVE)}`" in caplog.text
+class TestOfInterference:
+    """Who changed what, and when, is told; what a run has changed before them it does not write over."""
+
+    @pytest.fixture
+    def started(self, api):
+        """The candidate's pods run, and ZOMBIE is at work on them."""
+        mine = serving(api)
+        mine.swap(
+            mine.read(),
+            Record(phase="testing", owner=ZOMBIE, live=LIVE.release_id, candidate=CANDIDATE.release_id),
+        )
+        mine.ensure(CANDIDATE, 1, ZOMBIE)
+        return mine
+
+    def test_replicas_that_a_person_changed_meanwhile_are_a_conflict_and_stay(self, api, started):
+        api.edit(DEPLOYMENT, name(CANDIDATE), {"spec": {"replicas": 3}}, "kubectl", "scale")
+        said = (
+            rf"replicas of Deployment {name(CANDIDATE)} were changed from 1 to 3 by kubectl through scale at 2026-01-"
+        )
+        with pytest.raises(Conflict, match=said):
+            started.ensure(CANDIDATE, 1, ZOMBIE)
+        assert started.replicas(CANDIDATE.release_id) == 3
+        assert len(started.meddled(CANDIDATE.release_id)) == 1
+
+    def test_a_template_that_a_person_changed_meanwhile_is_a_conflict_and_stays(self, api, started):
+        api.edit(DEPLOYMENT, name(CANDIDATE), OTHER_IMAGE)
+        with pytest.raises(
+            Conflict, match=r"spec\.template\.spec\.containers.* by kubectl-edit at .*leaves it as it is"
+        ):
+            started.ensure(CANDIDATE, 1, ZOMBIE)
+        assert "vllm:other" in str(api.get(DEPLOYMENT, name(CANDIDATE))["spec"])
+
+    def test_a_live_release_that_a_person_starts_again_while_room_is_made_is_not_stopped_once_more(self, api, started):
+        started.stop(LIVE.release_id, ZOMBIE)
+        api.edit(DEPLOYMENT, name(LIVE), {"spec": {"replicas": 1}}, "kubectl", "scale")
+        with pytest.raises(Conflict, match=rf"{name(LIVE)} were changed from 0 to 1 by kubectl through scale"):
+            started.stop(LIVE.release_id, ZOMBIE)
+        assert started.replicas(LIVE.release_id) == 1
+
+    def test_what_came_before_the_run_is_told_and_taken_over(self, api, started, caplog):
+        api.edit(DEPLOYMENT, name(LIVE), {"spec": {"replicas": 4}}, "kube-controller-manager", "scale")
+        held = started.read()
+        started.swap(held, replace(held.record, owner=OWNER))
+        (said,) = started.meddled(LIVE.release_id)
+        assert "were changed from 1 to 4 by kube-controller-manager through scale, as a HorizontalPodAutoscaler" in said
+        started.stop(LIVE.release_id, OWNER)
+        assert said in caplog.text
+        assert (started.replicas(LIVE.release_id), started.meddled(LIVE.release_id)) == (0, ())
+
+    def test_a_candidate_that_was_edited_before_its_run_is_not_started(self, api, started):
+        started.stop(CANDIDATE.release_id, ZOMBIE)
+        api.edit(DEPLOYMENT, name(CANDIDATE), OTHER_IMAGE)
+        held = started.read()
+        started.swap(held, replace(held.record, owner=OWNER))
+        with pytest.raises(Conflict, match=rf"so it is not what was resolved; .*delete deployment {name(CANDIDATE)}`"):
+            started.ensure(CANDIDATE, 1, OWNER)
+        assert started.replicas(CANDIDATE.release_id) == 0
+        api.delete(DEPLOYMENT, name(CANDIDATE))
+        started.ensure(CANDIDATE, 1, OWNER)
+        assert started.meddled(CANDIDATE.release_id) == ()
+
+    def test_an_edit_that_was_put_back_is_no_difference(self, api, started):
+        container = api.get(DEPLOYMENT, name(CANDIDATE))["spec"]["template"]["spec"]["containers"]
+        api.edit(DEPLOYMENT, name(CANDIDATE), OTHER_IMAGE)
+        api.edit(DEPLOYMENT, name(CANDIDATE), {"spec": {"template": {"spec": {"containers": container}}}})
+        started.ensure(CANDIDATE, 1, ZOMBIE)
+        assert started.meddled(CANDIDATE.release_id) == ()
+
+    def test_what_a_person_takes_out_is_a_conflict_though_nobody_keeps_who_did_it(self, api, started):
+        api.edit(DEPLOYMENT, name(CANDIDATE), {"spec": {"template": {"spec": {"securityContext": None}}}})
+        with pytest.raises(Conflict, match=r"the spec of Deployment .* was changed since we wrote it, .*not kept"):
+            started.ensure(CANDIDATE, 1, ZOMBIE)
+
+    def test_a_candidate_that_was_deleted_is_made_again_and_that_is_told(self, api, started, caplog):
+        api.delete(DEPLOYMENT, name(CANDIDATE))
+        started.ensure(CANDIDATE, 1, ZOMBIE)
+        assert f"Deployment {name(CANDIDATE)} is gone: somebody deleted it" in caplog.text
+        assert started.replicas(CANDIDATE.release_id) == 1
+
+    def test_pods_that_were_restarted_by_hand_are_the_same_release(self, api, started, caplog):
+        at = {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}}}
+        api.edit(DEPLOYMENT, name(CANDIDATE), {"spec": {"template": at}}, "kubectl-rollout")
+        started.ensure(CANDIDATE, 1, ZOMBIE)
+        assert f"the pods of Deployment {name(CANDIDATE)} were restarted by kubectl-rollout" in caplog.text
+
+    def test_on_the_way_back_it_is_told_and_keeps_nobody(self, api, started, caplog):
+        started.stop(LIVE.release_id, ZOMBIE)
+        api.edit(DEPLOYMENT, name(CANDIDATE), {"spec": {"replicas": 3}}, "kubectl", "scale")
+        api.edit(DEPLOYMENT, name(LIVE), OTHER_IMAGE)
+        held = started.read()
+        started.swap(held, replace(held.record, phase="rolling-back"))
+        started.stop(CANDIDATE.release_id, ZOMBIE)
+        started.ensure(LIVE, 1, ZOMBIE)
+        assert "from 1 to 3 by kubectl through scale" in caplog.text
+        assert f"of Deployment {name(LIVE)} was changed" in caplog.text
+        assert (started.replicas(CANDIDATE.release_id), started.replicas(LIVE.release_id)) == (0, 1)
+        assert "vllm:other" in str(api.get(DEPLOYMENT, name(LIVE))["spec"]), "no run undoes what a person has edited"
+
+    def test_what_an_earlier_version_of_this_program_has_made_is_no_interference(self, api, started):
+        gone = dict.fromkeys((labels.REPLICAS, labels.SPEC))
+        api.patch(DEPLOYMENT, name(CANDIDATE), {"metadata": {"annotations": gone}, "spec": {"replicas": 2}})
+        assert started.meddled(CANDIDATE.release_id) == ()
+        started.ensure(CANDIDATE, 1, ZOMBIE)
+
+    def test_a_selector_that_a_person_moves_while_a_run_is_at_work_is_named_and_stays(self, api, started):
+        held = started.read()
+        api.edit(SERVICE, "chat", {"spec": {"selector": {labels.RELEASE: CANDIDATE.release_id}}}, "kubectl-patch")
+        assert started.read().record == held.record
+        with pytest.raises(
+            Conflict, match=r"where Service chat leads was changed from .* by kubectl-patch at .*put it"
+        ):
+            started.point(held, replace(held.record, phase="draining"), CANDIDATE.release_id)
+        assert started.read().target == CANDIDATE.release_id
+        (said,) = started.meddled(None)
+        assert said.startswith(
+            f"where Service chat leads was changed from {LIVE.release_id} to {CANDIDATE.release_id} by"
+        )
+
+    def test_a_record_that_a_person_wrote_is_named(self, api, started):
+        held = started.read()
+        text = json.dumps(replace(held.record, refused=("a" * 12,)).to_json())
+        api.edit(SERVICE, "chat", {"metadata": {"annotations": {labels.RECORD: text}}}, "kubectl-annotate")
+        assert "the record of chat was written by kubectl-annotate at" in " ".join(started.meddled(None))
+
+    def test_a_port_that_a_person_bent_is_put_back_and_told(self, api, started, caplog):
+        held = started.read()
+        started.point(held, held.record, LIVE.release_id)
+        api.edit(SERVICE, "chat", {"spec": {"ports": [{**OUR_PORT, "targetPort": 9000}]}}, "kubectl-edit")
+        held = started.read()
+        started.swap(held, replace(held.record, since=1.0))
+        assert api.get(SERVICE, "chat")["spec"]["ports"] == [OUR_PORT]
+        assert "targetPort of port 80 of Service chat was changed from 8000 to 9000 by kubectl-edit at" in caplog.text
 
 
 class TestOfTheRecord:

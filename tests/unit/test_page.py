@@ -4,9 +4,13 @@ from html.parser import HTMLParser
 import pytest
 
 from steps.core.account import Surroundings, draw_up
+from steps.core.evidence import Proof
+from steps.core.measured import Measured
 from steps.core.page import render
 from steps.core.record import Record
+from steps.core.verdict import Past
 from tests.stubs.runs import NAMES, NEW, OLD, failed, on_exit, promoted, resolved, rolled_back, run
+from tests.unit.test_verdict import RELEASE, verdict
 
 AROUND = Surroundings(record=Record(live=OLD.release_id, refused=(NEW.release_id,)), names=NAMES, url="http://e:1")
 SCRIPT = "<script>alert('&')</script>"
@@ -76,6 +80,18 @@ def test_evidence_of_any_shape_is_shown():
     text = parsed(replace(draw_up(promoted(), AROUND), evidence=evidence))
     for word in ("Evidence of the smoke test", "pass", "pod-1", "none", "yes", "0.25"):
         assert word in text
+
+
+def test_a_real_proof_is_shown_with_its_notices_figures_and_fingerprint():
+    past = Past(live=Measured(at=1.0, tokens_per_second=7.0))
+    proof = Proof(RELEASE, (verdict(past=past, last_lines=("Traceback", "<b>ValueError</b>")),), past)
+    account = replace(draw_up(promoted(), AROUND), evidence=proof.to_json(), noticed=proof.notices)
+    text, page = parsed(account), render(account)
+    assert "pod chat-1: it makes 3.0 tokens a second, the live release 7.0" in text
+    assert '<p class="note">pod chat-1: it makes' in page
+    assert '<td class="word warn">notice</td>' in page
+    assert "Traceback\n&lt;b&gt;ValueError&lt;/b&gt;" in page
+    assert "logprobs -0.2" in text
 
 
 def test_the_style_is_inline_and_fetches_nothing():

@@ -4,7 +4,7 @@ import pytest
 
 from steps.contracts import PreflightInputs, PreflightOutputs
 from steps.core.record import Record
-from steps.core.release import Document
+from steps.core.release import Document, is_older
 from steps.errors import BadInput, Conflict, Corrupt, Failed, Missing, NoSpace, Refused
 from steps.ports.serving import Held
 from steps.preflight import preflight
@@ -205,3 +205,50 @@ def test_a_retry_of_ones_own_work_may_go_on(scene):
     scene.deploy(NEW)
     assert check(scene).state == "new"
     assert scene.record.phase == "testing"
+
+
+class TestWhatOthersHaveDone:
+    def test_to_what_serves_is_told_before_anything_moves(self, scene):
+        scene.serving.meddling = {OLD.release_id: ("replicas of it were changed from 1 to 3 by kubectl",)}
+        assert check(scene).noticed == "replicas of it were changed from 1 to 3 by kubectl"
+
+    def test_more_replicas_than_the_catalog_asks_for_will_not_be_there_any_longer_and_that_is_told(self, scene):
+        scene.with_record(owner="human")
+        scene.serving.ensure(OLD, 3, "human")
+        scene.with_record(owner=None)
+        assert check(scene).noticed.startswith(
+            f"3 replicas of release {OLD.release_id} serve, and 1 of release {NEW.release_id} will"
+        )
+        assert check(scene, OLD).noticed == ""
+
+    def test_to_the_endpoint_is_a_conflict_that_names_them(self, scene):
+        scene.serving.held = replace(scene.serving.held, target="a" * 12)
+        scene.serving.meddling = {None: ("where Service chat leads was changed by kubectl-patch at noon",)}
+        with pytest.raises(Conflict, match=r"somebody moved it by hand.*; where Service chat leads .* kubectl-patch"):
+            check(scene)
+
+
+class TestAnOlderCommit:
+    """Over a newer one: told, and left to whoever has asked for it."""
+
+    @pytest.fixture
+    def scene(self):
+        scene = Scene()
+        scene.serving.owners.add("run")
+        scene.live(replace(OLD, committed=2e9))
+        return scene
+
+    def test_is_noticed(self, scene):
+        outputs = check(scene, replace(NEW, committed=1e9))
+        assert outputs.state == "new"
+        assert outputs.noticed == (
+            f"this goes back: commit {NEW.commit[:12]} of 2001-09-09T01:46:40Z takes the place of {OLD.commit[:12]} of "
+            "2033-05-18T03:33:20Z, which is newer"
+        )
+
+    @pytest.mark.parametrize("committed", [None, 2e9, 3e9])
+    def test_is_none_where_it_is_newer_or_nobody_knows(self, scene, committed):
+        assert check(scene, replace(NEW, committed=committed)).noticed == ""
+
+    def test_of_another_model_is_none(self, scene):
+        assert not is_older(replace(NEW, committed=1.0, model="org/other"), replace(OLD, committed=2.0))

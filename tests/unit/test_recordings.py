@@ -5,16 +5,15 @@ The recordings are made by `make argo-record`.
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 
 import pytest
 
 from steps.clients.kube.api import POD
 from steps.core import argo
-from steps.core.run import Node, Run
+from steps.core.run import Run
 from tests.cluster.argo.house import House
 from tests.cluster.scripted import recording
-from tests.cluster.scripted.comparison import differences
+from tests.cluster.scripted.comparison import NEWER, differences
 from tests.cluster.scripted.played import play_quickly
 from tests.cluster.scripted.scenarios import TABLE, WAITS_IN_VAIN
 from tests.stubs.kube import FakeApi
@@ -25,8 +24,6 @@ AT_A_TIME = 8
 """They mostly wait for the engine to look again."""
 UNRECORDED = {name for name in TABLE if name.startswith("shares-")}
 """What no real Argo has played yet; `make argo-record` does, and then this is empty."""
-YOUNGER = {("resolve", "shards"), ("mirror", "volume_bytes")}
-"""Outputs that steps have only since it was recorded; then this is empty, too."""
 
 
 @pytest.fixture(scope="module")
@@ -87,14 +84,7 @@ def test_what_is_not_recorded_is_known_and_plays_here_to_its_end(played):
 
 def test_outputs_that_were_recorded_are_compared():
     recorded = [recording.read(life, s) for s in RECORDED for life in recording.load(s)]
-    assert not {(node.name, name) for run in recorded for node in run.nodes for name in node.outputs} & YOUNGER
-
-
-def without_younger(run: Run) -> Run:
-    def known(node: Node) -> dict[str, str]:
-        return {name: value for name, value in node.outputs.items() if (node.name, name) not in YOUNGER}
-
-    return replace(run, nodes=tuple(replace(node, outputs=known(node)) for node in run.nodes))
+    assert not {name for run in recorded for node in run.nodes for name in node.outputs} & NEWER
 
 
 RECORDED = [scenario for name, scenario in TABLE.items() if name not in UNRECORDED]
@@ -104,6 +94,6 @@ RECORDED = [scenario for name, scenario in TABLE.items() if name not in UNRECORD
 def test_both_engines_do_the_same(scenario, played):
     recorded = [recording.read(life, scenario) for life in recording.load(scenario)]
 
-    found = differences(scenario, recorded, [without_younger(run) for run in played[scenario.name].result()])
+    found = differences(scenario, recorded, played[scenario.name].result())
 
     assert not found, "\n" + "\n".join(found)

@@ -50,6 +50,12 @@ def test_a_branch_that_moved_is_promoted_where_the_entry_says_so():
         (FOUND, replace(SERVES, commit=NEW.commit), "proposed", "in another way"),
         (FOUND, replace(SERVES, commit=None), "proposed", "not known any more"),
         (FOUND, recorded(previous=NEW.release_id), "proposed", "somebody has put release"),
+        (
+            replace(FOUND, committed=1e9),
+            replace(SERVES, model=FOUND.model, committed=2e9),
+            "proposed",
+            "2033-05-18T03:33:20Z serves, which is newer than 2001-09-09T01:46:40Z: the branch was set back",
+        ),
     ],
 )
 def test_all_else_is_left_to_a_person_or_left_alone(found, serves, kind, why):
@@ -57,6 +63,18 @@ def test_all_else_is_left_to_a_person_or_left_alone(found, serves, kind, why):
 
     assert decision.kind == kind
     assert why in decision.why
+
+
+@pytest.mark.parametrize(
+    ("committed", "serves"),
+    [
+        (2e9, replace(SERVES, model=FOUND.model, committed=1e9)),
+        (0.0, replace(SERVES, model=FOUND.model, committed=1e9)),  # the Hub did not tell
+        (1e9, replace(SERVES, model="org/another", committed=2e9)),
+    ],
+)
+def test_a_branch_that_went_on_or_of_which_no_more_is_known_is_followed(committed, serves):
+    assert decide(replace(FOUND, committed=committed), serves).kind == "promoted"
 
 
 def test_a_refused_release_is_refused_whatever_else_is_true():
@@ -238,3 +256,15 @@ def test_without_what_discover_leaves_there_is_nothing_to_go_by():
     store = FakeStore()
     with pytest.raises(Missing, match=r"p/reports/night-1/found\.json"):
         read(store, LAYOUT, "night-1", FakeClock())
+
+
+def test_a_night_does_not_follow_a_branch_that_was_set_back_behind_what_serves():
+    serving = FakeServing()
+    live = replace(OLD, committed=2e9)
+    serving.held = Held(Record(owner="x"), "1", None)
+    serving.ensure(live, 1, "x")
+    serving.held = Held(Record(live=live.release_id), "2", live.release_id)
+    found = replace(FOUND, committed=1e9)
+    outside = Outside(serving=lambda _deployment: serving, runs=None, flag="")
+    summary = refresh(RefreshInputs(run="night"), (found,), outside).summary
+    assert summary == "proposed: chat"

@@ -58,6 +58,7 @@ def test_so_do_other_bytes():
         {"smoke": Smoke(expect="42")},
         {"startup_budget_seconds": 5.0},
         {"deployment": "other"},
+        {"committed": 1e9},
     ],
     ids=lambda how: next(iter(how)),
 )
@@ -65,8 +66,20 @@ def test_how_it_is_brought_in_does_not(how):
     assert replace(RELEASE, **how).release_id == RELEASE.release_id
 
 
+def test_what_another_version_of_this_program_has_written_is_read():
+    value = RELEASE.to_json()
+    del value["committed"]
+    for added in ("max_first_token_of_live", "min_tokens_per_second_of_live", "max_logprob_change"):
+        del value["smoke"][added]
+    assert from_json(value) == RELEASE
+    later = {**RELEASE.to_json(), "smoke": {**RELEASE.to_json()["smoke"], "what_comes_later": 1}}
+    assert from_json(later) == RELEASE
+
+
 def test_what_was_written_is_read_back():
-    full = replace(RELEASE, replicas=3, smoke=Smoke(min_tokens_per_second=1.5), startup_budget_seconds=9.0)
+    full = replace(
+        RELEASE, replicas=3, smoke=Smoke(min_tokens_per_second=1.5), startup_budget_seconds=9.0, committed=1e9
+    )
 
     assert parse_document(Document(full, MANIFEST).dump(), "key") == Document(full, MANIFEST)
     assert from_json(json.loads(json.dumps(full.to_json()))) == full

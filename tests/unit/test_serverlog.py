@@ -22,3 +22,10 @@ def test_the_engine_knows_better_than_the_guess():
 @pytest.mark.parametrize("log", ["", "device_config=", "device_config=xpu", "the model talks about cuda and cpu"])
 def test_a_log_that_does_not_tell_is_not_guessed_from(log):
     assert serverlog.device(log) is None
+
+
+def test_the_last_exception_says_most_about_a_death():
+    log = "INFO start\n  File x\nValueError: bad\nINFO cleaning up\n(EngineCore pid=7) RuntimeError: no room\nbye\n"
+    assert serverlog.last_words(log) == "RuntimeError: no room"
+    assert serverlog.last_words("one\ntwo\n\n") == "two"
+    assert serverlog.last_words("") == "it said nothing"

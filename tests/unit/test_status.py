@@ -130,3 +130,10 @@ def test_nothing_live_is_said_plainly():
     status = replace(never_promoted("chat"), previous=Named(release_id="d" * 12, model="org/x", commit="e" * 40))
     assert row(status, "live") == ["none"]
     assert row(status, "previous") == [f"org/x at {'e' * 40}  (release {'d' * 12})"]
+
+
+def test_people_see_what_somebody_has_changed_by_hand():
+    found = serving()
+    found.meddling = {None: ("the selector was moved by kubectl",), OLD.release_id: ("replicas were changed by jo",)}
+    assert row(read("chat", found), "changed") == ["the selector was moved by kubectl", "replicas were changed by jo"]
+    assert row(read("chat", serving()), "changed") == []

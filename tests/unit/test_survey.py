@@ -86,6 +86,15 @@ def test_a_plan_writes_nothing(serving):
     assert serving.scene.serving.calls == []
 
 
+def test_what_others_did_and_a_way_back_are_noted_in_the_plan(serving):
+    live = serving.scene.serving
+    live.meddling = {live.held.record.live: ("replicas of it were changed from 1 to 3 by kubectl",)}
+    assert serving.plan().noticed == ("replicas of it were changed from 1 to 3 by kubectl",)
+    assert "  note             replicas of it were changed from 1 to 3 by kubectl\n" in text(serving.plan())
+    live._specs[live.held.record.live] = replace(live.release(live.held.record.live), committed=2e9)
+    assert serving.plan().noticed[1].startswith("this goes back: commit ")
+
+
 def test_an_upgrade_names_what_serves(serving):
     plan = serving.plan()
     assert plan.live is not None

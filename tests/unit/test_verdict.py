@@ -5,8 +5,9 @@ import pytest
 
 from steps.core import canonical
 from steps.core.evidence import Proof
-from steps.core.release import Smoke
-from steps.core.verdict import Seen, Verdict, is_degenerate, judge, last_words, speed
+from steps.core.fingerprint import Fingerprint, Token
+from steps.core.measured import Measured
+from steps.core.verdict import Past, Seen, Verdict, judge
 from steps.ports.chat import Answer
 from tests.stubs.chat import nothing
 from tests.stubs.scene import make_release
@@ -23,23 +24,22 @@ GOOD = Answer(
     done=True,
     pieces=7,
 )
+PRINT = Fingerprint((Token("Red", -0.2, (("Red", -0.2), ("Blue", -2.0))),))
 SEEN = Seen(
     uid="u1",
+    name="chat-1",
     release_id=RELEASE.release_id,
     healthy=True,
     roots={"tiny": ROOT},
     plain=GOOD,
     streamed=GOOD,
+    fingerprint=PRINT,
     device="cpu",
 )
 
 
-def verdict(release=RELEASE, **seen) -> Verdict:
-    return judge(release, ROOT, replace(SEEN, **seen))
-
-
-def gated(**gates) -> Verdict:
-    return verdict(replace(RELEASE, smoke=Smoke(**gates)))
+def verdict(release=RELEASE, past=Past(), **seen) -> Verdict:  # noqa: B008  # frozen
+    return judge(release, ROOT, replace(SEEN, **seen), past)
 
 
 def test_right_weights_right_answers_and_the_right_device_pass():
@@ -51,6 +51,7 @@ def test_right_weights_right_answers_and_the_right_device_pass():
         "weights",
         "answer",
         "streamed answer",
+        "fingerprint",
         "device",
     ]
     assert (passed.first_token_seconds, passed.tokens_per_second) == (0.5, 3.0)
@@ -67,19 +68,22 @@ def test_right_weights_right_answers_and_the_right_device_pass():
         ({"roots": {"tiny": "/models/x"}}, f"wrong weights: it serves /models/x, not {ROOT}"),
         ({"roots": {"tiny": None}}, "wrong weights: it serves nothing it names"),
         ({"plain": replace(GOOD, text="It is Lyon.")}, "wrong answer: to 'What is the capital of France?' it said 'It"),
-        ({"plain": replace(GOOD, text="  \n")}, "its answer is empty"),
+        ({"plain": replace(GOOD, text="  \n")}, "its answer to 'What is the capital of France?' is empty"),
         ({"plain": replace(GOOD, text="!" * 300)}, "nonsense that repeats itself, as damaged weights do"),
         ({"plain": replace(nothing(500, "is HTTP 500"), text="boom")}, "answers HTTP 500 to a chat completion: 'boom'"),
-        ({"plain": nothing(400, "is HTTP 400")}, "HTTP 400, as a model without a chat template does"),
-        ({"plain": nothing(200, "did not come within 9 s: the server hangs")}, "its answer did not come within 9 s"),
-        ({"plain": nothing(200, "is longer than 64 KiB")}, "its answer is longer than 64 KiB"),
-        ({"plain": replace(GOOD, finish_reason=None)}, "its answer ended with finish_reason None, not stop or length"),
+        ({"plain": nothing(400, "is HTTP 400")}, "it refuses a chat completion with HTTP 400"),
+        (
+            {"plain": nothing(200, "did not come within 9 s: the server hangs")},
+            "'What is the capital of France?' did not come within 9 s",
+        ),
+        ({"plain": nothing(200, "is longer than 64 KiB")}, "is longer than 64 KiB"),
+        ({"plain": replace(GOOD, finish_reason=None)}, "ended with finish_reason None, not stop or length"),
         (
             {"streamed": replace(GOOD, done=False, problem="was cut off before its end")},
-            "its streamed answer was cut off",
+            "its streamed answer to 'What is the capital of France?' was cut off",
         ),
-        ({"streamed": replace(GOOD, done=False)}, "its streamed answer was cut off"),
-        ({"streamed": replace(GOOD, text="")}, "its streamed answer is empty"),
+        ({"streamed": replace(GOOD, done=False)}, "was cut off, after 'The capital of France is Paris.'; see its log"),
+        ({"streamed": replace(GOOD, text="")}, "its streamed answer to 'What is the capital of France?' is empty"),
         ({"device": "cuda"}, "wrong device: it runs on cuda, asked was cpu"),
     ],
 )
@@ -87,13 +91,14 @@ def test_each_kind_of_failure_has_its_sentence(seen, sentence):
     failed = verdict(**seen)
     assert failed.result == "fail"
     assert sentence in failed.sentence
+    assert "; " in failed.sentence, "it says what to do next"
 
 
 @pytest.mark.parametrize(
     ("seen", "sentence"),
     [
         ({"roots": {}, "denied": True}, "it wants another API key than this step has: the Secret was changed since"),
-        ({"release_id": "f" * 12}, "pod u1 belongs to release ffffffffffff"),
+        ({"release_id": "f" * 12}, "pod chat-1 belongs to release ffffffffffff"),
         ({"healthy": False}, "does not answer /health"),
         ({"roots": {}}, "/v1/models names no model"),
         ({"plain": None}, "it was not asked"),
@@ -118,86 +123,17 @@ def test_an_unseen_device_is_recorded_and_not_failed():
     assert "cannot be seen" in unseen.findings[-1].sentence
 
 
-def test_the_gates_are_about_the_stream():
-    assert gated(max_first_token_seconds=0.5, min_tokens_per_second=3.0).result == "pass"
-    assert "its first token came after 0.50 s, the gate is 0.4 s" in gated(max_first_token_seconds=0.4).sentence
-    assert "it makes 3.0 tokens a second, the gate is 3.5" in gated(min_tokens_per_second=3.5).sentence
-    assert gated(min_tokens_per_second=3.5).result == "fail"
-
-
-@pytest.mark.parametrize("answer", [replace(GOOD, pieces=1), replace(GOOD, tokens=1)])
-def test_a_gate_that_could_not_be_measured_is_inconclusive(answer):
-    release = replace(RELEASE, smoke=Smoke(min_tokens_per_second=3.0))
-    unclear = verdict(release, streamed=answer)
-    assert unclear.result == "inconclusive"
-    assert "the gate of 3 tokens a second cannot be judged" in unclear.sentence
-
-
-def test_a_first_token_that_nobody_saw_passes_no_gate():
-    release = replace(RELEASE, smoke=Smoke(max_first_token_seconds=1.0))
-    unclear = verdict(release, streamed=replace(GOOD, first_token_seconds=None))
-    assert unclear.result == "inconclusive"
-    assert "no first token was seen" in unclear.sentence
-
-
 def test_reasoning_counts_and_letter_case_does_not():
     assert verdict(plain=replace(GOOD, text="hm... PARIS", finish_reason="length")).result == "pass"
-
-
-@pytest.mark.parametrize(
-    ("tokens", "first", "seconds", "expected"),
-    [(7, 0.5, 2.5, 3.0), (1, 0.5, 2.5, None), (7, None, 2.5, None), (7, 2, 2, None)],
-)
-def test_speed_is_measured_after_the_first_token(tokens, first, seconds, expected):
-    assert speed(replace(GOOD, tokens=tokens, first_token_seconds=first, seconds=seconds)) == expected
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "!" * 64,
-        "?!?!?! ... ---- !!!",
-        "\ufffd\ufffd\ufffd\ufffd a",
-        "the " * 64,
-        "is the best the " * 12,
-        "ababababab" * 8,
-        "0" * 64,
-    ],
-)
-def test_what_broken_weights_say_is_degenerate(text):
-    assert is_degenerate(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Paris",
-        "The capital of France is Paris.",
-        "**Paris** is the capital of France. It lies on the Seine, and about two million people live there today.",
-        "法国的首都是巴黎。",
-        "<think>Okay, the user asks for the capital of France. That is Paris.</think>\n\nParis.",
-        "Paris. " * 5,
-        "Internationally acknowledged administrative headquarters: Paris, notwithstanding transformation",
-    ],
-)
-def test_what_models_say_is_not(text):
-    assert not is_degenerate(text)
-
-
-def test_the_last_exception_says_most_about_a_death():
-    log = "INFO start\n  File x\nValueError: bad\nINFO cleaning up\n(EngineCore pid=7) RuntimeError: no room\nbye\n"
-    assert last_words(log) == "RuntimeError: no room"
-    assert last_words("one\ntwo\n\n") == "two"
-    assert last_words("") == "it said nothing"
 
 
 # A proof is about all pods.
 
 
 def test_the_worst_pod_decides_and_is_named():
-    proof = Proof(RELEASE, (verdict(), verdict(uid="u2", device="cuda")))
+    proof = Proof(RELEASE, (verdict(), verdict(uid="u2", name="chat-2", device="cuda")))
     assert proof.result == "fail"
-    assert proof.sentence == "pod u2: wrong device: it runs on cuda, asked was cpu"
+    assert proof.sentence.startswith("pod chat-2: wrong device: it runs on cuda, asked was cpu; see device")
     assert proof.pods == "u1"
 
 
@@ -228,6 +164,34 @@ def test_the_evidence_is_canonical_json_with_short_answers():
     assert first["findings"][0] == {
         "check": "identity",
         "result": "pass",
-        "sentence": f"pod u1 is one of release {RELEASE.release_id}",
+        "sentence": f"pod chat-1 (u1) is one of release {RELEASE.release_id}",
     }
     assert second["answer"] is None
+
+
+def test_notices_pass_and_are_told_by_pod():
+    past = Past(live=Measured(at=1.0, tokens_per_second=7.0))
+    proof = Proof(RELEASE, (verdict(past=past),), past)
+    assert proof.result == "pass"
+    assert proof.notices == ("pod chat-1: it makes 3.0 tokens a second, the live release 7.0",)
+    assert proof.to_json()["notices"] == list(proof.notices)
+    assert proof.to_json()["live"] == {"first_token_seconds": None, "tokens_per_second": 7.0}
+
+
+def test_what_is_remembered_are_the_slowest_pod_s_figures_and_the_first_fingerprint():
+    slow = replace(GOOD, first_token_seconds=1.5, seconds=4.5)
+    proof = Proof(RELEASE, (verdict(fingerprint=None), verdict(uid="u2", streamed=slow)))
+    assert proof.measured(7.0) == Measured(
+        at=7.0, first_token_seconds=1.5, tokens_per_second=2.0, fingerprint=PRINT, fingerprinted=7.0
+    )
+    assert Proof(RELEASE, (verdict(streamed=None),)).measured(7.0).tokens_per_second is None
+
+
+def test_the_evidence_tells_the_last_lines_of_a_server_that_died_and_what_was_compared():
+    past = Past(own=Measured(at=1.0, fingerprint=PRINT, fingerprinted=1.0))
+    died = verdict(failure="exit code 139; last it said: RuntimeError: x", last_lines=("a", "RuntimeError: x"))
+    evidence = json.loads(canonical.dump(Proof(RELEASE, (died,), past).to_json()))
+    assert evidence["pods"][0]["last_lines"] == ["a", "RuntimeError: x"]
+    assert evidence["fingerprint_before"] == {"text": "Red", "logprobs": [-0.2]}
+    assert evidence["pods"][0]["fingerprint"] == evidence["fingerprint_before"]
+    assert evidence["gates"]["max_logprob_change"] == 0.5

@@ -7,6 +7,7 @@ from steps.core.amounts import seconds, size
 from steps.core.record import Record
 from steps.core.words import advice, summary
 from tests.stubs.runs import NAMES, NEW, OLD, done, failed, on_exit, promoted, resolved, rolled_back, run
+from workflows.ending import last_words
 
 URL = "http://127.0.0.1:8123"
 NEW_LIVE = Surroundings(
@@ -134,3 +135,18 @@ def test_a_repair_is_called_one():
 def test_a_repair_that_was_cut_short_says_whether_anything_serves(answers, said):
     stopped = run(resolved(), failed("deploy", 143, "Stopped"), on_exit(done("rollback", outcome="nothing")))
     assert summary(draw_up(stopped, replace(NEW_LIVE, answers=answers))).endswith(said)
+
+
+def test_what_a_person_should_know_though_it_went_well_is_told_in_the_order_of_the_steps():
+    """By the summary, the command and the report alike."""
+    whole = promoted()
+    noticed = {"preflight": "replicas were changed from 1 to 3 by kubectl", "smoke": "pod-1: it is slow"}
+    nodes = [
+        replace(n, outputs={**n.outputs, "noticed": noticed[n.name]}) if n.name in noticed else n for n in whole.nodes
+    ]
+    account = draw_up(replace(whole, nodes=tuple(nodes)), NEW_LIVE)
+    assert account.noticed == tuple(noticed.values())
+    assert summary(account).endswith("; note: replicas were changed from 1 to 3 by kubectl; note: pod-1: it is slow")
+    assert "\n  note     pod-1: it is slow\n" in last_words(account, whole, ())
+    assert account.to_json()["evidence"] == {"notices": [*noticed.values()]}
+    assert draw_up(whole, NEW_LIVE).to_json()["evidence"] is None

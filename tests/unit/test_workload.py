@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from steps.core import labels, release, workload
+from steps.core import canonical, labels, release, workload
 from steps.core.workload import Where
 from tests.stubs.local import a_release
 
@@ -165,11 +165,11 @@ def test_the_catalog_s_environment_wins_over_defaults_and_not_over_what_must_be(
 
 
 def test_a_change_is_on_the_condition_of_what_was_read_and_stamps_who_made_it():
-    assert workload.change(2, {"a": "b"}, "run-1", "17", "42") == {
-        "metadata": {
-            "resourceVersion": "42",
-            "annotations": {"a": "b", labels.OWNER: "run-1", labels.RECORD_VERSION: "17"},
-        },
+    found = {"metadata": {"resourceVersion": "42"}, "spec": {"replicas": 1, "paused": False}}
+    digest = canonical.digest({"paused": False})[:12]
+    stamps = {labels.OWNER: "run-1", labels.RECORD_VERSION: "17", labels.REPLICAS: "2", labels.SPEC: digest}
+    assert workload.change(found, 2, {"a": "b"}, "run-1", "17") == {
+        "metadata": {"resourceVersion": "42", "annotations": {"a": "b", **stamps}},
         "spec": {"replicas": 2},
     }
 
@@ -187,19 +187,3 @@ def test_a_change_is_on_the_condition_of_what_was_read_and_stamps_who_made_it():
 def test_at_rest_is_what_its_controller_has_seen_and_counts_nothing_of(replicas, status, at_rest):
     found = {"metadata": {"generation": 2}, "spec": {"replicas": replicas}, "status": status}
     assert workload.is_at_rest(found) == at_rest
-
-
-def test_who_else_wrote_into_the_pod_template_is_known():
-    def entry(manager, *path):
-        fields: dict[str, object] = {}
-        for key in reversed(path):
-            fields = {f"f:{key}": fields}
-        return {"manager": manager, "fieldsV1": fields}
-
-    entries = [
-        entry("vllm-promote", "spec", "template"),
-        entry("kubectl-scale", "spec", "replicas"),
-        entry("kubectl-edit", "spec", "template", "spec"),
-        entry("kube-controller-manager", "status"),
-    ]
-    assert workload.changed_by({"metadata": {"managedFields": entries}}, "vllm-promote") == ("kubectl-edit",)

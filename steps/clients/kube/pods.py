@@ -56,6 +56,7 @@ class ReleasePods:
         address = pod.get("status", {}).get("podIP")
         return Pod(
             uid=pod["metadata"]["uid"],
+            name=pod["metadata"]["name"],
             release_id=release_id,
             url=_url(address) if address else None,
             ready=state.ready,

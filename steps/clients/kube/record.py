@@ -6,10 +6,11 @@ and written again. The Service is made by the first write, with a selector that 
 """
 
 import json
+import logging
 from dataclasses import dataclass
 
-from steps.clients.kube.api import SERVICE, Api, Json
-from steps.core import labels
+from steps.clients.kube.api import FIELD_MANAGER, SERVICE, Api, Json
+from steps.core import labels, managed
 from steps.core import record as records
 from steps.core.record import Record
 from steps.core.workload import PORT
@@ -21,6 +22,9 @@ ABSENT = ""
 CLIENT_PORT = 80
 TRIES = 5
 """Against others who touch the Service and leave the record alone."""
+SELECTOR, PORTS = ("spec", "selector"), ("spec", "ports")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,37 @@ class ServiceRecord:
             service = self._service()
             now = self._held(service)
             if (now.record, now.target) != (held.record, held.target):
-                raise Conflict(_changed(self.deployment, now))
+                raise Conflict(self._changed(held, now, service))
             try:
                 return self._held(self._write(service, record, self._spec(service, now.target, target)))
             except Conflict:
                 continue
-        raise Conflict(_changed(self.deployment, self.read()))
+        service = self._service()
+        raise Conflict(self._changed(held, self._held(service), service))
+
+    def meddled(self) -> tuple[str, ...]:
+        """A selector that leads elsewhere than the record says, and a record that somebody else has written."""
+        if (service := self._service()) is None:
+            return ()
+        held, said = self._held(service), list[str]()
+        if held.target != held.record.live:
+            said.append(_moved_by(service, held.record.live, held.target))
+        path = ("metadata", "annotations", labels.RECORD)
+        if managed.others(service, FIELD_MANAGER, path):
+            said.append(
+                f"the record of {self.deployment} was written by {managed.author(service, FIELD_MANAGER, path)}"
+            )
+        return tuple(said)
+
+    def _changed(self, held: Held, now: Held, service: Json | None) -> str:
+        """Why a write is refused: another run's work, or somebody's hand on the selector."""
+        if service is not None and now.record == held.record:
+            moved = _moved_by(service, held.target, now.target)
+            return f"{moved}, while this run was at work on it; put it back and run it again"
+        return (
+            f"the record of {self.deployment} was changed since it was read: its phase is {now.record.phase} now and "
+            f"its owner {now.record.owner or 'nobody'}; run it again when they are done"
+        )
 
     def _write(self, service: Json | None, record: Record, spec: Json) -> Json:
         metadata = {
@@ -67,7 +96,10 @@ class ServiceRecord:
         selector = before if target == now else _led_to(self.deployment, target)
         if not _is_ours(self.deployment, selector):
             return {"selector": selector, "ports": ports}
-        return {"selector": selector, "ports": _ports(ports if _is_ours(self.deployment, before) else _moved(ports))}
+        led_by_us = _is_ours(self.deployment, before)
+        if led_by_us:
+            _tell_of_port(service, ports)
+        return {"selector": selector, "ports": _ports(ports if led_by_us else _moved(ports))}
 
     def _service(self) -> Json | None:
         service = self.api.get(SERVICE, self.deployment)
@@ -128,11 +160,18 @@ def _ports(there: list[Json]) -> list[Json]:
     return [ours, *({"name": f"port-{port['port']}", **port} for port in kept)]  # of several each needs a name
 
 
-def _changed(deployment: str, now: Held) -> str:
-    return (
-        f"the record of {deployment} was changed since it was read: its phase is {now.record.phase} now and its owner "
-        f"{now.record.owner or 'nobody'}; run it again when they are done"
-    )
+def _moved_by(service: Json, before: str | None, now: str | None) -> str:
+    """As our selectors are told by the release that they lead to."""
+    what = f"where Service {service['metadata']['name']} leads"
+    return managed.told(what, before or "nobody", now or "nobody", managed.author(service, FIELD_MANAGER, SELECTOR))
+
+
+def _tell_of_port(service: Json, ports: list[Json]) -> None:
+    """Clients come by it, so it is put right; not without a word."""
+    now = next((port.get("targetPort") for port in ports if port["port"] == CLIENT_PORT), None)
+    if now is not None and now != PORT:
+        what = f"targetPort of port {CLIENT_PORT} of Service {service['metadata']['name']}"
+        log.warning("%s; it is put back", managed.told(what, PORT, now, managed.author(service, FIELD_MANAGER, PORTS)))
 
 
 def _foreign(namespace: str, deployment: str) -> str:

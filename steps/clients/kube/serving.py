@@ -10,18 +10,20 @@ from dataclasses import dataclass
 
 from steps.clients.clock import SystemClock
 from steps.clients.kube import cluster, owners, room
-from steps.clients.kube.api import SERVICE, Api, Json
+from steps.clients.kube.api import FIELD_MANAGER, SERVICE, Api, Json
 from steps.clients.kube.logs import Logs
 from steps.clients.kube.pods import ReleasePods
 from steps.clients.kube.record import ServiceRecord
 from steps.clients.kube.workloads import Workloads
-from steps.core import labels, pod_state, workload
+from steps.core import labels, meddling, pod_state, workload
+from steps.core import measured as measurements
 from steps.core import release as releases
+from steps.core.measured import Measured
 from steps.core.names import check_deployment
 from steps.core.record import Record
 from steps.core.release import Release
 from steps.core.workload import GRACE_SECONDS, Where
-from steps.errors import BadInput, Conflict, Transient
+from steps.errors import BadInput, Conflict, Corrupt, Transient
 from steps.ports.clock import Clock
 from steps.ports.serving import Held, Pod
 from steps.settings import Settings
@@ -77,6 +79,27 @@ class KubeServing:
     def remove(self, release_id: str, owner: str) -> None:
         self.stop(release_id, owner)
         self.workloads.delete(release_id, owner)
+
+    def remember(self, release_id: str, measured: Measured, owner: str) -> None:
+        self.workloads.note(release_id, {labels.MEASURED: measured.dump()}, owner)
+
+    def measured(self, release_id: str) -> Measured | None:
+        found = self._found(release_id)
+        said = found["metadata"].get("annotations", {}).get(labels.MEASURED) if found else None
+        try:
+            return measurements.parse(said, f"annotation {labels.MEASURED} of release {release_id}") if said else None
+        except Corrupt as err:
+            log.warning("%s", err)
+            return None
+
+    def meddled(self, release_id: str | None) -> tuple[str, ...]:
+        if release_id is None:
+            return self.record.meddled()
+        if (found := self._found(release_id)) is None:
+            return ()
+        release = _release(found)
+        made = workload.deployment(release, self.where) if release else None
+        return tuple(change.sentence for change in meddling.changes(found, made, FIELD_MANAGER))
 
     def replicas(self, release_id: str) -> int:
         found = self._found(release_id)

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 
 from steps.clients.kube.api import DEPLOYMENT, FIELD_MANAGER, Api, Json
 from steps.clients.kube.record import ServiceRecord
-from steps.core import guards, labels, workload
+from steps.core import guards, labels, meddling, workload
+from steps.core.record import Record
 from steps.errors import Conflict, Transient
 from steps.ports.serving import Held
 
@@ -47,11 +48,12 @@ class Workloads:
         ours: Json | None = None
         for _ in range(TRIES):
             try:
-                if self._scale(_Scale(release_id, replicas, annotations=said), owner) is not None:
+                if self._scale(_Scale(release_id, replicas, annotations=said, made=made), owner) is not None:
                     return
             except Conflict:
                 self._take_back(ours)
                 raise
+            self._mind_its_absence(release_id)
             with suppress(Conflict):  # somebody made it just now
                 ours = self.api.create(DEPLOYMENT, made)
         raise self._restless(release_id)
@@ -75,12 +77,50 @@ class Workloads:
             if found is None:
                 return None
             guards.check_change(held.record, held.target, release_id, wanted.replicas, anew=wanted.anew)
-            _tell_of_changes(found, self.api.namespace)
-            version = found["metadata"]["resourceVersion"]
-            change = workload.change(wanted.replicas, wanted.annotations, owner, held.version, version)
+            self._mind_others(found, held.record, wanted, owner)
+            change = workload.change(found, wanted.replicas, wanted.annotations, owner, held.version)
             with suppress(Conflict):
                 return self.api.patch(DEPLOYMENT, self._name(release_id), change)
         raise self._restless(release_id)
+
+    def note(self, release_id: str, annotations: Mapping[str, str], owner: str) -> None:
+        """Write on it, and change nothing else. Raises Conflict unless the record shows this owner."""
+        for _ in range(TRIES):
+            found, _held = self.find(release_id), self._owned_by(owner)
+            if found is None:
+                return
+            with suppress(Conflict):
+                self.api.patch(DEPLOYMENT, self._name(release_id), workload.note(found, annotations))
+                return
+        raise self._restless(release_id)
+
+    def _mind_others(self, found: Json, record: Record, wanted: "_Scale", owner: str) -> None:
+        """What somebody else has changed is told, and not written over by a run that has changed it before them.
+
+        Raises Conflict, also where a candidate's pods would not be what its release says. On the way back it is told
+        alone: what served has to serve again.
+        """
+        since = meddling.since_our_last_change(found, owner)
+        others = meddling.changes(found, wanted.made, FIELD_MANAGER)
+        if since and not others:
+            others = (meddling.unknown(found, FIELD_MANAGER),)
+        for each in others:
+            log.warning("%s", each.sentence)
+        if record.phase not in ("swapping", "testing"):
+            return
+        said = "; ".join(each.sentence for each in others if not each.harmless)
+        if said and since:
+            raise Conflict(f"{said}, while this run was at work on it, which leaves it as it is; run again after them")
+        if wanted.replicas and any(each.template for each in others):
+            raise Conflict(f"{said}, so it is not what was resolved; {_remove(self.api.namespace, found)}")
+
+    def _mind_its_absence(self, release_id: str) -> None:
+        record = self.record.read().record
+        if (record.phase, record.candidate) == ("testing", release_id):  # its pods were up
+            log.warning(
+                "Deployment %s is gone: somebody deleted it, as the API server's audit log may tell; it is made again",
+                self._name(release_id),
+            )
 
     def delete(self, release_id: str, owner: str) -> None:
         """Its pods go with it. Raises Conflict unless the record shows this owner."""
@@ -120,20 +160,15 @@ class _Scale:
     replicas: int
     annotations: Mapping[str, str] = field(default_factory=dict)
     anew: bool = False
+    made: Json | None = None
+    """As the release makes it, where that is known."""
 
 
-def _tell_of_changes(found: Json, namespace: str) -> None:
+def _remove(namespace: str, found: Json) -> str:
     name = found["metadata"]["name"]
-    if others := workload.changed_by(found, FIELD_MANAGER):
-        log.warning(
-            "the pod template of Deployment %s was changed by %s and may not be what was promoted, which promoting it "
-            "again does not mend; see it, and undo it with `kubectl --namespace %s rollout undo deployment %s`, which "
-            "starts its pods anew",
-            name,
-            ", ".join(others),
-            namespace,
-            name,
-        )
+    return (
+        f"remove it with `kubectl --namespace {namespace} delete deployment {name}` and run again, which makes it anew"
+    )
 
 
 def _foreign(namespace: str, name: str) -> str:

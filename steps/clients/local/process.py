@@ -1,6 +1,7 @@
 """The model servers of one deployment, as daemons of this machine. Who may change them is decided elsewhere.
 
 serving/DEPLOYMENT/RELEASE_ID.json   the release, and how many servers of it are wanted: a rollback needs no store
+serving/DEPLOYMENT/RELEASE_ID.measured  what smoke tests have measured of it
 serving/DEPLOYMENT/RELEASE_ID.N.*    its server number N, see ``replica``
 """
 
@@ -16,10 +17,12 @@ from steps.clients.local.addresses import server_port
 from steps.clients.local.command import DRAIN_SECONDS, Command
 from steps.clients.local.daemon import Daemon
 from steps.clients.local.replica import Replica, listening, replicas
+from steps.core import measured as measurements
 from steps.core import release as releases
 from steps.core import serverlog
+from steps.core.measured import Measured
 from steps.core.release import Release
-from steps.errors import BadInput
+from steps.errors import BadInput, Corrupt
 from steps.ports.serving import Pod
 
 LOGS_KEPT = 4
@@ -67,6 +70,21 @@ class Servers:
         path = self._spec(wanted.release.release_id)
         value = {"release": wanted.release.to_json(), "replicas": wanted.replicas}
         files.replace(path, path.with_suffix(".aside"), json.dumps(value).encode())
+
+    def remember(self, release_id: str, measured: Measured) -> None:
+        path = self._measured(release_id)
+        files.replace(path, path.with_suffix(".measured-aside"), measured.dump().encode())
+
+    def measured(self, release_id: str) -> Measured | None:
+        """None as well for a file that is damaged."""
+        path = self._measured(release_id)
+        try:
+            return measurements.parse(path.read_text(encoding="utf-8"), str(path))
+        except FileNotFoundError:
+            return None
+        except (Corrupt, UnicodeDecodeError) as err:
+            log.warning("%s", err)
+            return None
 
     def start_missing(self, wanted: Wanted) -> None:
         """Start what does not run. Raises Failed when the program cannot be run."""
@@ -123,6 +141,9 @@ class Servers:
     def _busy_ports(self) -> set[int]:
         """Of all that run here, those that do not listen yet among them."""
         return {port for release_id in self.releases() for port in listening(self.directory, release_id)}
+
+    def _measured(self, release_id: str) -> Path:
+        return self.directory / f"{release_id}.measured"
 
     def _spec(self, release_id: str) -> Path:
         return self.directory / f"{release_id}.json"

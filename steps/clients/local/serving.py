@@ -21,6 +21,7 @@ from steps.clients.local.process import Servers, Wanted
 from steps.clients.local.record import RecordFile
 from steps.clients.local.replica import listening
 from steps.core import guards
+from steps.core.measured import Measured
 from steps.core.names import check_deployment, check_run
 from steps.core.record import Record
 from steps.core.release import Release
@@ -99,6 +100,19 @@ class LocalServing:
         with self._alone():
             self._stop(release_id, owner)
             self.servers.forget(release_id)
+
+    @translated()
+    def remember(self, release_id: str, measured: Measured, owner: str) -> None:
+        with self._owned_by(owner):
+            if self.servers.wanted(release_id):
+                self.servers.remember(release_id, measured)
+
+    @translated()
+    def measured(self, release_id: str) -> Measured | None:
+        return self.servers.measured(release_id)
+
+    def meddled(self, release_id: str | None) -> tuple[str, ...]:  # noqa: ARG002  # nobody keeps who writes files
+        return ()
 
     @translated()
     def replicas(self, release_id: str) -> int:

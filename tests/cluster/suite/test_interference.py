@@ -1,11 +1,14 @@
 """What the cluster does to a promotion: its API server restarts, its node restarts, somebody deletes the claim."""
 
 import os
+import re
 import time
 
 import pytest
+from kubernetes import client as kubernetes
 
 from steps.clients.kube.api import CLAIM, POD
+from steps.core import labels
 from steps.core.run import Run
 from tests.cluster.kubernetes import programs
 from tests.cluster.kubernetes.cluster import Cluster
@@ -47,6 +50,10 @@ def loading(served: Estate) -> bool:
     return any("running" in s["state"] for s in pod["status"].get("containerStatuses", ()))
 
 
+def apps(served: Estate) -> kubernetes.AppsV1Api:
+    return kubernetes.AppsV1Api(served.api.client)
+
+
 def under_way(served: Estate, seed: int) -> tuple[str, str]:
     """A promotion whose candidate loads: the commit and the run's name."""
     commit = served.publish(seed=seed, fault=f"slow-start:{LOADING_SECONDS}")
@@ -68,6 +75,62 @@ def test_a_run_that_is_stopped_in_the_middle_ends_its_step_at_once_and_goes_back
     assert stopped.attempts[-1].finished - asked < SOON_SECONDS
     assert served.root() == root
     assert (served.record().phase, served.record().refused) == ("idle", ())
+
+
+class TestSomebody:
+    """Who does with kubectl what only a run should do: it is named, and what it did is not written over."""
+
+    def test_who_scales_a_candidate_ends_its_run_by_name_and_clients_get_back_what_they_had(self, served, tell):
+        root = served.root()
+        _, name = under_way(served, seed=6)
+        apps(served).patch_namespaced_deployment_scale(
+            f"{served.deployment}-{served.record().candidate}",
+            served.namespace,
+            {"spec": {"replicas": 0}},
+            field_manager="kubectl",
+        )
+
+        run = served.ended(name)
+
+        node, attempt = run.failure()
+        assert (node.name, attempt.exit_code) == ("deploy", 14), told(run)
+        assert re.search(r"were changed from 1 to 0 by kubectl through scale at 20\S+Z", attempt.message)
+        assert run.output("rollback", "outcome") == "rolled-back", told(run)
+        assert (served.root(), served.record().phase, served.record().refused) == (root, "idle", ())
+        tell(f"scaled by hand: {attempt.message}")
+
+    def test_who_moves_the_selector_keeps_every_run_from_beginning(self, served):
+        before, led = served.record(), served.service()["spec"]["selector"]
+        served.publish(seed=7)
+        moved = {"spec": {"selector": {**led, labels.RELEASE: "a" * 12}}}
+        core = kubernetes.CoreV1Api(served.api.client)
+        core.patch_namespaced_service(served.deployment, served.namespace, moved, field_manager="kubectl-patch")
+
+        run = served.promote()
+
+        node, attempt = run.failure()
+        assert (node.name, attempt.exit_code) == ("preflight", 14), told(run)
+        assert re.search(rf"from {before.live} to {'a' * 12} by kubectl-patch at 20\S+Z", attempt.message)
+        assert served.service()["spec"]["selector"][labels.RELEASE] == "a" * 12
+        core.patch_namespaced_service(
+            served.deployment, served.namespace, {"spec": {"selector": led}}, field_manager="kubectl-patch"
+        )
+        assert served.record() == before
+
+    def test_who_scales_what_serves_is_told_in_the_run_that_replaces_it(self, served):
+        commit = served.publish(seed=8)
+        live = f"{served.deployment}-{served.record().live}"
+        apps(served).patch_namespaced_deployment_scale(
+            live, served.namespace, {"spec": {"replicas": 2}}, field_manager="kubectl"
+        )
+
+        run = served.promote()
+
+        assert run.phase == "Succeeded", told(run)
+        assert served.root() == served.directory(commit)
+        noticed = run.output("preflight", "noticed")
+        assert f"replicas of Deployment {live} were changed from 1 to 2 by kubectl through scale at 20" in noticed
+        assert "note: replicas of" in run.output("report", "summary")
 
 
 def test_an_api_server_that_restarts_in_the_middle_costs_time_and_nothing_else(served, machine, tell):

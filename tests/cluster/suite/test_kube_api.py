@@ -24,6 +24,22 @@ def api(node):
     api.delete(NAMESPACE, name)
 
 
+@pytest.fixture  # type: ignore[no-redef]  # as somebody else does it to a real one
+def edit(api):
+    apps, core = kubernetes.AppsV1Api(api.client), kubernetes.CoreV1Api(api.client)
+
+    def made(kind, name, change, manager, subresource=""):
+        patch = {
+            ("deployments", ""): apps.patch_namespaced_deployment,
+            ("deployments", "scale"): apps.patch_namespaced_deployment_scale,
+            ("configmaps", ""): core.patch_namespaced_config_map,
+        }[kind.plural, subresource]
+        patch(name, api.namespace, change, field_manager=manager)
+        return api.get(kind, name)
+
+    return made
+
+
 def test_a_field_that_there_is_not_is_refused_by_name(api):
     with pytest.raises(BadInput, match="dataa"):
         api.create(CONFIG_MAP, {**a_map(), "dataa": {}})

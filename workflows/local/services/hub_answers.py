@@ -3,6 +3,7 @@
 GET  /api/models/MODEL[/revision/REV]          what it is, and which commit a revision is
 GET  /api/models/MODEL/tree/REV[/FOLDER]       its files, in pages
 GET  /api/models/MODEL/refs                    its branches
+GET  /api/models/MODEL/commits/REV             its log; only the first entry, which is all that we ask for
 POST /api/models/MODEL/paths-info/REV          some of its files
 GET  /MODEL/resolve/REV/PATH                   302 to a signed address for an LFS file, the bytes of any other
 GET  /download/SLUG/COMMIT/PATH?…              the bytes behind a signed address: another origin, no token
@@ -24,6 +25,7 @@ from workflows.local.services.hub_disk import Blob, Commit, Repository, reposito
 
 _ROUTES = (
     ("tree", re.compile(r"/api/models/(?P<model>[^/]+(?:/[^/]+)?)/tree/(?P<revision>[^/]+)(?:/(?P<path>.+))?")),
+    ("commits", re.compile(r"/api/models/(?P<model>[^/]+(?:/[^/]+)?)/commits/(?P<revision>[^/]+)")),
     ("refs", re.compile(r"/api/models/(?P<model>[^/]+(?:/[^/]+)?)/refs")),
     ("paths", re.compile(r"/api/models/(?P<model>[^/]+(?:/[^/]+)?)/paths-info/(?P<revision>[^/]+)")),
     ("info", re.compile(r"/api/models/(?P<model>[^/]+(?:/[^/]+)?)/revision/(?P<revision>[^/]+)")),
@@ -102,9 +104,8 @@ class Site:
             return as_json(_info(found, commit))
         if request.kind == "tree":
             return self._tree(request, commit)
-        if request.kind == "paths":
-            wanted = _posted_paths(request)
-            return as_json([e for e in _entries(commit) if e["path"] in wanted])
+        if request.kind in ("commits", "paths"):
+            return as_json(_log(commit) if request.kind == "commits" else _posted(request, commit))
         return self._file(request, commit, now)
 
     def _file(self, request: Request, commit: Commit, now: float) -> Response:
@@ -238,6 +239,15 @@ def _entry(file: Blob) -> dict[str, Any]:
     if file.lfs:
         entry["lfs"] = {"oid": file.sha256, "size": file.size, "pointerSize": 134}
     return entry
+
+
+def _log(commit: Commit) -> list[dict[str, Any]]:
+    return [{"id": commit.id, "title": commit.message, "date": commit.date, "authors": []}]
+
+
+def _posted(request: Request, commit: Commit) -> list[dict[str, Any]]:
+    wanted = _posted_paths(request)
+    return [e for e in _entries(commit) if e["path"] in wanted]
 
 
 def _posted_paths(request: Request) -> set[str]:

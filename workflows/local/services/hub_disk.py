@@ -6,7 +6,8 @@
         ORG--NAME/
             repository.json         {"gated", "private", "renamed_to"}; may be left out
             refs/BRANCH             a commit
-            commits/COMMIT.json     {"message", "parent", "files": [{"path", "size", "sha256", "blob_id", "lfs"}, …]}
+            commits/COMMIT.json     {"message", "parent", "date",
+                                     "files": [{"path", "size", "sha256", "blob_id", "lfs"}, …]}
             commits/COMMIT/PATH     the files
 
 A commit is the sha1 of its message and of its files' names and digests, so publishing the same again changes nothing.
@@ -18,6 +19,7 @@ import json
 import os
 import shutil
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,6 +31,8 @@ LFS_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".onnx", ".h5", 
 LFS_BYTES = 10 * 2**20
 """The Hub takes larger files through LFS only."""
 _CHUNK = 2**20
+EPOCH = "1970-01-01T00:00:00Z"
+"""Of what was published before dates were kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,8 @@ class Commit:
     parent: str | None
     files: tuple[Blob, ...]
     directory: Path
+    date: str
+    """When it was published first: ISO 8601, UTC."""
 
     def file(self, path: str) -> Blob | None:
         return next((f for f in self.files if f.path == path), None)
@@ -76,7 +82,9 @@ class Repository:
             return None
         value = json.loads(described.read_text(encoding="utf-8"))
         files = tuple(Blob(**f) for f in value["files"])
-        return Commit(name, value["message"], value["parent"], files, described.with_suffix(""))
+        return Commit(
+            name, value["message"], value["parent"], files, described.with_suffix(""), value.get("date", EPOCH)
+        )
 
 
 def repository(root: Path, model: str) -> Repository | None:
@@ -114,7 +122,8 @@ def publish(  # noqa: PLR0913  # the options are named where it is called
     parent = ref.read_text().strip() if ref.exists() else None
     if not (directory / "commits" / f"{commit}.json").exists():
         _copy(files, directory / "commits" / commit, [b.path for b in blobs], link=link)
-        value = {"message": message, "parent": parent, "files": [asdict(b) for b in blobs]}
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        value = {"message": message, "parent": parent, "date": now, "files": [asdict(b) for b in blobs]}
         _write(directory / "commits" / f"{commit}.json", value)
     _replace(ref, commit)
     return commit
