@@ -61,8 +61,7 @@ def state(pod: Json, events: Sequence[Json], now: float) -> State:
     image = _container(pod, CONTAINER)
     if _is_before(image):
         seen = pod_state.state(pod, events, now=now)
-        final = seen.failure and image.get("waiting", {}).get("reason") in _PULLS
-        return State(ready=False, failure=seen.failure) if final else _waits(seen)
+        return State(ready=False, failure=seen.failure, waiting=seen.waiting or "its image is being pulled")
     return _read(pod)
 
 
@@ -76,10 +75,6 @@ def ended(job: Json) -> str | None:
     conditions: list[Json] = job.get("status", {}).get("conditions") or []
     over = next((c for c in conditions if c["type"] in ("Complete", "Failed") and c["status"] == "True"), None)
     return None if over is None else str(over.get("message") or over.get("reason") or over["type"])
-
-
-def _waits(seen: State) -> State:
-    return State(ready=False, waiting=seen.failure or seen.waiting or "its image is being pulled")
 
 
 def _read(pod: Json) -> State:

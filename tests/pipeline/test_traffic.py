@@ -89,7 +89,8 @@ def test_a_rollback_by_hand_is_measured_told_and_kept_too(served: World, strateg
 
 @pytest.mark.exhaustive
 def test_more_replicas_of_what_serves_are_tried_and_download_nothing(served: World):
-    before = served.live().root
+    before = directory(served, served.publish(seed=71))
+    assert served.promote().code == 0
     served.catalog(replicas=2)
     asked: list[str] = []
 

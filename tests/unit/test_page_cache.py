@@ -77,6 +77,16 @@ def test_all_of_a_model_is_in_memory_afterwards(model):
     assert [cached(model / name) for name in ("model-1.safetensors", "sub/model-2.safetensors")] == [64, 64]
 
 
+def test_a_file_that_is_read_in_several_pieces_is_read_to_its_end(model):
+    large, size = model / "model-3.safetensors", 2 * page_cache.PIECE + PAGE
+    large.write_bytes(bytes(size))
+    with large.open("rb") as f:
+        os.fsync(f.fileno())
+        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    assert page_cache.read_ahead(model, 10**9).size == 128 * PAGE + size
+    assert cached(large) == size // PAGE
+
+
 def test_what_has_no_room_is_left_and_told(model):
     read = page_cache.read_ahead(model, 64 * PAGE)
     assert str(read) == "256.0 KiB of 512.0 KiB are in memory: no more has room"

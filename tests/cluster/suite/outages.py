@@ -10,6 +10,7 @@ had no answer for is told beside what the project says of it.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -22,12 +23,13 @@ from steps.core.run import Run
 from steps.core.workload import Where
 from tests.cluster.suite.estate import Estate, told
 from tests.cluster.suite.node import ACCELERATOR
-from tests.cluster.suite.test_real_vllm import IMPATIENT_SECONDS, PATIENCE_SECONDS, bring, catalog, chat, times
+from tests.cluster.suite.test_real_vllm import IMPATIENT_SECONDS, PATIENCE_SECONDS, bring, catalog, chat, made, times
 from tests.stubs.clients import PATIENT_SECONDS, Clients
+from workflows.local.hub import publish
 
 __all__ = ["bring", "chat"]  # fixtures
 PREPARE = "vllm-promote-prepare"
-ROUNDS = 3
+ROUNDS = 2
 DROP = Path("/proc/sys/vm/drop_caches")
 
 pytestmark = pytest.mark.timeout(900)
@@ -35,17 +37,11 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture(scope="module")
 def versions(chat: Estate, bring: Callable[[str], tuple[str, Run, Clients]]) -> Iterator[str]:
-    """Promoted in turns, each of them for the first time here."""
-    for version in ("first", "second"):
-        _, run, _ = bring(version)
-        assert run.phase == "Succeeded", told(run)
-
-    def turns() -> Iterator[str]:
-        while True:
-            yield "first"
-            yield "second"
-
-    return turns()
+    """Promoted in turns; the first of them here."""
+    _, run, _ = bring("first")
+    assert run.phase == "Succeeded", told(run)
+    publish(chat.around.hub.root, chat.model, made() / "second", branch="second", message="second", link=True)
+    return cycle(("second", "first"))
 
 
 @contextmanager
@@ -96,6 +92,8 @@ def test_recreate(chat: Estate, versions, tell, prepared, number):
 
 
 def test_recreate_back_by_hand(chat: Estate, versions, tell):
+    if chat.record().previous is None:
+        cold(chat, chat.submit(next(versions)))
     with chat.clients(IMPATIENT_SECONDS) as clients:
         run = cold(chat, back(chat))
     tell(f"recreate, back by hand: {outage(run, clients)}")
@@ -109,14 +107,14 @@ def beside(chat: Estate) -> Iterator[Estate]:
     catalog(chat)
 
 
-def test_a_candidate_that_is_refused_by_recreate(chat: Estate, bring, tell):
+def test_recreate_refused(chat: Estate, versions, bring, tell):
     _, run, clients = bring("damaged")
     assert run.output("rollback", "outcome") == "rolled-back", told(run)
     tell(f"recreate, refused and rolled back: {outage(run, clients)}")
 
 
-def test_blue_green(beside: Estate, bring, tell):
-    for version in ("third", "first"):
+def test_blue_green(beside: Estate, versions, bring, tell):
+    for version in ("third", "second"):
         with beside.clients(PATIENT_SECONDS) as clients:
             run = bring(version)[1]
         assert run.phase == "Succeeded", told(run)

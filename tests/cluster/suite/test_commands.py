@@ -189,7 +189,7 @@ def test_a_release_goes_back_by_hand_and_clients_are_told_what_it_cost_them(serv
 
 def test_a_run_is_left_alone_picked_up_and_stopped(slow):
     name = submitted(slow)
-    slow.reached(name, "deploy")
+    slow.reached(name, "deploy", lambda: slow.record().phase == "swapping")
     watching = begin(slow, "watch", name)
     assert watching.stdout
     assert any(line == "deploy: running\n" for line in iter(watching.stdout.readline, ""))

@@ -6,6 +6,7 @@ than a GPU's, of which the node has one: the catalog asks for it as it would ask
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,10 +43,15 @@ def catalog(estate: Estate, **entry: Any) -> None:
     )
 
 
+def made() -> Path:
+    """Where the model's versions are, each under its name."""
+    return smollm2.prepare(vllm_cpu.python(os.environ), os.environ)
+
+
 @pytest.fixture(scope="module")
 def bring(chat: Estate, tmp_path_factory: pytest.TempPathFactory):
     """Publish a version of the model, and promote it while clients ask: its commit, the run, the clients."""
-    versions = smollm2.prepare(vllm_cpu.python(os.environ), os.environ)
+    versions = made()
 
     def bring(version: str) -> tuple[str, Run, Clients]:
         root = chat.around.hub.root
