@@ -35,6 +35,17 @@ DROP = Path("/proc/sys/vm/drop_caches")
 pytestmark = pytest.mark.timeout(900)
 
 
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """At once: who has to stop in the middle keeps what was measured by then."""
+
+    def say(line: str) -> None:
+        with capsys.disabled():
+            print(f"\n{line}", flush=True)  # noqa: T201  # what it is for
+
+    return say
+
+
 @pytest.fixture(scope="module")
 def versions(chat: Estate, bring: Callable[[str], tuple[str, Run, Clients]]) -> Iterator[str]:
     """Promoted in turns; the first of them here."""
