@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from steps import releases
+from steps import preparing, releases
 from steps.core import course, guards, rollout
 from steps.core.budget import Budget, budget
 from steps.core.names import Layout
@@ -95,6 +95,7 @@ def complete(stage: Stage, held: Held, owner: str) -> None:
     for release_id in guards.unnamed(record, serving.releases()):
         serving.remove(release_id, owner)
     serving.swap(held, rollout.drained(record, owner))
+    preparing.unprepare(stage)
 
 
 def require_rollback_target(stage: Stage, record: Record) -> Release | None:
@@ -121,14 +122,20 @@ def _begin(stage: Stage, held: Held, release: Release, owner: str, proved_commit
     record = held.record
     require_one_volume(stage, record, release.release_id)
     guards.check_proved(stage.deployment, require_rollback_target(stage, record), proved_commit)
-    claim = _claim(stage, record, release, owner)
-    return stage.serving.swap(held, rollout.begin(record, release.release_id, claim))
+    _require_alive(stage, owner)
+    with preparing.prepared(stage, held, release):
+        claim = _claim(stage, record, release, owner)
+        return stage.serving.swap(held, rollout.begin(record, release.release_id, claim))
 
 
-def _claim(stage: Stage, record: Record, release: Release, owner: str) -> Claim:
+def _require_alive(stage: Stage, owner: str) -> None:
     """Raises Conflict for who is dead to others: a step that was cut off, and wakes up when all is put right."""
     if not stage.serving.owner_alive(owner):
         raise Conflict(f"run {owner} has ended or was deleted, so a step of it begins nothing; start a new promotion")
+
+
+def _claim(stage: Stage, record: Record, release: Release, owner: str) -> Claim:
+    _require_alive(stage, owner)
     now = stage.clock.now()
     replicas = stage.serving.replicas(record.live) if record.live else release.replicas
     return Claim(owner=owner, since=now, deadline=now + _budget(stage, release).total, replicas=replicas)

@@ -8,7 +8,7 @@ from itertools import count
 
 import pytest
 
-from steps.clients.kube.api import DEPLOYMENT, POD, SERVICE, Json
+from steps.clients.kube.api import DEPLOYMENT, JOB, POD, SERVICE, Json
 from tests.stubs.actor import Actor
 from tests.stubs.aftermath import CASES, THIRD, setting
 from tests.stubs.exploring import At, Explored, Promotion, Setting, deployed
@@ -40,7 +40,7 @@ class Frozen:
         return moment
 
     def objects(self) -> dict[str, Json]:
-        kinds = (SERVICE, DEPLOYMENT, POD)
+        kinds = (SERVICE, DEPLOYMENT, POD, JOB)
         return {f"{k.plural}/{name}": body for k in kinds for name, body in self.scene.cluster.objects(k).items()}
 
 

@@ -6,6 +6,7 @@ left lying about but a candidate at rest for a retry, and a further run converge
 
 from collections.abc import Callable, Mapping
 
+from steps.clients.kube.api import JOB
 from steps.core.release import Release
 from tests.stubs.exploring import Next, Promotion, Setting
 from tests.stubs.kube_scene import KubeScene, twice, weights
@@ -67,6 +68,7 @@ def converges(scene: KubeScene, promotion: Promotion) -> None:
         settled(scene, promotion)
         assert (scene.record.live, scene.record.previous) == (wanted.release_id, before)
         assert set(scene.workloads) == {wanted.release_id, before} - {None}
+        assert not scene.cluster.objects(JOB), "what made a node ready is there still"
 
 
 def refused(scene: KubeScene, promotion: Promotion) -> None:

@@ -17,6 +17,7 @@ from steps.errors import Conflict, Missing
 from tests.stubs.kube_objects import (
     copied,
     field_of,
+    handed_out,
     label_of,
     leaves_of,
     matches,
@@ -63,14 +64,15 @@ class FakeApi:
     def get(self, kind: Kind, name: str) -> Json | None:
         self._enter("get", kind, name)
         with self._changed:
-            return copied(self._objects.get((kind.plural, name)))
+            found = self._objects.get((kind.plural, name))
+            return None if found is None else handed_out(found)
 
     def list(self, kind: Kind, *, labels: str = "", fields: str = "") -> list[Json]:
         self._enter("list", kind)
         with self._changed:
             self._let_end(kind)
             found = [o for (plural, _), o in sorted(self._objects.items()) if plural == kind.plural]
-            return [copied(o) for o in found if matches(o, labels, label_of) and matches(o, fields, field_of)]
+            return [handed_out(o) for o in found if matches(o, labels, label_of) and matches(o, fields, field_of)]
 
     def create(self, kind: Kind, body: Json) -> Json:
         metadata = body["metadata"]
@@ -143,7 +145,7 @@ class FakeApi:
                 seen = number
                 if what == "DELETED":
                     raise Missing(f"{kind.name} {name} in namespace {self.namespace} was deleted")
-                yield copied(changed)
+                yield handed_out(changed)
 
     def edit(self, kind: Kind, name: str, change: Json, manager: str = "kubectl-edit", subresource: str = "") -> Json:
         """For tests: somebody else patches it."""
@@ -208,14 +210,14 @@ class FakeApi:
             **old,
             "metadata": {**old["metadata"], "resourceVersion": ""},
         }:
-            return copied(old)
+            return handed_out(old)
         elif new.get("spec") != old.get("spec") or (
             kind == DEPLOYMENT and metadata.get("annotations") != old["metadata"].get("annotations")
         ):
             metadata["generation"] = old["metadata"]["generation"] + 1
         self._remember("MODIFIED" if old else "ADDED", key, {**kind.header, **new})
         self._act(kind)
-        return copied(self._objects.get(key, new))
+        return handed_out(self._objects.get(key, new))
 
     def _found(self, metadata: Json) -> None:
         number = next(self._names)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from steps.clients.kube.api import DEPLOYMENT, POD, Json, Kind
+from steps.clients.kube.api import DEPLOYMENT, JOB, POD, Json, Kind
 from steps.core import labels
 from steps.core.workload import CONTAINER
 from tests.stubs.kube import FakeApi
@@ -60,7 +60,7 @@ class LivingCluster:
 
     def pods(self, release_id: str | None = None) -> list[Json]:
         """All of the model servers', those on their way out among them; of one release or of all."""
-        found = [p for p in self.objects(POD).values() if labels.RELEASE in p["metadata"].get("labels", {})]
+        found = self._all(labels.MODEL_SERVER)
         return [p for p in found if release_id in (None, p["metadata"]["labels"][labels.RELEASE])]
 
     def tick(self) -> None:
@@ -68,6 +68,11 @@ class LivingCluster:
             self._control(name, deployment)
         for pod in self.pods():
             self._run(pod)
+        for name, job in self.objects(JOB).items():
+            self._prepare(name, job)
+        for pod in self._all(labels.PREPARATION):
+            if _ending(pod):
+                self.api.gone(pod["metadata"]["name"])
 
     def lose_pods(self) -> None:
         """Their node is gone, and with it what ran there."""
@@ -91,9 +96,25 @@ class LivingCluster:
             DEPLOYMENT, name, {"observedGeneration": generation, **({"replicas": counted} if counted else {})}
         )
 
+    def _prepare(self, name: str, job: Json) -> None:
+        """A pod of its own, once, whose work is done at once; when its time is over it is removed with it."""
+        now, template = self.clock.now(), job["spec"]["template"]
+        uid = job["metadata"]["uid"]
+        if now - self._began.setdefault(uid, now) >= job["spec"]["activeDeadlineSeconds"]:
+            self._end_of(JOB, name)
+        elif not any(_owner(p) == uid for p in self._all(labels.PREPARATION)):
+            name, state = f"{name}-{next(self._numbers):05}", {"terminated": {"exitCode": 0}}
+            metadata = {**template["metadata"], "name": name, "ownerReferences": [{"uid": uid}]}
+            ended = [{"name": c["name"], "state": state} for c in template["spec"]["containers"]]
+            status = {"phase": "Running", "containerStatuses": ended}
+            self._create({"metadata": metadata, "spec": template["spec"], "status": status})
+
+    def _all(self, component: str) -> list[Json]:
+        return [p for p in self.objects(POD).values() if _component(p) == component]
+
     def _of(self, deployment: Json) -> list[Json]:
         uid = deployment["metadata"]["uid"]
-        return [p for p in self.pods() if p["metadata"]["ownerReferences"][0]["uid"] == uid]
+        return [p for p in self.pods() if _owner(p) == uid]
 
     def _make(self, name: str, uid: str, deployment: Json) -> None:
         number, template = next(self._numbers), deployment["spec"]["template"]
@@ -106,10 +127,13 @@ class LivingCluster:
         address = f"10.0.{number >> 8}.{number & 255}"
         self.addresses[address] = template["metadata"]["labels"][labels.RELEASE]
         body = {"metadata": metadata, "spec": {**template["spec"], "nodeName": NODE}, "status": _pending(address)}
-        self.api._acting = True
-        self.api.create(POD, body)
-        self.api._acting = False
+        self._create(body)
         self._began[metadata["name"]] = self.clock.now()
+
+    def _create(self, pod: Json) -> None:
+        self.api._acting = True
+        self.api.create(POD, pod)
+        self.api._acting = False
 
     def _run(self, pod: Json) -> None:
         name, address, now = pod["metadata"]["name"], pod["status"]["podIP"], self.clock.now()
@@ -142,11 +166,14 @@ class LivingCluster:
 
     def _is_owned(self, pod: Json) -> bool:
         uids = {d["metadata"]["uid"] for d in self.objects(DEPLOYMENT).values()}
-        return pod["metadata"]["ownerReferences"][0]["uid"] in uids
+        return _owner(pod) in uids
 
     def _end(self, pod: Json) -> None:
+        self._end_of(POD, pod["metadata"]["name"])
+
+    def _end_of(self, kind: Kind, name: str) -> None:
         with self.api._changed:
-            self.api._end(POD.plural, pod["metadata"]["name"])
+            self.api._end(kind.plural, name)
 
 
 def ready(pod: Json) -> bool:
@@ -159,6 +186,15 @@ def weights_of(pod: Json) -> str:
     """``ORG--NAME/COMMIT`` as its server's command says."""
     arguments = pod["spec"]["containers"][0]["args"]
     return str(arguments[arguments.index("--model") + 1]).removeprefix("/models/")
+
+
+def _component(pod: Json) -> str | None:
+    found: str | None = pod["metadata"].get("labels", {}).get(labels.COMPONENT)
+    return found
+
+
+def _owner(pod: Json) -> str:
+    return str(pod["metadata"]["ownerReferences"][0]["uid"])
 
 
 def _ending(pod: Json) -> bool:
