@@ -4,7 +4,6 @@ A large one is read past the cache (O_DIRECT), where its file system knows how: 
 leaves the cache to those who need it.
 """
 
-import errno
 import hashlib
 import mmap
 import os
@@ -51,7 +50,7 @@ class Fresh(FileIO):
         try:
             return self.readinto(body) or 0
         except OSError as err:
-            if err.errno != errno.EINVAL:
+            if err.errno not in direct.REFUSALS:
                 raise
             direct.end(self.fileno())
             return self.readinto(body) or 0
