@@ -5,13 +5,13 @@ leaves the cache to those who need it.
 """
 
 import hashlib
-import mmap
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
 
+from steps import memory
 from steps.clients import direct
 from steps.core.parts import MiB
 
@@ -35,8 +35,8 @@ class Fresh(FileIO):
 
     def _digest(self, size: int) -> str:
         digest = hashlib.sha256()
-        with ExitStack() as memory, ThreadPoolExecutor(1) as ahead:
-            now, later = (memory.enter_context(memoryview(mmap.mmap(-1, PIECE))) for _ in range(2))
+        with ExitStack() as lent, ThreadPoolExecutor(1) as ahead:
+            now, later = (lent.enter_context(memoryview(memory.pages(PIECE))) for _ in range(2))
             coming = ahead.submit(self._fill, now)
             while size > 0 and (count := coming.result()):
                 size -= count

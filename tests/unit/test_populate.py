@@ -233,6 +233,7 @@ def test_a_directory_from_another_manifest_is_corrupt(world):
     world.populate()
     other = Released({**world.model.content, "more.json": b"{}"}, layout=LAYOUT)
     other.resolve_into(world.store)
+    other.mirror_into(world.store)
     with pytest.raises(Corrupt, match="another manifest"):
         populate(PopulateInputs(deployment="chat", release_id=other.release_id), world.store, world.volume, LAYOUT)
 
