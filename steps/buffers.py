@@ -1,12 +1,12 @@
 """Memory that is lent out and comes back: so much in all, whatever is done with it.
 
-New memory costs: the kernel clears each page of it first. So what came back is lent again. It begins at a page, as
-writes past the cache want it.
+New memory costs: the kernel clears each page of it first. So what came back is lent again.
 """
 
 import mmap
 import threading
 
+from steps import memory
 from steps.core import parts
 
 
@@ -27,7 +27,7 @@ class Buffers:
             self._room -= least
             found = self._idle.pop() if self._idle else None
         if found is None or len(found) < least:
-            found = mmap.mmap(-1, least)  # outside of the lock; one that is too small is let go
+            found = memory.pages(least)  # outside of the lock; one that is too small is let go
         return memoryview(found)[:size]
 
     def give(self, body: memoryview) -> None:

@@ -10,6 +10,7 @@ These are a promotion's steps; those that a clock starts are in ``steps.schedule
 from dataclasses import dataclass
 from typing import Any
 
+from steps.core.shards import ALONE
 from steps.scheduled import AUDIT, DISCOVER, RECONCILE, REFRESH
 from steps.step import Step
 
@@ -67,7 +68,7 @@ class MirrorInputs:
 
     deployment: str
     release_id: str
-    shard: str = "1-of-1"
+    shard: str = ALONE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,12 +3,10 @@
 from collections.abc import Callable, Iterable
 
 from steps import in_one_piece, in_parts
-from steps.copy import Copy, Fetches, Start
 from steps.core.manifest import File, Manifest
 from steps.core.names import Layout
+from steps.one_file import Fetches, Start
 from steps.progress import Progress
-
-__all__ = ["Copy", "Start", "all_files", "key"]
 
 FETCHES = 3
 """Of one file: a bit that flips once on the way is not the end; a source that stays wrong is."""

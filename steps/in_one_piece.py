@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from steps import parallel
 from steps.buffers import Buffers
-from steps.copy import Fetches, Start
 from steps.core import parts
 from steps.core.manifest import File
 from steps.core.parts import MiB
 from steps.errors import Conflict
+from steps.one_file import Fetches, Start
 from steps.progress import Progress
 
 LARGEST = MiB

@@ -15,11 +15,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 from steps.buffers import Buffers
-from steps.copy import Copy, Fetches, Start
 from steps.core import parts
 from steps.core.manifest import File
 from steps.core.parts import Part
 from steps.errors import Conflict
+from steps.one_file import Copy, Fetches, Start
 from steps.parallel import Ordered
 from steps.progress import Progress
 

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from steps import copying, nearby, parallel, releases, tee
+from steps import copying, nearby, one_file, parallel, releases, tee
 from steps.contracts import MIRROR, MirrorInputs, MirrorOutputs
 from steps.core import parts, shards, transfer
 from steps.core.manifest import File, Manifest
@@ -135,7 +135,7 @@ class Source:
     onward: Callable[[File], AbstractContextManager[Leg | None]] = nowhere
 
     @contextmanager
-    def start(self, file: File) -> Iterator[copying.Copy]:
+    def start(self, file: File) -> Iterator[one_file.Copy]:
         """The object is written, in one piece, only if its sha256 is the file's."""
         key = copying.key(self.layout, self.manifest, file)
         with (
@@ -153,7 +153,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class _Copy(copying.Copy):
+class _Copy(one_file.Copy):
     ranges: Ranges
     upload: Upload
     leg: Leg | None

@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -42,27 +42,30 @@ def each(work: Callable[[T], object], items: Iterable[T], workers: int) -> None:
 
     Raises what the first failure raised, when what had begun by then is done.
     """
-    todo, failures, lock = iter(items), list[BaseException](), threading.Lock()
+    if workers == 1:
+        for item in items:
+            work(item)
+        return
+    todo, taking, over = iter(items), threading.Lock(), threading.Event()
 
     def go_on() -> None:
-        while not failures:
-            with lock:
-                item = next(todo, _END)
-            if isinstance(item, _End):
-                return
-            try:
+        try:
+            while not over.is_set():
+                with taking:
+                    item = next(todo, _END)
+                if isinstance(item, _End):
+                    return
                 work(item)
-            except BaseException as err:  # noqa: BLE001  # raised below, in the caller's thread
-                failures.append(err)
+        except BaseException:
+            over.set()
+            raise
 
-    if workers == 1:
-        go_on()
-    else:
-        with ThreadPoolExecutor(workers) as pool:
-            for _ in range(workers):
-                pool.submit(go_on)
-    if failures:
-        raise failures[0]
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for ended in as_completed([pool.submit(go_on) for _ in range(workers)]):
+                ended.result()
+        finally:
+            over.set()
 
 
 def nothing(_result: object) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from steps import copying, parallel, releases
+from steps import copying, one_file, parallel, releases
 from steps.contracts import POPULATE, PopulateInputs, PopulateOutputs
 from steps.core import delta, space, transfer
 from steps.core.manifest import File, Manifest
@@ -35,11 +35,26 @@ def populate(
 ) -> PopulateOutputs:
     """Safe to run twice, and twice at once, on two machines too. Raises Corrupt, Missing, NoSpace."""
     manifest = releases.read(store, layout, inputs.deployment, inputs.release_id).manifest
+    require_complete(store, layout, manifest)
     copied = 0
     if not is_published(volume, manifest):
         copied = publish(store, volume, layout, manifest, progress_file)
     volume.sweep(manifest.model, manifest.commit)
     return PopulateOutputs(copied_bytes=copied, reused_bytes=manifest.total_bytes - copied)
+
+
+def require_complete(store: Store, layout: Layout, manifest: Manifest) -> None:
+    """Raises Corrupt unless the store says that it has all files.
+
+    It says so by the manifest, which mirror writes last: where several pods fetched shares and an object of one was
+    lost meanwhile, each of them has done its part, and nobody has written it.
+    """
+    key = layout.manifest(manifest.model, manifest.commit)
+    if store.get(key) != manifest.dump():
+        raise Corrupt(
+            f"the store does not have all of {manifest.model} at {manifest.commit}: {key} is missing or another one; "
+            "promote it again, mirror brings what is missing"
+        )
 
 
 def expected(volume: Volume, manifest: Manifest) -> Transfer:
@@ -119,7 +134,7 @@ class _Source:
     manifest: Manifest
 
     @contextmanager
-    def start(self, file: File) -> Iterator[copying.Copy]:
+    def start(self, file: File) -> Iterator[one_file.Copy]:
         with self.staging.write(file) as draft:
             yield _Copy(self.store, copying.key(self.layout, self.manifest, file), draft)
 
@@ -129,7 +144,7 @@ class _Source:
 
 
 @dataclass(frozen=True)
-class _Copy(copying.Copy):
+class _Copy(one_file.Copy):
     store: Store
     key: str
     draft: Draft

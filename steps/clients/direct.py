@@ -1,10 +1,11 @@
 """A large file past the kernel's page cache (O_DIRECT), where its file system knows how.
 
-Copying the bytes there takes as much of a core as hashing them, and nobody reads them from there: checksum asks the
-disk. And a full disk is told by the write, not only by the sync.
+Copying the bytes there takes as much of a core as hashing them. The next to read them is checksum, which asks the disk,
+on whichever node; what a model server will map is read ahead by deploy, where it will run. And a full disk is told by
+the write, not only by the sync.
 
-What such a write asks of the memory, the offset and the length differs between file systems; EINVAL says that one is
-not met. From then on the file is written through the cache, as a small one is from the beginning.
+What such a write asks of the memory, the offset and the length differs between file systems. Where one is not met, the
+file is written through the cache from then on, as a small one is from the beginning.
 """
 
 import errno
@@ -17,6 +18,8 @@ from steps.ports.volume import Bytes
 
 LEAST = MiB
 """A smaller file is written through the cache, which does not wait for the disk before the sync."""
+REFUSALS = {errno.EINVAL, errno.EOPNOTSUPP}
+"""That a file system, or this memory, offset or length, knows no such way."""
 BLOCK = 4096
 """What offsets and lengths are multiples of; the memory that parts lie in is, too."""
 PIECE = 128 * 1024
@@ -25,11 +28,11 @@ virtual machine may have given back to its host: that has cost up to five times 
 
 
 def begin(fd: int) -> bool:
-    """Whether this open file is past the cache from now on: tmpfs and some others know no such way."""
+    """Whether this open file is past the cache from now on: some file systems know no such way."""
     try:
         fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_DIRECT)
     except OSError as err:
-        if err.errno != errno.EINVAL:
+        if err.errno not in REFUSALS:
             raise
         return False
     return True
@@ -55,7 +58,7 @@ class Writer:
             try:
                 written = os.pwrite(self._fd, left[: len(left) - len(left) % BLOCK], offset)
             except OSError as err:
-                if err.errno != errno.EINVAL:
+                if err.errno not in REFUSALS:
                     raise
                 self._give_up()
             else:

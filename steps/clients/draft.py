@@ -26,14 +26,18 @@ class FileDraft(Draft):
         self._is_kept = False
         with guarded():
             self._fd = create(aside)
-            self._writer = Writer(self._fd, size)
+            try:
+                self._writer = Writer(self._fd, size)
+            except OSError:
+                self.end()
+                raise
 
     def write(self, offset: int, body: Bytes) -> None:
         with self._guarded():
             self._writer.write(offset, body)
 
     def keep(self) -> None:
-        """NFS tells of a full disk here, and not before: at the sync, or at the close."""
+        """What went through the cache NFS tells of a full disk here, and not before: at the sync, or at the close."""
         with self._guarded():
             self._writer.finish()
             os.fsync(self._fd)

@@ -4,15 +4,14 @@ A large one is read past the cache (O_DIRECT), where its file system knows how: 
 leaves the cache to those who need it.
 """
 
-import errno
 import hashlib
-import mmap
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
 
+from steps import memory
 from steps.clients import direct
 from steps.core.parts import MiB
 
@@ -36,8 +35,8 @@ class Fresh(FileIO):
 
     def _digest(self, size: int) -> str:
         digest = hashlib.sha256()
-        with ExitStack() as memory, ThreadPoolExecutor(1) as ahead:
-            now, later = (memory.enter_context(memoryview(mmap.mmap(-1, PIECE))) for _ in range(2))
+        with ExitStack() as lent, ThreadPoolExecutor(1) as ahead:
+            now, later = (lent.enter_context(memoryview(memory.pages(PIECE))) for _ in range(2))
             coming = ahead.submit(self._fill, now)
             while size > 0 and (count := coming.result()):
                 size -= count
@@ -51,7 +50,7 @@ class Fresh(FileIO):
         try:
             return self.readinto(body) or 0
         except OSError as err:
-            if err.errno != errno.EINVAL:
+            if err.errno not in direct.REFUSALS:
                 raise
             direct.end(self.fileno())
             return self.readinto(body) or 0

@@ -135,7 +135,7 @@ class Staging(StagingPort):
         """A file's name, in a folder that is there. Where that leads is looked up once: it takes as long as a file."""
         places.check_path(path)
         full, folder = self._directory / path, PurePath(path).parent
-        if folder not in self._folders:
+        if folder not in self._folders or not attempts.is_directory(full.parent):
             places.below(self._directory, path)
             with self.guarded(full):
                 _make_folders(self._directory, path)

@@ -1,6 +1,6 @@
 """What the file system raises, in our words, by errno. What is none of these stays what it was, a bug.
 
-On NFS most of them come late: a full disk is reported by fsync or close, not by write.
+On NFS they come late for what goes through the cache: a full disk is reported by fsync or close, not by write.
 """
 
 import errno

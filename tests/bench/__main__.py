@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from tests.bench import contest, link, picture, results
+from tests.bench import brief, contest, link, picture, results
 from tests.bench.cases import SCALES, Case, case
 from tests.bench.contestants import CONTESTS, OURS
 from tests.bench.peers import PEERS, Found, cache, find
@@ -20,7 +20,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.link and not link.host():
         return link.again_within(args.link, sys.argv[1:] if argv is None else argv)
     if args.show:
-        print(results.table(results.read(args.show)))  # noqa: T201  # a program for people
+        shown = brief.tables if args.brief else results.table
+        print(shown(results.read(args.show)))  # noqa: T201  # a program for people
         return 0
     peers = {name: find(name) for name in PEERS}
     record = results.begin(list(peers.values()))
@@ -44,6 +45,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--link", metavar="RATE", help="over a line of that rate, as 200mbit; as root")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--show", type=Path, metavar="FILE", help="print the table of what was kept, and end")
+    parser.add_argument("--brief", action="store_true", help="of that, one small table a contest, as in the README")
     return parser.parse_args(argv)
 
 

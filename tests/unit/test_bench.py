@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from steps.core.parts import MiB
-from tests.bench import contest, measured, picture, results
+from tests.bench import brief, contest, measured, picture, results
 from tests.bench.cases import SCALES, case
 from tests.bench.contest import Contest, Contestant, Result
 from tests.bench.measured import FailedError, Measured
@@ -116,3 +116,28 @@ def test_who_begins_and_ends_elsewhere_than_the_others_has_its_own_before_and_ch
     usual = Contestant("usual", "", lambda _: [["true"]])
     contest.hold(Contest([own, usual], {}, tmp_path, note("before"), note("check")), 1)
     assert seen == ["own before", "own check", "before", "check"]
+
+
+def test_a_small_table_compares_ours_with_everybody():
+    def result(name: str, *walls: float) -> Result:
+        return Result(name, "", [Measured(wall, 3.0, 100.0) for wall in walls])
+
+    small = Held("copy", "1x1GiB", 1024 * MiB, 0.0, (result("ours", 2.0), result("a", 4.0)))
+    large = Held(
+        "copy", "1x2GiB", 2048 * MiB, 0.0, (result("ours", 5.0), result("b", 2.5), Result("a", "", failed="x"))
+    )
+    record = Record("2026-01-02", "a machine", (), (small, large))
+    assert brief.tables(record).splitlines() == [
+        "| copy: case | ours, s | CPU-s per GiB | peak MiB | a | b |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| 1x1GiB | 2.0 | 3.0 | 100 | 0.50 | - |",
+        "| 1x2GiB | 5.0 | 1.5 | 100 | - | 2.00 |",
+    ]
+
+
+def test_the_figures_in_the_readme_are_those_that_were_kept():
+    kept = max(results.DIRECTORY.glob("*-full.json"))
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    for table in brief.tables(results.read(kept)).split("\n\n"):
+        assert table in readme
+    assert f"tests/bench/results/{kept.stem}.svg" in readme

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from steps import copying, in_one_piece, in_parts
+from steps import copying, in_one_piece, in_parts, one_file
 from steps.core import parts
 from steps.core.manifest import File
 from steps.errors import Conflict, Corrupt, Transient
@@ -46,7 +46,7 @@ class Target:
                 self.open.remove(file.path)
 
 
-class Copy(copying.Copy):
+class Copy(one_file.Copy):
     def __init__(self, target, file):
         self.target = target
         self.file = file

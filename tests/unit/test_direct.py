@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from steps.clients import direct
 from steps.clients.direct import BLOCK, LEAST, Writer
 from steps.core.parts import MiB
 
@@ -77,10 +78,13 @@ def test_a_small_file_goes_through_the_cache(fd, path, body, calls):
 
 
 def test_really_past_the_cache_from_several_threads_the_bytes_are_the_same(fd, path, body):
+    knows_how = direct.begin(fd)  # the disk that the test runs on
     writer = Writer(fd, SIZE)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda part: writer.write(*part), parts(body)))
+    assert bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_DIRECT) == knows_how
     writer.finish()
+    assert not fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_DIRECT
     os.fsync(fd)
     assert path.read_bytes() == body
 

@@ -1,4 +1,5 @@
 import hashlib
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -341,9 +342,34 @@ def test_an_object_that_is_no_proof_keeps_the_manifest_away(world):
     assert world.store.get(world.model.manifest_key) is None
 
 
+class AtTheSameMoment(FakeStore):
+    """Each pod takes its last look when all have brought their share, and writes when all have looked."""
+
+    def __init__(self, pods):
+        super().__init__()
+        self.all_of_them = threading.Barrier(pods, timeout=30)
+        self.looks = threading.local()
+        self.tried = 0
+
+    def list(self, prefix):
+        if prefix.endswith("/") and "models/" in prefix:
+            self.looks.count = getattr(self.looks, "count", 0) + 1
+            if self.looks.count == 2:
+                self.all_of_them.wait()
+        return super().list(prefix)
+
+    def create(self, key, body):
+        self.all_of_them.wait()
+        self.tried += 1
+        return super().create(key, body)
+
+
 def test_pods_that_end_at_the_same_moment_leave_one_manifest(world):
-    with ThreadPoolExecutor(3) as pods:
+    world.store = AtTheSameMoment(len(SHARES))
+    world.model.resolve_into(world.store)
+    with ThreadPoolExecutor(len(SHARES)) as pods:
         list(pods.map(lambda share: world.mirror(shard=share), SHARES))
+    assert world.store.tried == len(SHARES)
     assert world.mirrored() == world.model.content
     assert world.store.get(world.model.manifest_key) == world.model.manifest.dump()
 

@@ -125,3 +125,29 @@ def test_after_a_failure_nothing_more_is_begun_and_it_is_raised_when_the_rest_is
         parallel.each(work, range(100), workers)
     assert len(begun) < 10
     assert sorted([*ended, 2]) == sorted(begun)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_items_that_cannot_be_had_are_a_failure_too(workers):
+    def items():
+        yield 1
+        raise LookupError("the list breaks off")
+
+    with pytest.raises(LookupError, match="breaks off"):
+        parallel.each(lambda _item: None, items(), workers)
+
+
+def test_who_is_interrupted_while_it_waits_has_nothing_begun_any_more(monkeypatch):
+    begun: list[int] = []
+
+    def work(item):
+        begun.append(item)
+        time.sleep(0.02)
+
+    def interrupted(_futures):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(parallel, "as_completed", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        parallel.each(work, range(1000), 3)
+    assert len(begun) <= 6

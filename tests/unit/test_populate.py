@@ -233,6 +233,7 @@ def test_a_directory_from_another_manifest_is_corrupt(world):
     world.populate()
     other = Released({**world.model.content, "more.json": b"{}"}, layout=LAYOUT)
     other.resolve_into(world.store)
+    other.mirror_into(world.store)
     with pytest.raises(Corrupt, match="another manifest"):
         populate(PopulateInputs(deployment="chat", release_id=other.release_id), world.store, world.volume, LAYOUT)
 
@@ -358,3 +359,14 @@ def test_a_manifest_that_cannot_be_read_shares_nothing_and_hinders_nobody(world)
     manifest.write_text("{")
     world.populate()
     assert world.content() == world.model.content
+
+
+@pytest.mark.parametrize("manifest", [None, b"{}"])
+def test_a_store_that_does_not_say_that_it_has_all_is_not_published_from(world, manifest):
+    """The last of several pods found an object of another one gone: nobody has written the manifest."""
+    world.store.objects.pop(world.model.manifest_key)
+    if manifest:
+        world.store.put(world.model.manifest_key, manifest)
+    with pytest.raises(Corrupt, match=r"the store does not have all of org/stub at .* promote it again"):
+        world.populate()
+    assert not world.published.exists()

@@ -3,6 +3,7 @@
 import itertools
 import logging
 import shutil
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -394,10 +395,24 @@ def test_after_a_passing_failure_what_is_finished_is_taken_over_and_published(wo
 
 def test_two_mirrors_at_once_both_succeed_and_populate_ends_it(tmp_path):
     world = World(tmp_path, {"model.safetensors": BIG, **weights()})
+    both, attempts = threading.Barrier(2, timeout=30), set()
+
+    class Held(FakeHub):
+        """What it sends of one file waits until the other mirror wants it, too."""
+
+        def open(self, model, commit, file):
+            if file.path == "model.safetensors":
+                both.wait()
+                attempts.update(p.name for p in tmp_path.glob(".staging/*/*"))
+            return super().open(model, commit, file)
+
+    hub = Held()
+    hub.publish("org/stub", world.model.content)
     with ThreadPoolExecutor(2) as pool:
-        done = [d.result() for d in [pool.submit(world.mirror) for _ in range(2)]]
+        for done in [pool.submit(world.mirror, hub=hub) for _ in range(2)]:
+            done.result()
+    assert len(attempts) == 2
     assert world.is_mirrored()
-    assert len(done) == 2
     world.populate()
     assert world.content() == world.model.content
     assert world.staging() == []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from steps.clients import store
+from steps.clients import direct, store
 from steps.core import parts
 from tests.nfs.server import Server, Volume
 from tests.nfs.suite.site import LARGE, Site
@@ -42,7 +42,7 @@ def volume(server: Server) -> Volume:
 @pytest.fixture(scope="session")
 def model(s3_server: S3) -> Released:
     """In the store."""
-    content = weights()
+    content = weights(size=direct.LEAST // 2)
     content[LARGE] = weights(size=parts.PREFERRED + 1)[LARGE]
     made = Released(content)
     with pytest.MonkeyPatch.context() as environment:

@@ -25,7 +25,9 @@ POD = (
     *(f"--inh-caps={CAPABILITIES}", f"--ambient-caps={CAPABILITIES}"),
 )
 LARGE = "model-00002-of-00002.safetensors"
-"""The file of a model that is held back; it is of several parts."""
+"""The file of a model that is held back; it is of several parts, and goes past the client's cache."""
+SMALL = "model-00001-of-00002.safetensors"
+"""One that goes through it; all small ones come before the large one."""
 
 
 class Gate:
@@ -121,10 +123,10 @@ class Site:
         top = self.volume.path / ".staging" / "org--stub"
         return sorted(str(path.relative_to(top)) for path in top.rglob("*"))
 
-    def wait_for_all_but(self, gate: Gate, model: Released) -> None:
-        """Return once the file behind the gate is the only one that is not finished."""
+    def wait_for_all_but(self, gate: Gate, model: Released, held: str = LARGE) -> None:
+        """Return once of all that come no later than the file behind the gate it is the only one not finished."""
         gate.wait()
-        until(lambda: self._finished() == set(model.content) - {LARGE})
+        until(lambda: self._finished() == set(model.content) - {LARGE, held})
 
     def _finished(self) -> set[str]:
         """Paths in the model, of whichever attempt."""

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from tests.nfs.server import until
-from tests.nfs.suite.site import LARGE
+from tests.nfs.suite.site import LARGE, SMALL
 from tests.stubs.process import StepProcess
 
 AWAY_SECONDS = 15
@@ -46,7 +46,7 @@ def test_a_step_that_waits_for_an_answer_of_the_server_ends_when_it_is_told_to(s
 
 
 def test_a_step_that_waits_for_its_bytes_to_be_written_ends_when_it_is_told_to(site, model, a):
-    """Past the cache. Out of a sync the kernel lets nobody, not even by SIGKILL."""
+    """Past the cache."""
     gate = site.gate()
     step = site.populate(a, model, gate=gate)
     site.wait_for_all_but(gate, model)
@@ -57,6 +57,25 @@ def test_a_step_that_waits_for_its_bytes_to_be_written_ends_when_it_is_told_to(s
         site.signal(step, signal.SIGTERM)
         assert until(message.exists) < 2
         done = step.end()
+    assert (done.code, done.sentence) == (128 + signal.SIGTERM, STOPPED), done.stderr
+    assert not site.published(model).exists()
+    assert site.populate(a, model).end().code == 0
+    assert site.is_whole(model)
+
+
+def test_a_step_that_waits_for_a_sync_says_that_it_ends_and_does_with_the_server_back(site, model, a):
+    """The kernel lets nobody out of this wait, not even by SIGKILL."""
+    gate = site.gate(SMALL)
+    step = site.populate(a, model, gate=gate)
+    site.wait_for_all_but(gate, model, SMALL)
+    message = step.directory / "message"
+    with site.server.clients[0].unplugged():
+        gate.open()
+        until(lambda: "folio_wait_writeback" in waits(step))
+        site.signal(step, signal.SIGTERM)
+        assert until(message.exists) < 2
+        assert step.popen.poll() is None
+    done = step.end()
     assert (done.code, done.sentence) == (128 + signal.SIGTERM, STOPPED), done.stderr
     assert not site.published(model).exists()
     assert site.populate(a, model).end().code == 0
