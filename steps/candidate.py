@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from steps import releases
+from steps import preparing, releases
 from steps.core import course, guards, rollout
 from steps.core.budget import Budget, budget
 from steps.core.names import Layout
@@ -95,6 +95,7 @@ def complete(stage: Stage, held: Held, owner: str) -> None:
     for release_id in guards.unnamed(record, serving.releases()):
         serving.remove(release_id, owner)
     serving.swap(held, rollout.drained(record, owner))
+    preparing.unprepare(stage)
 
 
 def require_rollback_target(stage: Stage, record: Record) -> Release | None:
@@ -121,6 +122,7 @@ def _begin(stage: Stage, held: Held, release: Release, owner: str, proved_commit
     record = held.record
     require_one_volume(stage, record, release.release_id)
     guards.check_proved(stage.deployment, require_rollback_target(stage, record), proved_commit)
+    preparing.prepare(stage, held, release)
     claim = _claim(stage, record, release, owner)
     return stage.serving.swap(held, rollout.begin(record, release.release_id, claim))
 

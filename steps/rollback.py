@@ -2,6 +2,7 @@
 
 import sys
 
+from steps import preparing
 from steps.contracts import ROLLBACK, RollbackInputs, RollbackOutputs
 from steps.entry import run_step
 from steps.recovery import recover
@@ -10,8 +11,13 @@ from steps.stage import Stage, connect
 
 
 def rollback(inputs: RollbackInputs, stage: Stage) -> RollbackOutputs:
-    """Only this owner's work is touched: a run that was stopped while it waited has none. Raises RollbackFailed."""
-    return recover(stage, inputs.owner, take_over=False)
+    """Only this owner's work is touched: a run that was stopped while it waited has none. Raises RollbackFailed.
+
+    A run that was stopped while it prepared has not touched the record, and may have left what prepares.
+    """
+    done = recover(stage, inputs.owner, take_over=False)
+    preparing.unprepare(stage)
+    return done
 
 
 def main(inputs: RollbackInputs, settings: Settings) -> RollbackOutputs:

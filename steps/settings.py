@@ -44,6 +44,8 @@ class Settings:
     """Where every image comes from, as ``core.images`` rewrites them; empty: each from where its reference says."""
     claim: str
     """In a cluster: the PersistentVolumeClaim that is mounted at ``volume``."""
+    image: str
+    """In a cluster: this step's own, for a pod that reads files ahead; empty where that is not known."""
     device: Device
     """The device of a release whose catalog entry names none."""
     serve_command: str | None
@@ -94,6 +96,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         serving=_serving(read.matching("SERVING", _SERVING, "kube://default")),
         registry=check_registry(read.text("REGISTRY", "")),
         claim=read.text("CLAIM", "models"),
+        image=read.text("IMAGE", ""),
         device=cast("Device", read.one_of("DEVICE", get_args(Device), "cuda")),
         serve_command=read.text("SERVE_COMMAND", "") or None,
         hub_endpoint=_hub_endpoint(environ.get("HF_ENDPOINT") or "https://huggingface.co"),

@@ -30,7 +30,7 @@ from hera.workflows.models import (
 from steps.contracts import MIRROR
 from steps.core.labels import PART_OF, PROJECT
 from steps.core.workload import API_KEY, API_KEY_SECRET
-from steps.settings import RETRY_BASE_SECONDS
+from steps.settings import PREFIX, RETRY_BASE_SECONDS
 from steps.step import Step
 from workflows import bridge
 from workflows.cluster_keys import CA_DIRECTORY
@@ -98,6 +98,8 @@ class Needs:
     catalog: bool = False
     key: bool = False
     """The model servers' API key."""
+    prepares: bool = False
+    """Pods of its own image, on the nodes where models serve."""
     progress: bool = False
 
 
@@ -107,9 +109,11 @@ NEEDS: Mapping[str, Needs] = {
     "mirror": Needs(hours=24, s3=True, hub=True, models="write", progress=True),
     "populate": Needs(hours=24, s3=True, models="write", progress=True),
     "checksum": Needs(hours=24, models="read", progress=True),
-    "deploy": Needs(hours=12, retries=2, s3=True, key=True),
-    "smoke": Needs(hours=12, retries=2, s3=True, key=True),
-    "promote": Needs(hours=12, s3=True, key=True),  # after a rollback the store alone knows a first release
+    "deploy": Needs(hours=12, retries=2, s3=True, key=True, prepares=True),
+    "smoke": Needs(hours=12, retries=2, s3=True, key=True, prepares=True),  # a retry may begin anew what deploy did
+    "promote": Needs(
+        hours=12, s3=True, key=True, prepares=True
+    ),  # after a rollback the store alone knows a first release
     "rollback": Needs(hours=12, s3=True, key=True),  # for what the candidate said; it needs no store to go back
     "report": Needs(hours=0.5, s3=True),
     "discover": Needs(hours=2, s3=True, hub=True, catalog=True),
@@ -129,7 +133,7 @@ def template(step: Step[Any, Any], config: TemplateConfig) -> Container:
         image_pull_policy=config.image_pull_policy,
         service_account_name=config.account(step),
         active_deadline_seconds=int(needs.hours * HOUR),
-        env=_environment(needs),
+        env=_environment(needs, config.image(step)),
         env_from=_environment_sources(needs),
         volume_mounts=_mounts(needs),
         resources=_resources(step),
@@ -176,11 +180,12 @@ def _needs(step: Step[Any, Any], config: TemplateConfig) -> Needs:
     return needs if config.one_pass or step is not MIRROR else replace(needs, models="no")
 
 
-def _environment(needs: Needs) -> list[EnvVar]:
+def _environment(needs: Needs, image: str) -> list[EnvVar]:
     """Optional: public models need no token, and servers that only the cluster reaches perhaps no key."""
+    own = [EnvVar(name=PREFIX + "IMAGE", value=image)] if needs.prepares else []
     secrets = {"HF_TOKEN": HUB_SECRET} if needs.hub else {}
     secrets |= {API_KEY: KEY_SECRET} if needs.key else {}
-    return [
+    return own + [
         EnvVar(name=key, value_from=EnvVarSource(secret_key_ref=SecretKeySelector(name=name, key=key, optional=True)))
         for key, name in secrets.items()
     ]

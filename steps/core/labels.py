@@ -36,7 +36,7 @@ SPEC = "vllm-promote/spec"
 MODEL = "vllm-promote/model"
 COMMIT = "vllm-promote/commit"
 
-ENDPOINT, MODEL_SERVER = "endpoint", "model-server"
+ENDPOINT, MODEL_SERVER, PREPARATION = "endpoint", "model-server", "preparation"
 NO_RELEASE = "none"
 """What RELEASE is in the selector of an endpoint that leads nowhere: no release has this id."""
 
@@ -54,6 +54,16 @@ def endpoint(deployment: str) -> dict[str, str]:
 def server(deployment: str, release_id: str) -> dict[str, str]:
     """Labels of a release's Deployment and of its pods."""
     return {**_labels(deployment, MODEL_SERVER), RELEASE: release_id}
+
+
+def preparation(deployment: str, release_id: str) -> dict[str, str]:
+    """Labels of what makes a node ready for a release, and of its pod, which no Service and no Deployment selects."""
+    return {**_labels(deployment, PREPARATION), RELEASE: release_id}
+
+
+def preparations(deployment: str) -> dict[str, str]:
+    """Which of those are a deployment's."""
+    return {PART_OF: PROJECT, INSTANCE: deployment, COMPONENT: PREPARATION}
 
 
 def pods(deployment: str, release_id: str) -> dict[str, str]:

@@ -65,7 +65,10 @@ class LocalObject(KubernetesBlock):
 
 
 class Pod(KubernetesBlock):
-    """``shm_size`` is that of /dev/shm; the other keys are a PodSpec's, ``env`` and ``resources`` its container's."""
+    """``shm_size`` is that of /dev/shm, ``cache_claim`` a PersistentVolumeClaim that uid 1000 can write to.
+
+    The other keys are a PodSpec's, ``env`` and ``resources`` its container's.
+    """
 
     tolerations: tuple[dict[str, Any], ...] = ()
     node_selector: dict[str, str] = Field(default_factory=dict)
@@ -76,6 +79,8 @@ class Pod(KubernetesBlock):
     env: tuple[EnvVar, ...] = ()
     shm_size: Quantity | None = None
     resources: Resources = Resources()
+    cache_claim: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")] | None = None
+    """A claim for what its servers compile, so that the next start finds it; whoever can write there, runs in them."""
 
     def patch(self) -> dict[str, Any]:
         """What the catalog says and no more, as JSON."""

@@ -131,7 +131,7 @@ def holders(pods: Iterable[Json], resource: str) -> tuple[str, ...]:
 
 
 def _failure(pod: Json) -> str | None:
-    server, image = _server(pod), pod["spec"]["containers"][0].get("image", "")
+    server, image = _server(pod), _spec(pod).get("image", "")
     wait = server.get("state", {}).get("waiting", {})
     if reason := _FINAL.get(wait.get("reason", "")):
         return _with(reason.format(image=image), wait.get("message"))
@@ -148,7 +148,7 @@ def _lasting(pod: Json, events: Sequence[Json], now: float) -> str | None:
     since = min(filter(None, (seconds(e.get("firstTimestamp")) or moment(e) for e in troubles)), default=None)
     if reason is None or since is None or now - since < LASTED_SECONDS or _is_pulling(events, troubles):
         return None
-    return _with(reason.format(image=pod["spec"]["containers"][0].get("image", "")), wait.get("message"))
+    return _with(reason.format(image=_spec(pod).get("image", "")), wait.get("message"))
 
 
 def _is_pulling(events: Sequence[Json], troubles: Sequence[Json]) -> bool:
@@ -163,7 +163,7 @@ def _waiting(pod: Json, events: Sequence[Json], neighbours: Sequence[Json]) -> s
     server = _server(pod)
     wait = server.get("state", {}).get("waiting", {})
     if reason := _lasting_so_far(wait) or _PASSING.get(wait.get("reason", "")):
-        said = reason.format(image=pod["spec"]["containers"][0].get("image", ""))
+        said = reason.format(image=_spec(pod).get("image", ""))
         return _with(said, _exit(pod, end) if (end := _last_end(server)) else wait.get("message"))
     if "running" in server.get("state", {}):
         return _loading(pod)
@@ -200,7 +200,7 @@ def _exit(pod: Json, end: Json) -> str:
     if not end:
         return "how is not known"
     if end.get("reason") == "OOMKilled":
-        limit = pod["spec"]["containers"][0].get("resources", {}).get("limits", {}).get("memory")
+        limit = _spec(pod).get("resources", {}).get("limits", {}).get("memory")
         return f"last for want of memory (OOMKilled; its limit is {limit or 'what its node has'})"
     reason = end.get("reason")
     return f"last with exit code {end.get('exitCode')}" + (f" ({reason})" if reason not in (None, "Error") else "")
@@ -216,6 +216,12 @@ def _server(pod: Json) -> Json:
     """The model server's container as its node tells of it."""
     statuses: list[Json] = pod.get("status", {}).get("containerStatuses", [])
     return next((s for s in statuses if s["name"] == CONTAINER), {})
+
+
+def _spec(pod: Json) -> Json:
+    """The model server's container as it was asked for."""
+    containers: list[Json] = pod["spec"]["containers"]
+    return next((c for c in containers if c.get("name") == CONTAINER), containers[0])
 
 
 def _condition(thing: Json, kind: str) -> Json:

@@ -40,12 +40,33 @@ TEMPORARY = "/tmp"  # noqa: S108  # the pod's own
 NEVER = 2**31 - 1
 """Kubernetes' word for a deadline that there is not: ours is the step's."""
 
-_SERVER = ("python3", "-m", "vllm.entrypoints.openai.api_server")
+RESTRICTED_POD: Json = {
+    "runAsNonRoot": True,
+    "runAsUser": USER,
+    "runAsGroup": USER,  # else 0
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+"""What the "restricted" Pod Security Standard asks of a pod, and of its containers."""
+RESTRICTED: Json = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+}
+SERVER = ("python3", "-m", "vllm.entrypoints.openai.api_server")
 _ALWAYS = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
 OURS = frozenset((*_ALWAYS, "VLLM_HOST_IP", API_KEY))
 """Variables of the model server that nobody else sets."""
 _UNLESS_SAID_OTHERWISE = {"HOME": TEMPORARY, "USER": "vllm"}
 """No entry in the image's /etc/passwd has our uid, and torch asks for both."""
+CACHE = "/cache"
+"""Where a cache claim is mounted."""
+_CACHES = {
+    "VLLM_CACHE_ROOT": "vllm",
+    "TORCHINDUCTOR_CACHE_DIR": "torchinductor",
+    "TRITON_CACHE_DIR": "triton",
+    "FLASHINFER_WORKSPACE_BASE": "flashinfer",
+}
+"""Where vLLM and what it compiles with keep that; each makes its own directory."""
 _ON_THE_CPU = {"VLLM_TARGET_DEVICE": "cpu", "VLLM_CPU_KVCACHE_SPACE": "1"}
 _FROM_THE_CATALOG = ("nodeSelector", "affinity", "runtimeClassName", "priorityClassName", "imagePullSecrets")
 """Keys of the pod patch that are a PodSpec's, taken as they are."""
@@ -57,6 +78,8 @@ class Where:
 
     claim: str
     volume: str
+    image: str = ""
+    """Ours, for what reads files ahead; empty where none is known."""
 
 
 def name(deployment: str, release_id: str) -> str:
@@ -133,33 +156,58 @@ def root(release: Release, volume: str) -> str:
     return f"{volume}/{slug(release.model)}/{release.commit}"
 
 
+def cache(release: Release) -> str:
+    """Where its servers keep what they compile, on the claim that the catalog names for it.
+
+    What was compiled by one image for one device is of no use to another.
+    """
+    key = canonical.digest({"image": release.serving.image, "device": release.serving.device})
+    return f"{CACHE}/{release.deployment}/{key[:12]}"
+
+
+def cache_claim(release: Release) -> str | None:
+    return next(iter(_cache_claims(_patch(release))), None)
+
+
 def requests(release: Release) -> dict[str, str]:
     """Of one replica, by resource, as the scheduler counts them: a limit without a request is one as well."""
     wanted: dict[str, str] = _resources(release, _patch(release))["requests"]
     return wanted
 
 
+def tolerations(release: Release) -> list[Json]:
+    """Nodes with GPUs are kept free of all that does not tolerate them."""
+    ours = [{"key": GPU, "operator": "Exists"}] if release.serving.gpus else []
+    return [*ours, *_patch(release).get("tolerations", [])]
+
+
+def defaults(release: Release) -> dict[str, str]:
+    """Variables without which its program does not even begin, unless the catalog says otherwise."""
+    return {**_UNLESS_SAID_OTHERWISE, **(_ON_THE_CPU if release.serving.device == "cpu" else {})}
+
+
+def placement(release: Release) -> Json:
+    """The parts of its pod patch that say on which nodes it may run, and with what its image is pulled there."""
+    patch, keys = _patch(release), ("nodeSelector", "affinity", "imagePullSecrets")
+    return {key: patch[key] for key in keys if patch.get(key)}
+
+
 def _pod(release: Release, around: Where) -> Json:
     patch = _patch(release)
-    tolerations = [{"key": GPU, "operator": "Exists"}] if release.serving.gpus else []
     return {
         "serviceAccountName": ACCOUNT,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,  # they become variables, and vLLM reads what begins with VLLM_
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,  # else 0
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": RESTRICTED_POD,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "tolerations": [*tolerations, *patch.get("tolerations", [])],
+        "tolerations": tolerations(release),
         **{key: patch[key] for key in _FROM_THE_CATALOG if patch.get(key)},
         "containers": [_container(release, around, patch)],
         "volumes": [
             {"name": "models", "persistentVolumeClaim": {"claimName": around.claim}},
             {"name": "tmp", "emptyDir": {}},
             {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": patch.get("shmSize") or SHM_SIZE}},
+            *({"name": "cache", "persistentVolumeClaim": {"claimName": c}} for c in _cache_claims(patch)),
         ],
     }
 
@@ -169,21 +217,18 @@ def _container(release: Release, around: Where, patch: Json) -> Json:
         "name": CONTAINER,
         "image": release.serving.image,
         "imagePullPolicy": "IfNotPresent",
-        "command": list(_SERVER),  # whatever the image would start by itself
+        "command": list(SERVER),  # whatever the image would start by itself
         "args": [_literally(arg) for arg in _arguments(release, around.volume)],
         "workingDir": TEMPORARY,
-        "env": _environment(release.serving.device, patch),
+        "env": _environment(release, patch),
         "ports": [{"name": "http", "containerPort": PORT}],
         "resources": _resources(release, patch),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
+        "securityContext": RESTRICTED,
         "volumeMounts": [
             {"name": "models", "mountPath": around.volume, "readOnly": True},
             {"name": "tmp", "mountPath": TEMPORARY},
             {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108  # the pod's own
+            *({"name": "cache", "mountPath": CACHE} for _ in _cache_claims(patch)),
         ],
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
@@ -202,11 +247,11 @@ def _arguments(release: Release, volume: str) -> tuple[str, ...]:
     )
 
 
-def _environment(device: str, patch: Json) -> list[Json]:
+def _environment(release: Release, patch: Json) -> list[Json]:
     """By name, each once; the catalog's win over the defaults and lose against what must be."""
-    device_defaults = _ON_THE_CPU if device == "cpu" else {}
+    kept = {name: f"{cache(release)}/{place}" for name, place in _CACHES.items()} if _cache_claims(patch) else {}
     wanted: list[Json] = [
-        *({"name": n, "value": v} for n, v in {**_UNLESS_SAID_OTHERWISE, **device_defaults}.items()),
+        *({"name": n, "value": v} for n, v in {**defaults(release), **kept}.items()),
         *patch.get("env", []),
         *({"name": n, "value": v} for n, v in _ALWAYS.items()),
         {"name": "VLLM_HOST_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
@@ -233,6 +278,12 @@ def _probes() -> Json:
         "readinessProbe": {**health, "periodSeconds": PROBE_SECONDS, "failureThreshold": 3},
         "livenessProbe": {**health, "periodSeconds": 10, "timeoutSeconds": 10, "failureThreshold": 30},
     }
+
+
+def _cache_claims(patch: Json) -> tuple[str, ...]:
+    """The one, if any."""
+    claim = patch.get("cacheClaim")
+    return (str(claim),) if claim else ()
 
 
 def _literally(arg: str) -> str:

@@ -33,6 +33,21 @@ class Held:
     target: str | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a release is made ready to start while another serves there: a node, or this machine.
+
+    ``problem`` is why it never will start there: final. ``said`` is what is being done; once ``done``, what was.
+    ``startable``: what is still being done only makes its start quicker.
+    """
+
+    name: str
+    done: bool
+    startable: bool = True
+    problem: str | None = None
+    said: str = ""
+
+
 class Serving(Protocol):
     """One deployment: its releases, its record, and the pointer that clients follow."""
 
@@ -71,6 +86,18 @@ class Serving(Protocol):
         Also for the candidate of a rollback: a step of the same run may still be about to start it.
         What runs already is left alone; a replica that has ended is started again.
         """
+        ...
+
+    def prepare(self, release: Release, beside: str, seconds: float) -> tuple[Place, ...]:
+        """Have all there that it starts from, wherever release ``beside`` runs: its image, its files in memory.
+
+        To be asked again until all is done. Nothing that serves is touched and no device is taken, so nobody has to own
+        the record. What is begun ends by itself after so many seconds.
+        """
+        ...
+
+    def unprepare(self) -> None:
+        """End that, whoever has begun it; what was read stays in memory as long as there is room for it."""
         ...
 
     def stop(self, release_id: str, owner: str, *, anew: bool = False) -> None:

@@ -19,6 +19,7 @@ from steps.clients import serving as clients
 from steps.clients.local import command, daemon
 from steps.clients.local import serving as local
 from steps.clients.local.process import LOGS_KEPT
+from steps.core.amounts import size as amount
 from steps.core.record import Record
 from steps.errors import BadInput, Conflict, Failed, Missing, NoSpace
 from steps.settings import from_environment
@@ -423,3 +424,18 @@ def test_servers_whose_record_somebody_has_removed_are_still_found(place, servin
     until(lambda: not psutil.pid_exists(pid(pod)))
     daemon.stop(daemon.Daemon(place.directory, "endpoint"), 5.0)
     assert local.deployments(place.home) == ()
+
+
+def test_the_candidates_own_files_are_what_is_read_ahead(place, serving):
+    release = place.publish(a_release(2))
+    directory = serving.servers.command.directory(release)
+    size = sum(p.stat().st_size for p in directory.rglob("*") if p.is_file())
+    (here,) = serving.prepare(release, a_release(1).release_id, 60.0)
+    assert (here.done, here.said) == (True, f"{amount(size)} of {amount(size)} are in memory")
+
+
+def test_what_vllm_compiles_is_kept_where_the_user_keeps_such_things(place):
+    """Its cache lies in HOME, which it is told, or where the user says."""
+    environ = {"HOME": "/home/me", "XDG_CACHE_HOME": "/fast/cache", "VLLM_CACHE_ROOT": "/fast/vllm"}
+    told = command.Command(replaced=None, volume=place.volume, environ=environ).environment("cuda")
+    assert told.items() >= environ.items()

@@ -98,7 +98,7 @@ class KubeBench(Bench):
         self.cluster = FakeCluster(self.api)
         self.api.create(CLAIM, {"metadata": {"name": "models"}, "spec": SHARED, "status": {"phase": "Bound"}})
         self.api.create(NODE, {"metadata": {"name": "node-1"}, "spec": {}})
-        where = Where(claim="models", volume="/models")
+        where = Where(claim="models", volume="/models", image="ours")
         self.serving = KubeServing(self.api, "chat", where, FakeClock())
 
     def release(self, number: int, *, crashes: bool = False) -> Release:
@@ -365,6 +365,38 @@ def test_a_removed_release_is_forgotten(bench, serving):
     assert serving.pods(release.release_id) == ()
     assert serving.release(release.release_id) is None
     assert serving.releases() == ()
+
+
+def test_what_is_prepared_beside_a_release_takes_nothing_from_it_and_is_done_in_the_end(bench, serving):
+    bench.own()
+    live, candidate = bench.release(1), bench.release(2)
+    serving.ensure(live, 1, OWNER)
+    before, record = bench.ready(live), serving.read().record
+
+    def done():
+        places = serving.prepare(candidate, live.release_id, 60.0)
+        return places if all(p.done for p in places) else ()
+
+    (place,) = bench.until(done)
+    assert place.problem is None
+    assert place.said
+    assert bench.ready(live) == before
+    assert (serving.read().record, serving.pods(candidate.release_id)) == (record, ())
+    assert serving.releases() == (live.release_id,)
+    serving.unprepare()
+    serving.unprepare()
+    serving.ensure(candidate, 1, OWNER)
+    bench.ready(candidate)
+
+
+def test_nobody_has_to_own_the_record_to_prepare(bench, serving):
+    bench.own()
+    live = bench.release(1)
+    serving.ensure(live, 1, OWNER)
+    bench.ready(live)
+    bench.own(OTHER)
+    assert serving.prepare(bench.release(2), live.release_id, 60.0)
+    serving.unprepare()
 
 
 def test_stopping_and_removing_what_is_not_there_does_nothing(bench, serving):

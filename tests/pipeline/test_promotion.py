@@ -1,7 +1,5 @@
 """The whole job on one machine: real commands, SeaweedFS, the Hub server, a stub in vLLM's place."""
 
-import time
-
 import pytest
 
 from tests.stubs.machine import STUB, answers, served_root
@@ -112,25 +110,6 @@ def test_a_failed_first_promotion_leaves_nothing_behind_and_says_so(world: World
     assert not answers(status["url"])
     assert not world.server_pids()
     assert "nothing serves" in ended.text
-
-
-@pytest.mark.exhaustive
-def test_blue_green_serves_without_a_gap(world: World):
-    world.catalog(strategy="blue-green")
-    world.publish(seed=1)
-    assert world.promote().code == 0
-    second = world.publish(seed=2, fault="slow-start:1")
-    url = world.url
-    promotion = world.start_promotion()
-    refused = 0
-    while promotion.poll() is None:
-        refused += not answers(url)
-        time.sleep(0.01)  # the promotion needs the processor too
-
-    assert world.machine.end(promotion).code == 0
-    assert served_root(url).endswith(second)
-    assert refused == 0
-    assert world.history()[0]["outage_seconds"] == 0
 
 
 @pytest.mark.exhaustive

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from itertools import count
 
-from steps.clients.kube.api import DEPLOYMENT, POD, Json, Kind
+from steps.clients.kube.api import DEPLOYMENT, JOB, POD, Json, Kind
 from steps.core import labels
+from steps.core.preparation import HOLDER
 from steps.core.workload import CONTAINER
 from tests.stubs.kube import FakeApi
 
@@ -15,10 +16,11 @@ NODE = "node-1"
 
 @dataclass
 class FakeCluster:
-    """``crashing`` are release ids whose pods end as they start."""
+    """``crashing`` are release ids whose pods end as they start, ``absent`` images that no registry has."""
 
     api: FakeApi
     crashing: set[str] = field(default_factory=set)
+    absent: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._numbers = count(1)
@@ -35,6 +37,26 @@ class FakeCluster:
         if kind in (DEPLOYMENT, POD):
             for deployment in self.api.list(DEPLOYMENT):
                 self._reconcile(deployment)
+        if kind is JOB:
+            for job in self.api.list(JOB):
+                self._run(job)
+
+    def _run(self, job: Json) -> None:
+        """A pod of its own, once."""
+        name, template = f"{job['metadata']['name']}-x", job["spec"]["template"]
+        if self.api.get(POD, name) is not None:
+            return
+        owner = {"ownerReferences": [{"uid": job["metadata"]["uid"]}]}
+        status = {"phase": "Running", "containerStatuses": [self._there(c) for c in template["spec"]["containers"]]}
+        body = {"metadata": {"name": name, **template["metadata"], **owner}, "spec": template["spec"], "status": status}
+        self.api.create(POD, body)
+
+    def _there(self, container: Json) -> Json:
+        if container["image"] in self.absent:
+            return {"name": container["name"], "state": {"waiting": {"reason": "ErrImagePull", "message": "not found"}}}
+        holds = container["name"] == HOLDER
+        state = {"running": {}} if holds else {"terminated": {"exitCode": 0, "message": "all is in memory"}}
+        return {"name": container["name"], "state": state}
 
     def _reconcile(self, deployment: Json) -> None:
         pods, wanted = self._pods(deployment), deployment["spec"]["replicas"]

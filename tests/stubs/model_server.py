@@ -12,6 +12,8 @@ How it behaves is part of the model: ``stub.json`` in its directory, so that one
         no-template  no-logprobs
         stream-cut  no-done  wrong-root  wrong-model  other-key
 
+A request for a stream may ask for it to take so many ``seconds``.
+
 Each answer names the weights that gave it: ``system_fingerprint`` is the name of the model's directory, its commit.
 SIGTERM lets the requests in flight finish. Standard library only, to start in a moment.
 """
@@ -168,7 +170,9 @@ class Handler(BaseHTTPRequestHandler):
         elif manner.fault == "not-json":
             self.send(200, b"<html>It works!</html>")
         elif body.get("stream"):
-            self.stream(bool((body.get("stream_options") or {}).get("include_usage")))
+            slow = manner.seconds if manner.fault == "slow" else 0
+            options = body.get("stream_options") or {}
+            self.stream(bool(options.get("include_usage")), float(body.get("seconds", slow)))
         else:
             time.sleep(manner.seconds if manner.fault == "slow" else 0)
             self.send_json(200, self.whole() if self.path == "/v1/chat/completions" else self.plain(body))
@@ -191,7 +195,7 @@ class Handler(BaseHTTPRequestHandler):
         choice = {"index": 0, "text": manner.text, "finish_reason": "stop", "logprobs": logprobs}
         return {**self.head("text_completion"), "choices": [choice], "usage": usage(manner)}
 
-    def stream(self, include_usage: bool) -> None:  # noqa: FBT001  # one caller
+    def stream(self, include_usage: bool, seconds: float) -> None:  # noqa: FBT001  # one caller
         manner = self.server.manner
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
@@ -201,7 +205,7 @@ class Handler(BaseHTTPRequestHandler):
         deltas = list(pieces(manner))
         for delta in deltas[: 2 if manner.fault == "stream-cut" else None]:
             self.event(json.dumps({**self.head("chat.completion.chunk"), "choices": [delta]}))
-            time.sleep(manner.seconds / len(deltas) if manner.fault == "slow" else 0)
+            time.sleep(seconds / len(deltas))
         if manner.fault == "stream-cut":
             return
         if include_usage:

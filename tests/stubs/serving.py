@@ -10,7 +10,7 @@ from steps.core.measured import Measured
 from steps.core.record import Record
 from steps.core.release import Release
 from steps.errors import Conflict, StepError
-from steps.ports.serving import Held, Pod
+from steps.ports.serving import Held, Place, Pod
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,10 @@ class FakeServing:
     """What others have changed, by release id, of the endpoint by None."""
     devices: dict[str, str] = field(default_factory=dict)
     """Of single pods, by uid."""
+    places: Callable[[], tuple[Place, ...]] = lambda: (Place(name="node-1", done=True, said="its image is there"),)
+    """What each look at what is prepared shows."""
+    prepared: set[str] = field(default_factory=set)
+    """Release ids for which something is held ready."""
     disturb: Callable[[str], None] = lambda _moment: None
     calls: list[tuple[str, ...]] = field(default_factory=list)
     """Verbs that changed something, with the release ids they were about."""
@@ -92,6 +96,19 @@ class FakeServing:
             new = [self._start(release.release_id) for _ in range(replicas - len(kept))]
             self._pods[release.release_id] = kept + new
         self.disturb("after:ensure")
+
+    def prepare(self, release: Release, beside: str, seconds: float) -> tuple[Place, ...]:
+        if not self._pods.get(beside):
+            return ()
+        self.disturb("before:prepare")
+        self.prepared.add(release.release_id)
+        self.disturb("after:prepare")
+        return self.places()
+
+    def unprepare(self) -> None:
+        self.disturb("before:unprepare")
+        self.prepared.clear()
+        self.disturb("after:unprepare")
 
     def stop(self, release_id: str, owner: str, *, anew: bool = False) -> None:
         self._end("stop", release_id, owner, anew=anew)

@@ -16,6 +16,7 @@ import pytest
 from steps.clients import store
 from steps.core.names import Layout, slug
 from steps.settings import Settings
+from tests.stubs.clients import Chat
 from tests.stubs.hub import LocalHub, local_hub
 from tests.stubs.leftovers import processes_of
 from tests.stubs.machine import STUB, Ended, Machine, served_root
@@ -100,6 +101,18 @@ class World:
         return Live(
             record["phase"], record["live"], record["candidate"], tuple(record["refused"]), served_root(self.url)
         )
+
+    @property
+    def chat(self) -> Chat:
+        """Whom clients ask."""
+        return Chat(self.known_url, "tiny")
+
+    def known_url(self) -> str | None:
+        """None before there is an endpoint."""
+        try:
+            return self.url
+        except FileNotFoundError:
+            return None
 
     def status(self) -> dict[str, Any]:
         """As the command tells it."""

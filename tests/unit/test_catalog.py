@@ -87,6 +87,7 @@ def test_an_empty_catalog_is_a_catalog(text):
         ("pod: {env: [{name: HF_HUB_OFFLINE, value: '0'}]}", "pod.env.0: HF_HUB_OFFLINE is not the catalog's to set"),
         ("pod: {env: [{name: A}]}", "pod.env.0: give either value or valueFrom"),
         ("pod: {shmSize: lots}", "pod.shmSize: must match pattern"),
+        ("pod: {cacheClaim: Compiled Here}", "pod.cacheClaim: must match pattern"),
     ],
 )
 def test_what_cannot_work_is_named_by_its_path_in_the_file(block, said):

@@ -69,11 +69,11 @@ def test_a_changed_catalog_changes_its_config_map_alone_and_is_shown_line_by_lin
     told = shown.text(changes)
     assert "-      chat: {model: org/chat}\n" in told
     assert "+      chat: {model: org/chat, replicas: 2}\n" in told
-    assert told.endswith("1 to change, 32 as they are.")
+    assert told.endswith("1 to change, 34 as they are.")
 
 
 def test_without_a_change_that_is_all_that_is_said(api, config):
-    assert shown.text(plan.look(api, objects(config))) == "Nothing to change: 33 objects are as they should be."
+    assert shown.text(plan.look(api, objects(config))) == "Nothing to change: 35 objects are as they should be."
 
 
 def test_what_somebody_else_changed_is_theirs_until_it_is_taken_over(api, config):

@@ -94,7 +94,7 @@ def test_what_a_run_is_followed_by_is_watched_and_nothing_else():
 
 def test_what_makes_pods_of_any_account_is_a_matter_of_few_roles():
     made = changing("create")
-    assert (made["workflows"], made["jobs"]) == ({"start", "refresh"}, {"repair"})
+    assert (made["workflows"], made["jobs"]) == ({"start", "refresh"}, {"repair", "prepare"})
     assert not {"pods", "cronjobs"} & made.keys()
     assert "workflows" not in changing("delete")
 

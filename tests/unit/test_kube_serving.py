@@ -265,6 +265,13 @@ class TestOfRoom:
         with pytest.raises(Missing, match=r"claim models of the models' volume is not in namespace models;.*install"):
             serving.check_room(RELEASE)
 
+    def test_a_claim_for_what_is_compiled_that_is_not_there_is_told_before_anything_moves(self, api, serving):
+        release = a_release(1, pod='{"cacheClaim":"compiled"}')
+        with pytest.raises(Missing, match=r"claim compiled .*is not in namespace models; make it, or take pod.cacheCl"):
+            serving.check_room(release)
+        api.create(CLAIM, {"metadata": {"name": "compiled"}, "spec": {}})
+        serving.check_room(release)
+
     def test_more_gpus_than_any_node_has_are_refused(self, serving):
         serving.check_room(a_release(1, device="cuda", gpus=1))
         with pytest.raises(NoSpace, match=r"asks for 2 nvidia.com/gpu and the best node, n, has 1 in all; lower gpus"):

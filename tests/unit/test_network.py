@@ -17,6 +17,7 @@ def pod(namespace=HERE, **marks):
 STEP = pod(**{labels.COMPONENT: "smoke"})
 UNMARKED_STEP = {"namespace": HERE, "labels": {labels.PART_OF: labels.PROJECT}}
 SERVER = pod(**labels.server("chat", "a" * 12))
+PREPARATION = pod(**labels.preparation("chat", "a" * 12))
 OTHER_SERVER = pod(**labels.server("code", "b" * 12))
 CLIENT, STRANGER, NEIGHBOUR = pod("web"), pod("elsewhere"), pod()
 OUTSIDE = None
@@ -80,6 +81,9 @@ TO_WEB = network.policies(HERE, [9000], ("web",))
         (STEP, SERVER, 443, False),
         (STEP, NEIGHBOUR, 8000, False),
         (SERVER, OUTSIDE, 443, False),
+        (PREPARATION, OUTSIDE, 443, False),
+        (PREPARATION, SERVER, 8000, False),
+        (CLIENT, PREPARATION, 8000, False),
         (SERVER, OTHER_SERVER, 8000, False),
         (SERVER, STEP, 8000, False),
         (CLIENT, SERVER, 8000, True),
@@ -105,3 +109,4 @@ def test_names_are_found_by_steps_alone():
     for protocol in ("UDP", "TCP"):
         assert reaches(TO_ALL, STEP, OUTSIDE, 53, protocol)
         assert not reaches(TO_ALL, SERVER, OUTSIDE, 53, protocol)
+        assert not reaches(TO_ALL, PREPARATION, OUTSIDE, 53, protocol)

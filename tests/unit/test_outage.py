@@ -1,12 +1,14 @@
-"""How the cluster suite measures what clients missed."""
+"""How the tests measure what clients missed."""
 
 import pytest
 
-from tests.cluster.suite.clients import Answer, Clients
+from tests.stubs.clients import Answer, Chat, Clients
+
+NOBODY = Chat(lambda: None, "")
 
 
 def clients(*answers: tuple[float, str | None]) -> Clients:
-    return Clients(lambda: None, "", answers=[Answer(at, root) for at, root in answers])
+    return Clients(NOBODY, answers=[Answer(at, root) for at, root in answers])
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,11 @@ def test_weights_are_told_in_the_order_in_which_they_answered():
 
 
 def test_each_request_without_an_answer_is_told_with_the_time_and_the_reason():
-    lost = Clients(lambda: None, "", answers=[Answer(5, "a"), Answer(6.5, None, "refused")])
+    lost = Clients(NOBODY, answers=[Answer(5, "a"), Answer(6.5, None, "refused")])
 
     assert lost.failures == ["1.5 s: refused"]
+
+
+def test_the_change_is_when_the_first_weights_answered_no_longer():
+    assert clients((0, None), (1, "a"), (2, "a"), (3, None), (4, "b")).changed_at() == 3
+    assert clients((1, "a"), (2, "b")).changed_at() == 2

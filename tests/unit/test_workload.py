@@ -81,6 +81,31 @@ def test_it_reads_the_models_and_writes_where_nothing_is_kept():
     ]
 
 
+def test_what_it_compiles_is_kept_on_the_claim_that_the_catalog_names():
+    of = patched(cacheClaim="compiled")
+    pod, server = spec(of), container(of)
+
+    assert {"name": "cache", "persistentVolumeClaim": {"claimName": "compiled"}} in pod["volumes"]
+    assert {"name": "cache", "mountPath": "/cache"} in server["volumeMounts"]
+    kept = {value for value in environment(of).values() if str(value).startswith(f"{workload.cache(of)}/")}
+    assert len(kept) == 4
+    assert environment(of)["VLLM_CACHE_ROOT"] == f"{workload.cache(of)}/vllm"
+    assert workload.cache_claim(of) == "compiled"
+
+
+def test_the_models_claim_is_still_told_from_the_cache_s():
+    assert workload.claim(workload.deployment(patched(cacheClaim="compiled"), AROUND)) == "models"
+
+
+def test_what_one_image_compiled_for_one_device_is_found_by_its_next_commit_and_by_nothing_else():
+    def place(number=1, **fields):
+        return workload.cache(a_release(number, **{"image": "vllm:1", "device": "cuda", **fields}))
+
+    assert place() == place(2, args=("--dtype=half",))
+    assert len({place(), place(image="vllm:2"), place(device="cpu")}) == 3
+    assert place().startswith("/cache/chat/")
+
+
 def test_the_server_serves_the_commit_s_directory_and_the_catalog_s_arguments_come_last():
     server = container(a_release(1, served_name="tiny", args=("--dtype", "half", "$(HOME)")))
 

@@ -24,7 +24,9 @@ OURS: Json = {"matchLabels": {labels.PART_OF: PROJECT}}
 SERVERS: Json = {"matchLabels": {labels.PART_OF: PROJECT, labels.COMPONENT: labels.MODEL_SERVER}}
 PIPELINE: Json = {
     **OURS,
-    "matchExpressions": [{"key": labels.COMPONENT, "operator": "NotIn", "values": [labels.MODEL_SERVER]}],
+    "matchExpressions": [
+        {"key": labels.COMPONENT, "operator": "NotIn", "values": [labels.MODEL_SERVER, labels.PREPARATION]}
+    ],
 }
 
 

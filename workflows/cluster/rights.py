@@ -3,8 +3,8 @@
 Never: a wildcard, Secrets, ``pods/exec``, ``pods/portforward``, writing ConfigMaps or templates. RBAC cannot restrict
 what a created object is called; so creating is not narrowed to names either.
 
-Nor can it restrict as which account a pod runs that a new Workflow or Job makes. Whoever may create either, and so the
-nightly refresh too, can come by each right that an account of the namespace has: the namespace is the border.
+Nor can it restrict as which account a pod runs that a new Workflow, Job or Deployment makes. Whoever may create one,
+and so the nightly refresh too, can come by each right of an account of the namespace: the namespace is the border.
 """
 
 from collections.abc import Mapping
@@ -51,6 +51,9 @@ OPERATE = (
     Rule("argoproj.io", ("workflows",), READ),  # the run's own account; whether the owner of unfinished work lives
 )
 
+PREPARE = (Rule("batch", ("jobs",), ("list", "create", "delete")),)
+"""A node is made ready for a release while another still serves there. The reconciler starts nothing new."""
+
 REFRESHING = (
     Rule("argoproj.io", ("workflows",), (*READ, "create")),
     Rule("", ("services",), ("get",)),  # of each deployment that the catalog names, its record
@@ -87,6 +90,7 @@ ALLOW = (Rule("", ("services",), ("get", "patch")),)
 ROLES: Mapping[str, tuple[tuple[Rule, ...], tuple[str, ...]]] = {
     f"{PROJECT}-executor": (EXECUTOR, (DATA, SERVING, REFRESH)),
     f"{PROJECT}-operate": (OPERATE, (SERVING, RECONCILE)),
+    f"{PROJECT}-prepare": (PREPARE, (SERVING,)),
     f"{PROJECT}-refresh": (REFRESHING, (REFRESH,)),
     f"{PROJECT}-start": (START, (SUBMIT,)),
     f"{PROJECT}-repair": (REPAIR, ()),

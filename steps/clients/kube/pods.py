@@ -31,6 +31,11 @@ class ReleasePods:
         selector = labels.selector(labels.pods(self.deployment, release_id))
         return sorted(self.api.list(POD, labels=selector), key=_age)
 
+    def nodes(self, release_id: str) -> tuple[str, ...]:
+        """Where some of it runs, in order."""
+        running = (p for p in self.all(release_id) if not (pod_state.is_ending(p) or pod_state.has_ended(p)))
+        return tuple(sorted({p["spec"]["nodeName"] for p in running if p["spec"].get("nodeName")}))
+
     def look(self, release_id: str, workload: Json | None) -> tuple[Pod, ...]:
         """Those that are not on their way out; where one is wanting, what tells why."""
         found = [p for p in self.all(release_id) if not pod_state.is_ending(p)]

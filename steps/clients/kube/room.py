@@ -21,6 +21,11 @@ def check(api: Api, claim_name: str, release: Release) -> None:
     what they have is not looked at.
     """
     _check_claim(api, claim_name)
+    if (cache := workload.cache_claim(release)) is not None and api.get(CLAIM, cache) is None:
+        raise Missing(
+            f"claim {cache} for what the model servers compile is not in namespace {api.namespace}; make it, or take "
+            "pod.cacheClaim out of the catalog"
+        )
     nodes = _nodes(api)
     selector: Mapping[str, str] = json.loads(release.serving.pod).get("nodeSelector", {})
     if nodes is not None and (why := capacity.lack(nodes, workload.requests(release), selector)):

@@ -13,6 +13,7 @@ from steps.clients.kube import cluster, owners, room
 from steps.clients.kube.api import FIELD_MANAGER, SERVICE, Api, Json
 from steps.clients.kube.logs import Logs
 from steps.clients.kube.pods import ReleasePods
+from steps.clients.kube.preparations import Preparations
 from steps.clients.kube.record import ServiceRecord
 from steps.clients.kube.workloads import Workloads
 from steps.core import labels, meddling, pod_state, workload
@@ -25,7 +26,7 @@ from steps.core.release import Release
 from steps.core.workload import GRACE_SECONDS, Where
 from steps.errors import BadInput, Conflict, Corrupt, Transient
 from steps.ports.clock import Clock
-from steps.ports.serving import Held, Pod
+from steps.ports.serving import Held, Place, Pod
 from steps.settings import Settings
 
 GONE_SECONDS = GRACE_SECONDS + 45.0
@@ -70,6 +71,12 @@ class KubeServing:
     def ensure(self, release: Release, replicas: int, owner: str) -> None:
         self.workloads.ensure(workload.deployment(release, self.where), replicas, owner)
         self.pods_of.clear(release.release_id)
+
+    def prepare(self, release: Release, beside: str, seconds: float) -> tuple[Place, ...]:
+        return self.preparations.look(release, self.pods_of.nodes(beside), seconds)
+
+    def unprepare(self) -> None:
+        self.preparations.end()
 
     def stop(self, release_id: str, owner: str, *, anew: bool = False) -> None:
         self.workloads.stop(release_id, owner, anew=anew)
@@ -148,6 +155,10 @@ class KubeServing:
     def pods_of(self) -> ReleasePods:
         return ReleasePods(self.api, self.deployment, self.clock)
 
+    @property
+    def preparations(self) -> Preparations:
+        return Preparations(self.api, self.deployment, self.where, self.clock)
+
     def _found(self, release_id: str) -> Json | None:
         return self.workloads.find(release_id)
 
@@ -168,7 +179,7 @@ class KubeServing:
 
 def connect(settings: Settings, deployment: str) -> KubeServing:
     """Raises BadInput, Missing: no cluster is known here."""
-    where = Where(claim=settings.claim, volume=str(settings.volume.absolute()))
+    where = Where(claim=settings.claim, volume=str(settings.volume.absolute()), image=settings.image)
     api = cluster.connect(settings.cluster_namespace)
     return KubeServing(api, check_deployment(deployment), where, SystemClock())
 

@@ -44,10 +44,13 @@ class Command:
     environ: Mapping[str, str]
     """This process's; never handed on as a whole."""
 
+    def directory(self, release: Release) -> Path:
+        """Of its weights."""
+        return self.volume.absolute() / slug(release.model) / release.commit
+
     def argv(self, release: Release, port: int) -> list[str]:
-        model = self.volume.absolute() / slug(release.model) / release.commit
         place = ["--host", HOST, "--port", str(port)]
-        served = ["--model", str(model), "--served-model-name", release.serving.served_name, *place]
+        served = ["--model", str(self.directory(release)), "--served-model-name", release.serving.served_name, *place]
         ours = () if self.replaced else VLLM_ARGUMENTS
         return [*self.program(), *served, *ours, *release.serving.args]
 

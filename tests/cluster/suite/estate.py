@@ -35,8 +35,8 @@ from steps.core.release import Device
 from steps.core.run import Run
 from steps.settings import Settings
 from tests.cluster.conductor.controller import Conductor
-from tests.cluster.suite.clients import IMPATIENT_SECONDS, Clients
 from tests.cluster.suite.node import Node, until
+from tests.stubs.clients import IMPATIENT_SECONDS, Chat, Clients
 from tests.stubs.hub import LocalHub
 from tests.stubs.machine import ask, served_root
 from tests.stubs.proxy import Proxy
@@ -172,7 +172,12 @@ class Estate:
 
     def clients(self, patience_seconds: float = IMPATIENT_SECONDS) -> Clients:
         """They come as soon as they are entered."""
-        return Clients(self.url, KEY, patience_seconds)
+        return Clients(self.chat, patience_seconds)
+
+    @property
+    def chat(self) -> Chat:
+        """Whom clients ask."""
+        return Chat(self.url, SERVED_NAME, KEY)
 
     def directory(self, commit: str) -> str:
         """As pods see it."""

