@@ -395,7 +395,7 @@ def test_after_a_passing_failure_what_is_finished_is_taken_over_and_published(wo
 
 def test_two_mirrors_at_once_both_succeed_and_populate_ends_it(tmp_path):
     world = World(tmp_path, {"model.safetensors": BIG, **weights()})
-    both, attempts = threading.Barrier(2, timeout=30), set()
+    both, attempts = threading.Barrier(2, timeout=30), set[str]()
 
     class Held(FakeHub):
         """What it sends of one file waits until the other mirror wants it, too."""
