@@ -236,7 +236,7 @@ def test_a_volume_that_goes_away_keeps_what_is_finished_for_populate_and_nothing
         """Of one file the first part is lost, once the other file is finished."""
 
         def stage(self, manifest):
-            return _losing(super().stage(manifest), lost, world)
+            return _losing(super().stage(manifest), lost)
 
     for lost in world.model.content:
         world.store.delete(world.model.manifest_key)
@@ -254,9 +254,9 @@ def test_a_volume_that_goes_away_keeps_what_is_finished_for_populate_and_nothing
 
 
 @contextmanager
-def _losing(context, lost, world):
+def _losing(context, lost):
     with context as staging:
-        write = staging.write
+        write, other = staging.write, threading.Event()
 
         @contextmanager
         def written(file):
@@ -265,13 +265,15 @@ def _losing(context, lost, world):
                     good = draft.write
 
                     def once(offset, body):
-                        wait_until(lambda: any(not name.startswith(".partial") for name in world.staging()))
+                        assert other.wait(30)
                         if offset == 0:
                             raise Transient("the volume is away")
                         good(offset, body)
 
                     draft.write = once
                 yield draft
+            if file.path != lost:
+                other.set()
 
         staging.write = written
         yield staging
