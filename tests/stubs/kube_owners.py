@@ -53,7 +53,7 @@ class Owners:
         for path, owner in self.of.items():
             put_at(trees.setdefault(owner, {}), tuple(f"f:{part}" for part in path), {})
         entries = [_entry(kind, owner, self.wrote[owner], tree) for owner, tree in trees.items()]
-        return sorted(entries, key=lambda entry: str(entry["time"]))
+        return sorted(entries, key=lambda entry: str(entry.get("time", "")))
 
     def _own(self, paths: list[Path], owner: Owner, now: str) -> None:
         self.of |= dict.fromkeys(paths, owner)
@@ -63,6 +63,7 @@ class Owners:
 
 def _entry(kind: Kind, owner: Owner, time: str, tree: Json) -> Json:
     manager, operation, subresource = owner
-    entry: Json = {"manager": manager, "operation": operation, "apiVersion": kind.api_version, "time": time}
+    entry: Json = {"manager": manager, "operation": operation, "apiVersion": kind.api_version}
+    entry |= {} if subresource == "scale" else {"time": time}  # so Kubernetes 1.34 does it
     entry |= {"fieldsType": "FieldsV1", "fieldsV1": tree}
     return {**entry, **({"subresource": subresource} if subresource else {})}

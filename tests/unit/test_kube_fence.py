@@ -170,9 +170,7 @@ class TestOfInterference:
 
     def test_replicas_that_a_person_changed_meanwhile_are_a_conflict_and_stay(self, api, started):
         api.edit(DEPLOYMENT, name(CANDIDATE), {"spec": {"replicas": 3}}, "kubectl", "scale")
-        said = (
-            rf"replicas of Deployment {name(CANDIDATE)} were changed from 1 to 3 by kubectl through scale at 2026-01-"
-        )
+        said = rf"replicas of Deployment {name(CANDIDATE)} were changed from 1 to 3 by kubectl through scale"
         with pytest.raises(Conflict, match=said):
             started.ensure(CANDIDATE, 1, ZOMBIE)
         assert started.replicas(CANDIDATE.release_id) == 3

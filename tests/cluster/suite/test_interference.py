@@ -94,7 +94,7 @@ class TestSomebody:
 
         node, attempt = run.failure()
         assert (node.name, attempt.exit_code) == ("deploy", 14), told(run)
-        assert re.search(r"were changed from 1 to 0 by kubectl through scale at 20\S+Z", attempt.message)
+        assert "were changed from 1 to 0 by kubectl through scale" in attempt.message
         assert run.output("rollback", "outcome") == "rolled-back", told(run)
         assert (served.root(), served.record().phase, served.record().refused) == (root, "idle", ())
         tell(f"scaled by hand: {attempt.message}")
@@ -129,7 +129,7 @@ class TestSomebody:
         assert run.phase == "Succeeded", told(run)
         assert served.root() == served.directory(commit)
         noticed = run.output("preflight", "noticed")
-        assert f"replicas of Deployment {live} were changed from 1 to 2 by kubectl through scale at 20" in noticed
+        assert f"replicas of Deployment {live} were changed from 1 to 2 by kubectl through scale" in noticed
         assert "note: replicas of" in run.output("report", "summary")
 
 
