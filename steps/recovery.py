@@ -8,7 +8,7 @@ from dataclasses import replace
 from steps.candidate import complete
 from steps.contracts import RollbackOutputs
 from steps.core import course, rollout
-from steps.core.budget import ROLLBACK_PATIENCE, backoff, budget
+from steps.core.budget import ROLLBACK_PATIENCE, budget
 from steps.core.record import Record
 from steps.core.release import Release
 from steps.errors import Conflict, Denied, Failed, RollbackFailed, StepError, Transient
@@ -18,9 +18,8 @@ from steps.pods import file_log, wait_ready
 from steps.ports.serving import Held
 from steps.proof import prove_again
 from steps.stage import Stage
+from steps.tries import Tries, not_brought_back
 
-FRESH_STARTS = 2
-"""Times that a release which does not come back is stopped and started once more before a person is called."""
 NOTHING = RollbackOutputs(outcome="nothing", outage_seconds=0.0)
 
 log = logging.getLogger(__name__)
@@ -66,7 +65,7 @@ def recover(stage: Stage, owner: str, *, take_over: bool, known: Release | None 
     it be the one to go back to and its pods be unknown here. Raises RollbackFailed; the record then still says what is
     in flight.
     """
-    tries = _Tries(stage)
+    tries = Tries(stage)
     while True:
         tries.begin()
         try:
@@ -79,42 +78,8 @@ def recover(stage: Stage, owner: str, *, take_over: bool, known: Release | None 
         except Failed as err:
             tries.failed(err)
         except StepError as err:
-            raise RollbackFailed(_sentence(stage, err)) from err
+            raise RollbackFailed(not_brought_back(stage, err)) from err
         tries.pause()
-
-
-class _Tries:
-    """How often and how long it is tried: nobody else would after a stop, and not for ever."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.failures = 0
-        self._stage, self._clock = stage, stage.clock
-        self._number, self._began = -1, 0.0
-        self._troubled_since: float | None = None
-
-    def begin(self) -> None:
-        self._number += 1
-        self._began = self._clock.now()
-
-    def let_down(self, err: StepError) -> None:
-        """By the outside. Raises RollbackFailed when that has gone on for ten minutes without a pause."""
-        now = self._clock.now()
-        if self._troubled_since is None or now - self._began > ROLLBACK_PATIENCE:  # it was well for long
-            self._troubled_since = now
-        if now - self._troubled_since > ROLLBACK_PATIENCE:
-            raise RollbackFailed(_sentence(self._stage, err)) from err
-        log.warning("trying again: %s", err)
-
-    def failed(self, err: Failed) -> None:
-        """The old release did not come back, or not well. Raises RollbackFailed after two more starts."""
-        self.failures += 1
-        self._troubled_since = None
-        if self.failures > FRESH_STARTS:
-            raise RollbackFailed(_sentence(self._stage, err)) from err
-        log.warning("starting it afresh: %s", err)
-
-    def pause(self) -> None:
-        self._clock.sleep(backoff(self._number, self._stage.patience.retry_base))
 
 
 def _ours(stage: Stage, record: Record, owner: str, *, take_over: bool) -> bool:
@@ -244,10 +209,3 @@ def _forget_candidate(stage: Stage, record: Record, owner: str) -> None:
     retried = record.live is not None and record.candidate not in record.refused
     if record.candidate is not None and record.candidate != record.previous and not retried:
         stage.serving.remove(record.candidate, owner)
-
-
-def _sentence(stage: Stage, err: StepError) -> str:
-    return (
-        f"{stage.deployment} could not be brought back: {err}; its record still says what is in flight: "
-        "put right what is named here, then promote again, which first goes back"
-    )

@@ -1,0 +1,53 @@
+"""How often and how long a deployment is brought back, before a person is called."""
+
+import logging
+
+from steps.core.budget import ROLLBACK_PATIENCE, backoff
+from steps.errors import Failed, RollbackFailed, StepError
+from steps.stage import Stage
+
+FRESH_STARTS = 2
+"""Times that a release which does not come back is stopped and started once more before a person is called."""
+
+log = logging.getLogger(__name__)
+
+
+class Tries:
+    """Nobody else would try it after a stop, and it is not tried for ever."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.failures = 0
+        self._stage, self._clock = stage, stage.clock
+        self._number, self._began = -1, 0.0
+        self._troubled_since: float | None = None
+
+    def begin(self) -> None:
+        self._number += 1
+        self._began = self._clock.now()
+
+    def let_down(self, err: StepError) -> None:
+        """By the outside. Raises RollbackFailed when that has gone on for ten minutes without a pause."""
+        now = self._clock.now()
+        if self._troubled_since is None or now - self._began > ROLLBACK_PATIENCE:  # it was well for long
+            self._troubled_since = now
+        if now - self._troubled_since > ROLLBACK_PATIENCE:
+            raise RollbackFailed(not_brought_back(self._stage, err)) from err
+        log.warning("trying again: %s", err)
+
+    def failed(self, err: Failed) -> None:
+        """The old release did not come back, or not well. Raises RollbackFailed after two more starts."""
+        self.failures += 1
+        self._troubled_since = None
+        if self.failures > FRESH_STARTS:
+            raise RollbackFailed(not_brought_back(self._stage, err)) from err
+        log.warning("starting it afresh: %s", err)
+
+    def pause(self) -> None:
+        self._clock.sleep(backoff(self._number, self._stage.patience.retry_base))
+
+
+def not_brought_back(stage: Stage, err: StepError) -> str:
+    return (
+        f"{stage.deployment} could not be brought back: {err}; its record still says what is in flight: "
+        "put right what is named here, then promote again, which first goes back"
+    )
