@@ -5,11 +5,10 @@ emptyDir, asks no Hub, holds no token of the cluster; an API key comes from the 
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from steps.core import canonical, labels, meddling
+from steps.core import canonical, compile_cache, labels
 from steps.core.names import slug
 from steps.core.release import Release
 
@@ -58,15 +57,6 @@ OURS = frozenset((*_ALWAYS, "VLLM_HOST_IP", API_KEY))
 """Variables of the model server that nobody else sets."""
 _UNLESS_SAID_OTHERWISE = {"HOME": TEMPORARY, "USER": "vllm"}
 """No entry in the image's /etc/passwd has our uid, and torch asks for both."""
-CACHE = "/cache"
-"""Where a cache claim is mounted."""
-_CACHES = {
-    "VLLM_CACHE_ROOT": "vllm",
-    "TORCHINDUCTOR_CACHE_DIR": "torchinductor",
-    "TRITON_CACHE_DIR": "triton",
-    "FLASHINFER_WORKSPACE_BASE": "flashinfer",
-}
-"""Where vLLM and what it compiles with keep that; each makes its own directory."""
 _ON_THE_CPU = {"VLLM_TARGET_DEVICE": "cpu", "VLLM_CPU_KVCACHE_SPACE": "1"}
 _FROM_THE_CATALOG = ("nodeSelector", "affinity", "runtimeClassName", "priorityClassName", "imagePullSecrets")
 """Keys of the pod patch that are a PodSpec's, taken as they are."""
@@ -115,58 +105,13 @@ def deployment(release: Release, around: Where) -> Json:
     }
 
 
-def change(found: Json, replicas: int, annotations: Mapping[str, str], owner: str, record_version: str) -> Json:
-    """The one change that there is to a Deployment's spec, on the condition that it still is as it was ``found``."""
-    stamped = {
-        **annotations,
-        labels.OWNER: owner,
-        labels.RECORD_VERSION: record_version,
-        labels.REPLICAS: str(replicas),
-        labels.SPEC: meddling.digest(found),
-    }
-    return {**note(found, stamped), "spec": {"replicas": replicas}}
-
-
-def note(found: Json, annotations: Mapping[str, str]) -> Json:
-    """A change of what is written on it, on the same condition."""
-    return {"metadata": {"resourceVersion": found["metadata"]["resourceVersion"], "annotations": {**annotations}}}
-
-
-def is_ours(deployment: Json, ours: Mapping[str, str]) -> bool:
-    """Whether it carries the labels of a release: one of them alone makes nothing of somebody else's ours to change."""
-    return bool(ours.items() <= deployment["metadata"].get("labels", {}).items())
-
-
-def claim(deployment: Json) -> str | None:
-    """That its pods read the models from, for good: another one in our settings does not change it."""
-    volumes = deployment["spec"]["template"]["spec"].get("volumes", ())
-    found = (volume.get("persistentVolumeClaim", {}).get("claimName") for volume in volumes)
-    return next(filter(None, found), None)
-
-
-def is_at_rest(deployment: Json) -> bool:
-    """Nobody wants replicas of it, its controller knows that, and none is left that it counts."""
-    status = deployment.get("status", {})
-    seen = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
-    return seen and not deployment["spec"].get("replicas") and not status.get("replicas")
-
-
 def root(release: Release, volume: str) -> str:
     """The directory of its weights, as its pods see it."""
     return f"{volume}/{slug(release.model)}/{release.commit}"
 
 
-def cache(release: Release) -> str:
-    """Where its servers keep what they compile, on the claim that the catalog names for it.
-
-    What was compiled by one image for one device is of no use to another.
-    """
-    key = canonical.digest({"image": release.serving.image, "device": release.serving.device})
-    return f"{CACHE}/{release.deployment}/{key[:12]}"
-
-
 def cache_claim(release: Release) -> str | None:
-    return next(iter(_cache_claims(_patch(release))), None)
+    return next(iter(compile_cache.claims(_patch(release))), None)
 
 
 def requests(release: Release) -> dict[str, str]:
@@ -207,7 +152,7 @@ def _pod(release: Release, around: Where) -> Json:
             {"name": "models", "persistentVolumeClaim": {"claimName": around.claim}},
             {"name": "tmp", "emptyDir": {}},
             {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": patch.get("shmSize") or SHM_SIZE}},
-            *({"name": "cache", "persistentVolumeClaim": {"claimName": c}} for c in _cache_claims(patch)),
+            *({"name": "cache", "persistentVolumeClaim": {"claimName": c}} for c in compile_cache.claims(patch)),
         ],
     }
 
@@ -228,7 +173,7 @@ def _container(release: Release, around: Where, patch: Json) -> Json:
             {"name": "models", "mountPath": around.volume, "readOnly": True},
             {"name": "tmp", "mountPath": TEMPORARY},
             {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108  # the pod's own
-            *({"name": "cache", "mountPath": CACHE} for _ in _cache_claims(patch)),
+            *({"name": "cache", "mountPath": compile_cache.MOUNT} for _ in compile_cache.claims(patch)),
         ],
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
@@ -249,7 +194,7 @@ def _arguments(release: Release, volume: str) -> tuple[str, ...]:
 
 def _environment(release: Release, patch: Json) -> list[Json]:
     """By name, each once; the catalog's win over the defaults and lose against what must be."""
-    kept = {name: f"{cache(release)}/{place}" for name, place in _CACHES.items()} if _cache_claims(patch) else {}
+    kept = compile_cache.variables(release) if compile_cache.claims(patch) else {}
     wanted: list[Json] = [
         *({"name": n, "value": v} for n, v in {**defaults(release), **kept}.items()),
         *patch.get("env", []),
@@ -278,12 +223,6 @@ def _probes() -> Json:
         "readinessProbe": {**health, "periodSeconds": PROBE_SECONDS, "failureThreshold": 3},
         "livenessProbe": {**health, "periodSeconds": 10, "timeoutSeconds": 10, "failureThreshold": 30},
     }
-
-
-def _cache_claims(patch: Json) -> tuple[str, ...]:
-    """The one, if any."""
-    claim = patch.get("cacheClaim")
-    return (str(claim),) if claim else ()
 
 
 def _literally(arg: str) -> str:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from steps.core import canonical, labels, release, workload
+from steps.core import canonical, compile_cache, deployed, labels, release, workload
 from steps.core.workload import Where
 from tests.stubs.local import a_release
 
@@ -87,19 +87,19 @@ def test_what_it_compiles_is_kept_on_the_claim_that_the_catalog_names():
 
     assert {"name": "cache", "persistentVolumeClaim": {"claimName": "compiled"}} in pod["volumes"]
     assert {"name": "cache", "mountPath": "/cache"} in server["volumeMounts"]
-    kept = {value for value in environment(of).values() if str(value).startswith(f"{workload.cache(of)}/")}
+    kept = {value for value in environment(of).values() if str(value).startswith(f"{compile_cache.directory(of)}/")}
     assert len(kept) == 4
-    assert environment(of)["VLLM_CACHE_ROOT"] == f"{workload.cache(of)}/vllm"
+    assert environment(of)["VLLM_CACHE_ROOT"] == f"{compile_cache.directory(of)}/vllm"
     assert workload.cache_claim(of) == "compiled"
 
 
 def test_the_models_claim_is_still_told_from_the_cache_s():
-    assert workload.claim(workload.deployment(patched(cacheClaim="compiled"), AROUND)) == "models"
+    assert deployed.claim(workload.deployment(patched(cacheClaim="compiled"), AROUND)) == "models"
 
 
 def test_what_one_image_compiled_for_one_device_is_found_by_its_next_commit_and_by_nothing_else():
     def place(number=1, **fields):
-        return workload.cache(a_release(number, **{"image": "vllm:1", "device": "cuda", **fields}))
+        return compile_cache.directory(a_release(number, **{"image": "vllm:1", "device": "cuda", **fields}))
 
     assert place() == place(2, args=("--dtype=half",))
     assert len({place(), place(image="vllm:2"), place(device="cpu")}) == 3
@@ -193,7 +193,7 @@ def test_a_change_is_on_the_condition_of_what_was_read_and_stamps_who_made_it():
     found = {"metadata": {"resourceVersion": "42"}, "spec": {"replicas": 1, "paused": False}}
     digest = canonical.digest({"paused": False})[:12]
     stamps = {labels.OWNER: "run-1", labels.RECORD_VERSION: "17", labels.REPLICAS: "2", labels.SPEC: digest}
-    assert workload.change(found, 2, {"a": "b"}, "run-1", "17") == {
+    assert deployed.change(found, 2, {"a": "b"}, "run-1", "17") == {
         "metadata": {"resourceVersion": "42", "annotations": {"a": "b", **stamps}},
         "spec": {"replicas": 2},
     }
@@ -211,4 +211,4 @@ def test_a_change_is_on_the_condition_of_what_was_read_and_stamps_who_made_it():
 )
 def test_at_rest_is_what_its_controller_has_seen_and_counts_nothing_of(replicas, status, at_rest):
     found = {"metadata": {"generation": 2}, "spec": {"replicas": replicas}, "status": status}
-    assert workload.is_at_rest(found) == at_rest
+    assert deployed.is_at_rest(found) == at_rest

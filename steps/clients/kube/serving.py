@@ -16,7 +16,7 @@ from steps.clients.kube.pods import ReleasePods
 from steps.clients.kube.preparations import Preparations
 from steps.clients.kube.record import ServiceRecord
 from steps.clients.kube.workloads import Workloads
-from steps.core import labels, meddling, pod_state, workload
+from steps.core import deployed, labels, meddling, pod_state, workload
 from steps.core import measured as measurements
 from steps.core import release as releases
 from steps.core.measured import Measured
@@ -133,7 +133,7 @@ class KubeServing:
 
     def elsewhere(self, release_id: str) -> str | None:
         found = self._found(release_id)
-        theirs, ours = workload.claim(found) if found else None, self.where.claim
+        theirs, ours = deployed.claim(found) if found else None, self.where.claim
         if theirs in (None, ours):
             return None
         name, namespace = workload.name(self.deployment, release_id), self.api.namespace
@@ -168,7 +168,7 @@ class KubeServing:
         while True:
             found = self._found(release_id)
             left = [p for p in self.pods_of.all(release_id) if not pod_state.has_ended(p)]
-            if not left and (found is None or workload.is_at_rest(found)):
+            if not left and (found is None or deployed.is_at_rest(found)):
                 return
             if found is not None and found["spec"].get("replicas"):
                 raise Conflict(f"release {release_id} of {self.deployment} was started again while it was stopped")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from steps.clients.kube.api import DEPLOYMENT, FIELD_MANAGER, Api, Json
 from steps.clients.kube.record import ServiceRecord
-from steps.core import guards, labels, meddling, workload
+from steps.core import deployed, guards, labels, meddling, workload
 from steps.core.record import Record
 from steps.errors import Conflict, Transient
 from steps.ports.serving import Held
@@ -38,7 +38,7 @@ class Workloads:
         """None where there is none. Raises Conflict for one of that name that is not ours."""
         found = self.api.get(DEPLOYMENT, self._name(release_id))
         ours = labels.servers(self.record.deployment) | {labels.RELEASE: release_id}
-        if found is not None and not workload.is_ours(found, ours):
+        if found is not None and not deployed.is_ours(found, ours):
             raise Conflict(_foreign(self.api.namespace, self._name(release_id)))
         return found
 
@@ -78,7 +78,7 @@ class Workloads:
                 return None
             guards.check_change(held.record, held.target, release_id, wanted.replicas, anew=wanted.anew)
             self._mind_others(found, held.record, wanted, owner)
-            change = workload.change(found, wanted.replicas, wanted.annotations, owner, held.version)
+            change = deployed.change(found, wanted.replicas, wanted.annotations, owner, held.version)
             with suppress(Conflict):
                 return self.api.patch(DEPLOYMENT, self._name(release_id), change)
         raise self._restless(release_id)
@@ -90,7 +90,7 @@ class Workloads:
             if found is None:
                 return
             with suppress(Conflict):
-                self.api.patch(DEPLOYMENT, self._name(release_id), workload.note(found, annotations))
+                self.api.patch(DEPLOYMENT, self._name(release_id), deployed.note(found, annotations))
                 return
         raise self._restless(release_id)
 
