@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
-from steps.core.licence import declared
 from steps.core.names import slug
+from workflows.local.services import hub_json
 from workflows.local.services.hub_disk import Blob, Commit, Repository, repository, tokens
 
 _ROUTES = (
@@ -96,16 +96,16 @@ class Site:
 
     def _about(self, request: Request, found: Repository, now: float) -> Response:
         if request.kind == "refs":
-            return as_json(_refs(found))
+            return as_json(hub_json.refs(found))
         commit = found.commit(request.revision)
         if commit is None:
             return failure(404, "RevisionNotFound", f"Invalid rev id: {request.revision}")
         if request.kind == "info":
-            return as_json(_info(found, commit))
+            return as_json(hub_json.info(found, commit))
         if request.kind == "tree":
             return self._tree(request, commit)
         if request.kind in ("commits", "paths"):
-            return as_json(_log(commit) if request.kind == "commits" else _posted(request, commit))
+            return as_json(hub_json.log(commit) if request.kind == "commits" else _posted(request, commit))
         return self._file(request, commit, now)
 
     def _file(self, request: Request, commit: Commit, now: float) -> Response:
@@ -122,7 +122,7 @@ class Site:
     def _tree(self, request: Request, commit: Commit) -> Response:
         below = f"{request.path}/" if request.path else ""
         deep = request.query.get("recursive", "").lower() in ("true", "1")
-        entries = [e for e in _entries(commit) if e["path"].startswith(below)]
+        entries = [e for e in hub_json.entries(commit) if e["path"].startswith(below)]
         listed = [e for e in entries if deep or "/" not in e["path"][len(below) :]]
         start = int(request.query.get("cursor", 0))
         end = start + self.page_size
@@ -206,48 +206,9 @@ def _pieces(path: Path, start: int, end: int) -> Iterator[bytes]:
             start += len(piece)
 
 
-def _info(found: Repository, commit: Commit) -> dict[str, Any]:
-    card = commit.directory / "README.md"
-    licences = declared(card.read_bytes()) if card.exists() else ()
-    return {
-        "id": found.model,
-        "modelId": found.model,
-        "sha": commit.id,
-        "private": found.private,
-        "gated": "manual" if found.gated else False,
-        "disabled": False,
-        "tags": [f"license:{name}" for name in sorted(licences)],
-        "siblings": [{"rfilename": f.path} for f in commit.files],
-    }
-
-
-def _refs(found: Repository) -> dict[str, Any]:
-    branches = found.branches().items()
-    named = [{"name": name, "ref": f"refs/heads/{name}", "targetCommit": commit} for name, commit in branches]
-    return {"branches": named, "tags": [], "converts": []}
-
-
-def _entries(commit: Commit) -> list[dict[str, Any]]:
-    """Files and folders as the tree API lists them."""
-    folders = sorted({f.path[:i] for f in commit.files for i, c in enumerate(f.path) if c == "/"})
-    listed = [{"type": "directory", "oid": "0" * 40, "size": 0, "path": folder} for folder in folders]
-    return listed + [_entry(f) for f in commit.files]
-
-
-def _entry(file: Blob) -> dict[str, Any]:
-    entry: dict[str, Any] = {"type": "file", "oid": file.blob_id, "size": file.size, "path": file.path}
-    if file.lfs:
-        entry["lfs"] = {"oid": file.sha256, "size": file.size, "pointerSize": 134}
-    return entry
-
-
-def _log(commit: Commit) -> list[dict[str, Any]]:
-    return [{"id": commit.id, "title": commit.message, "date": commit.date, "authors": []}]
-
-
 def _posted(request: Request, commit: Commit) -> list[dict[str, Any]]:
     wanted = _posted_paths(request)
-    return [e for e in _entries(commit) if e["path"] in wanted]
+    return [e for e in hub_json.entries(commit) if e["path"] in wanted]
 
 
 def _posted_paths(request: Request) -> set[str]:
