@@ -63,16 +63,16 @@ class Writer:
                 self._give_up()
             else:
                 left, offset = left[written:], offset + written
-        if self._is_direct:
-            self._ends.append((offset, bytes(left)))
-        else:
+        if not self._is_direct:
             _through_the_cache(self._fd, offset, left)
+        elif left:
+            self._ends.append((offset, bytes(left)))
 
     def finish(self) -> None:
         """Once every write has returned. Raises OSError."""
         self._give_up()
-        for offset, end in self._ends:
-            _through_the_cache(self._fd, offset, memoryview(end))
+        for offset, left in self._ends:
+            _through_the_cache(self._fd, offset, memoryview(left))
 
     def _give_up(self) -> None:
         with self._giving_up:
