@@ -111,9 +111,8 @@ NEEDS: Mapping[str, Needs] = {
     "checksum": Needs(hours=24, models="read", progress=True),
     "deploy": Needs(hours=12, retries=2, s3=True, key=True, prepares=True),
     "smoke": Needs(hours=12, retries=2, s3=True, key=True, prepares=True),  # a retry may begin anew what deploy did
-    "promote": Needs(
-        hours=12, s3=True, key=True, prepares=True
-    ),  # after a rollback the store alone knows a first release
+    # After a rollback the store alone knows a first release.
+    "promote": Needs(hours=12, s3=True, key=True, prepares=True),
     "rollback": Needs(hours=12, s3=True, key=True),  # for what the candidate said; it needs no store to go back
     "report": Needs(hours=0.5, s3=True),
     "discover": Needs(hours=2, s3=True, hub=True, catalog=True),
