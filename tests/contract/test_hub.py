@@ -92,7 +92,7 @@ class TestAnyHub:
 
     def test_when_a_commit_was_made_is_told_and_of_one_that_is_not_there_nothing(self, subject):
         older = subject.publish(MODEL, FILES)
-        time.sleep(0.002)
+        time.sleep(0.002)  # dates are kept to the millisecond: in the same one neither would be the older
         newer = subject.publish(MODEL, {**FILES, "config.json": b"{}"})
         first, second = (subject.port.committed(MODEL, commit) for commit in (older, newer))
         assert first < second

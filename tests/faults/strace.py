@@ -15,7 +15,7 @@ import sys
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,6 +82,18 @@ def traced(work: Callable[[], int], log: Path, calls: str = FILES, inject: str =
             code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             strace.communicate(timeout=PATIENCE_SECONDS)
     return Traced(code, tuple(_calls(log.read_text(errors="replace"))))
+
+
+def failing(
+    run: Callable[[str], Traced], error: str, calls: Iterable[Call], place: Path
+) -> Iterator[tuple[Call, Traced]]:
+    """A run for each call, which is at something below ``place``: this one fails, and no other."""
+    for call in calls:
+        seen = run(call.failing(error))
+        assert [c.name for c in seen.injected] == [call.name]
+        assert str(place) in seen.injected[0].text
+        assert error in seen.injected[0].text
+        yield call, seen
 
 
 def said(log: Path) -> str:

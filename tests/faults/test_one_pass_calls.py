@@ -18,7 +18,7 @@ from steps.clients.volume import Directory
 from steps.contracts import MIRROR, MirrorInputs, MirrorOutputs
 from steps.mirror import mirror
 from steps.settings import PREFIX, Settings
-from tests.faults import attempt, volume_state
+from tests.faults import attempt, strace, volume_state
 from tests.faults.attempt import MODEL
 from tests.faults.strace import Call, Traced, said, traced
 from tests.faults.test_populate_calls import CHANGES, READS_OR_CHANGES, TAKES_ROOM
@@ -77,11 +77,7 @@ class Bench:
         return tuple(c for c in calls if names is None or c.name in names)
 
     def failing(self, error: str, calls: Iterable[Call]) -> Iterator[tuple[Call, Traced]]:
-        for call in calls:
-            seen = self.run(call.failing(error))
-            assert [c.name for c in seen.injected] == [call.name]
-            assert str(self.volume) in seen.injected[0].text
-            yield call, seen
+        return strace.failing(self.run, error, calls, self.volume)
 
     def is_published(self) -> bool:
         return volume_state.published(self.volume, MODEL).exists()

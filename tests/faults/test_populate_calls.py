@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import attempt, volume_state
+from tests.faults import attempt, strace, volume_state
 from tests.faults.attempt import MODEL
 from tests.faults.strace import Call, Traced, said, traced
 from tests.stubs.store import FakeStore
@@ -64,13 +64,7 @@ class Bench:
         return tuple(c for c in calls if names is None or c.name in names)
 
     def failing(self, error: str, calls: Iterable[Call]) -> Iterator[tuple[Call, Traced]]:
-        """A run for each call: this one fails, and no other."""
-        for call in calls:
-            seen = self.run(call.failing(error))
-            assert [c.name for c in seen.injected] == [call.name]
-            assert str(self.volume) in seen.injected[0].text
-            assert error in seen.injected[0].text
-            yield call, seen
+        return strace.failing(self.run, error, calls, self.volume)
 
     def killed(self) -> Iterator[Call]:
         """A run for each call that changes something: it ends just before."""

@@ -90,7 +90,7 @@ def test_a_second_ctrl_c_leaves_work_in_flight_which_is_exit_4_and_says_what_ser
     _, promotion = at_work(served, "deploy", seed=80)
 
     os.killpg(promotion.pid, signal.SIGINT)
-    time.sleep(0.2)
+    time.sleep(0.2)  # two signals that wait at once are one
     os.killpg(promotion.pid, signal.SIGINT)
     ended = served.machine.end(promotion)
 

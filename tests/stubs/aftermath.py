@@ -156,17 +156,10 @@ def the_reconciler_and_the_same_again(scene: KubeScene, promotion: Promotion) ->
     converges(scene, promotion)
 
 
-def a_new_one_beside_the_bad(scene: KubeScene, promotion: Promotion) -> None:
-    scene.end(promotion.owner)
-    Promotion(scene, THIRD).go()
-    assert scene.serves(THIRD)
-    converges(scene, promotion)
-
-
 NEXT_OF_THE_BAD: Mapping[str, Next] = {
     "its retry and exit handler": its_retry_and_exit_handler,
     "the reconciler, and the same again": the_reconciler_and_the_same_again,
-    "a new promotion": a_new_one_beside_the_bad,
+    "a new promotion": a_new_promotion,
 }
 
 

@@ -9,6 +9,10 @@ from steps.ports.chat import Answer
 from tests.stubs.model_server import NO_LOGPROBS, NO_TEMPLATE, likelihoods
 
 PARIS = "The capital of France is Paris."
+GOOD = Answer(
+    status=200, text=PARIS, finish_reason="stop", tokens=7, first_token_seconds=0.5, seconds=2.5, done=True, pieces=7
+)
+"""Three tokens a second once the first one is there."""
 LATE = "did not come within 1 s: the server hangs"
 CUT = "was cut off before its end"
 

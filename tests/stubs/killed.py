@@ -14,15 +14,7 @@ CALLS = tuple((os, name) for name in ("close", "fsync", "link", "mkdir", "open",
 
 def killed_at(number: int, when: str, work: Callable[[], object], calls: Iterable[tuple[Any, str]] = CALLS) -> bool:
     """Whether there was such a call: ``when`` is ``before`` or ``after`` it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # fork beside threads: none of them holds a lock of ours
-        pid = os.fork()
-    if pid == 0:
-        try:
-            _die_at(number, when, calls)
-            work()
-        finally:
-            os._exit(0)
+    pid = _forked(lambda: _die_at(number, when, calls), work)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == KILLED
 
 
@@ -33,17 +25,23 @@ def frozen_at(
 
     0 where there was no such call.
     """
+    pid = _forked(lambda: _stand_still_at(number, calls, first), work)
+    _, status = os.waitpid(pid, os.WUNTRACED)
+    return pid if os.WIFSTOPPED(status) else 0
+
+
+def _forked(prepare: Callable[[], object], work: Callable[[], object]) -> int:
+    """The pid of a process that does the two."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # as above
+        warnings.simplefilter("ignore", DeprecationWarning)  # fork beside threads: none of them holds a lock of ours
         pid = os.fork()
     if pid == 0:
         try:
-            _stand_still_at(number, calls, first)
+            prepare()
             work()
         finally:
             os._exit(0)
-    _, status = os.waitpid(pid, os.WUNTRACED)
-    return pid if os.WIFSTOPPED(status) else 0
+    return pid
 
 
 def _stand_still_at(number: int, calls: Iterable[tuple[Any, str]], first: Callable[[], object]) -> None:

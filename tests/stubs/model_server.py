@@ -205,7 +205,7 @@ class Handler(BaseHTTPRequestHandler):
         deltas = list(pieces(manner))
         for delta in deltas[: 2 if manner.fault == "stream-cut" else None]:
             self.event(json.dumps({**self.head("chat.completion.chunk"), "choices": [delta]}))
-            time.sleep(seconds / len(deltas))
+            time.sleep(seconds / len(deltas))  # as slow as was asked for: what is seen to be in flight
         if manner.fault == "stream-cut":
             return
         if include_usage:

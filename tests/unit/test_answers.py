@@ -4,9 +4,8 @@ import pytest
 
 from steps.core.answers import answer, is_degenerate, streamed
 from steps.core.release import Smoke
-from tests.stubs.chat import nothing
+from tests.stubs.chat import GOOD, nothing
 from tests.stubs.model_server import NO_TEMPLATE
-from tests.unit.test_gates import GOOD
 
 ASKED = "'What is the capital of France?'"
 

@@ -5,18 +5,8 @@ import pytest
 from steps.core.gates import gates, speed
 from steps.core.measured import Measured
 from steps.core.release import Smoke
-from steps.ports.chat import Answer
+from tests.stubs.chat import GOOD
 
-GOOD = Answer(
-    status=200,
-    text="The capital of France is Paris.",
-    finish_reason="stop",
-    tokens=7,
-    first_token_seconds=0.5,
-    seconds=2.5,
-    done=True,
-    pieces=7,
-)
 LIVE = Measured(at=1.0, first_token_seconds=0.4, tokens_per_second=4.0)
 
 

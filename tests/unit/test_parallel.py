@@ -118,7 +118,7 @@ def test_after_a_failure_nothing_more_is_begun_and_it_is_raised_when_the_rest_is
         begun.append(item)
         if item == 2:
             raise LookupError(item)
-        time.sleep(0.05)
+        time.sleep(0.05)  # so that the failure finds others at work
         ended.append(item)
 
     with pytest.raises(LookupError):
@@ -142,7 +142,7 @@ def test_who_is_interrupted_while_it_waits_has_nothing_begun_any_more(monkeypatc
 
     def work(item):
         begun.append(item)
-        time.sleep(0.02)
+        time.sleep(0.02)  # or all items would be done before the interrupt
 
     def interrupted(_futures):
         raise KeyboardInterrupt

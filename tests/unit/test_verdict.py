@@ -8,22 +8,11 @@ from steps.core.evidence import Proof
 from steps.core.fingerprint import Fingerprint, Token
 from steps.core.measured import Measured
 from steps.core.verdict import Past, Seen, Verdict, judge
-from steps.ports.chat import Answer
-from tests.stubs.chat import nothing
+from tests.stubs.chat import GOOD, nothing
 from tests.stubs.scene import make_release
 
 RELEASE = make_release("a")
 ROOT = "/models/org--tiny/" + "a" * 40
-GOOD = Answer(
-    status=200,
-    text="The capital of France is Paris.",
-    finish_reason="stop",
-    tokens=7,
-    first_token_seconds=0.5,
-    seconds=2.5,
-    done=True,
-    pieces=7,
-)
 PRINT = Fingerprint((Token("Red", -0.2, (("Red", -0.2), ("Blue", -2.0))),))
 SEEN = Seen(
     uid="u1",
