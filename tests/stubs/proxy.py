@@ -77,8 +77,8 @@ def proxy(upstream: str, host: str = HOST) -> Iterator[Proxy]:
 
         def answered(self, data: bytes) -> bytes | None:
             if answer := made.answer(data):
+                made.hits += 1  # before whoever is answered can look
                 self.request.sendall(answer)
-                made.hits += 1
                 hang_up(self.request)
                 return None
             return made.up(data)
