@@ -172,6 +172,7 @@ class PromoteInputs:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PromoteOutputs:
     outage_seconds: float
+    noticed: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

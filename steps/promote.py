@@ -9,6 +9,7 @@ from steps.contracts import ANY, PROMOTE, PromoteInputs, PromoteOutputs
 from steps.core import rollout
 from steps.core.names import Layout
 from steps.core.release import Release
+from steps.endpoint import wait_for_clients
 from steps.entry import run_step
 from steps.ports.serving import Held
 from steps.proof import examine, name_pods, remember, require_pass
@@ -57,10 +58,12 @@ def _point(inputs: PromoteInputs, stage: Stage, up: Up) -> Held:
 
 
 def _drain(inputs: PromoteInputs, stage: Stage, held: Held) -> PromoteOutputs:
-    outage = rollout.outage_seconds(held.record)
-    log.info("clients are at release %s; nothing served for %.1f s", inputs.release_id, outage)
+    """The old release ends only when clients no longer come to it."""
+    arrival = wait_for_clients(stage, inputs.release_id)
+    outage = arrival.prolonged(rollout.outage_seconds(held.record))
+    log.info("the pointer is at release %s; nothing served for %.1f s", inputs.release_id, outage)
     complete(stage, held, inputs.owner)
-    return PromoteOutputs(outage_seconds=outage)
+    return PromoteOutputs(outage_seconds=outage, noticed=arrival.notice)
 
 
 def main(inputs: PromoteInputs, settings: Settings) -> PromoteOutputs:

@@ -11,6 +11,7 @@ from steps.core import course, rollout
 from steps.core.budget import ROLLBACK_PATIENCE, budget
 from steps.core.record import Record
 from steps.core.release import Release
+from steps.endpoint import wait_for_clients
 from steps.errors import Conflict, Denied, Failed, RollbackFailed, StepError, Transient
 from steps.health import healthy, look
 from steps.interference import require_pointer
@@ -115,8 +116,10 @@ def _take_over(stage: Stage, held: Held, owner: str) -> Held:
 
 def _complete(stage: Stage, held: Held, owner: str) -> RollbackOutputs:
     log.info("clients follow release %s already: its promotion is completed", held.record.live)
+    arrival = wait_for_clients(stage, held.record.live)
     complete(stage, held, owner)
-    return RollbackOutputs(outcome="completed", outage_seconds=rollout.outage_seconds(held.record))
+    outage = arrival.prolonged(rollout.outage_seconds(held.record))
+    return RollbackOutputs(outcome="completed", outage_seconds=outage, noticed=arrival.notice)
 
 
 def _undo(stage: Stage, held: Held, owner: str, live: Release | None, *, afresh: bool) -> RollbackOutputs:
@@ -180,10 +183,10 @@ def _bring_back(stage: Stage, held: Held, live: Release, owner: str, *, afresh: 
     until = stage.clock.now() + budget(live, live.replicas, stage.patience).startup
     wait_ready(stage, held, live.release_id, live.replicas, until)
     if not untouched:
-        notices = "; ".join(prove_again(stage, live).notices)
-        if notices:
-            log.warning("%s", notices)
-        return notices
+        notices = prove_again(stage, live).notices
+        for notice in notices:
+            log.warning("%s", notice)
+        return "; ".join(filter(None, (*notices, wait_for_clients(stage, live.release_id).notice)))
     if not healthy(stage, live):
         raise Transient(f"release {live.release_id}, which was never stopped, does not say that it serves")
     return ""

@@ -5,13 +5,16 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from steps.contracts import PREFLIGHT, REPORT, ROLLBACK, SMOKE
+from steps.contracts import PREFLIGHT, PROMOTE, REPORT, ROLLBACK, SMOKE
 from steps.core.history import Entry
 from steps.core.installed import ROLLBACK_TEMPLATE
 from steps.core.outcome import GOOD, Outcome, decide, release_id
 from steps.core.record import Record
 from steps.core.run import Run
 from steps.step import decode
+
+NOTICING = (PREFLIGHT, SMOKE, PROMOTE, ROLLBACK)
+"""In this order their notices are told."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,7 +167,7 @@ def draw_up(run: Run, around: Surroundings) -> Account:
         record_known=around.record is not None,
         url=around.url,
         flag=around.flag,
-        noticed=tuple(filter(None, (run.output(step.name, "noticed") for step in (PREFLIGHT, SMOKE, ROLLBACK)))),
+        noticed=tuple(filter(None, (run.output(step.name, "noticed") for step in NOTICING))),
     )
 
 

@@ -139,6 +139,8 @@ class KubeScene:
 
     def at(self, url: str) -> Model | None:
         address = url.removeprefix("http://").rpartition(":")[0]
+        if not address:  # without a port: the endpoint
+            address = next(iter(self.reached), "")
         pod = next((p for p in self.cluster.pods() if p["status"]["podIP"] == address and ready(p)), None)
         if pod is None:
             return None

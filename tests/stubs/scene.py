@@ -103,6 +103,8 @@ class Scene(Acts):
     layout: Layout = field(default_factory=lambda: Layout("p"))
     shifts: dict[str, float] = field(default_factory=dict)
     """Nats by which a release's tokens have become less likely, by release id."""
+    late: list[str] = field(default_factory=list)
+    """Addresses to which the endpoint leads whoever asks next, before it follows the pointer."""
     no_store: StepError | None = None
     """Why the store cannot even be asked."""
 
@@ -124,6 +126,8 @@ class Scene(Acts):
         )
 
     def _at(self, url: str) -> Model | None:
+        if url == self.serving.url:
+            url = self.late.pop(0) if self.late else self.serving.entry
         release_id = url.removeprefix("http://").partition("-")[0]
         release = self.serving.release(release_id)
         if release is None or not any(p.url == url and p.failure is None for p in self.serving._pods[release_id]):

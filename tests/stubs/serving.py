@@ -160,6 +160,12 @@ class FakeServing:
     def elsewhere(self, release_id: str) -> str | None:
         return self.away.get(release_id)
 
+    @property
+    def entry(self) -> str:
+        """For tests: the address of a pod to which clients are led; nobody's where there is none."""
+        pods = self._pods.get(self.held.target or "", [])
+        return next((p.url for p in pods if p.url and p.failure is None), "http://nobody-0")
+
     def crash(self, release_id: str, failure: str = "ended with exit code 1") -> None:
         """For tests: the running pods of a release end by themselves."""
         self._pods[release_id] = [replace(p, ready=False, failure=failure) for p in self._pods.get(release_id, [])]

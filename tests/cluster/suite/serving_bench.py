@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, TypeVar
 
@@ -10,7 +10,7 @@ import psutil
 from kubernetes import client as kubernetes
 
 from steps.clients.clock import SystemClock
-from steps.clients.kube.api import WORKFLOW
+from steps.clients.kube.api import SERVICE, WORKFLOW
 from steps.clients.kube.cluster import Cluster
 from steps.clients.kube.serving import KubeServing
 from steps.core.names import slug
@@ -29,13 +29,27 @@ _NUMBERS = count(1)
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Beside(KubeServing):
+    """For a step that runs beside the cluster, where nobody knows Services by name."""
+
+    administrator: Cluster
+
+    @property
+    def url(self) -> str:
+        service = self.administrator.get(SERVICE, self.deployment)
+        if service is None:
+            return super().url
+        return f"http://{service['spec']['clusterIP']}:{service['spec']['ports'][0]['port']}"
+
+
 class ClusterBench(Bench):
     """A deployment of its own for each test: what an earlier one left may still be ending."""
 
     def __init__(self, estate: Estate, account: str = TemplateConfig().serving_account) -> None:
         self.estate, self.number = estate, next(_NUMBERS)
         self.deployment, where = f"bench-{self.number}", Where(claim="models", volume="/models")
-        self.serving = KubeServing(acting_as(estate.api, account), self.deployment, where, SystemClock())
+        self.serving = Beside(acting_as(estate.api, account), self.deployment, where, SystemClock(), estate.api)
 
     def release(self, number: int, *, crashes: bool = False) -> Release:
         made = a_release(1000 * self.number + number, image=MODEL_SERVER)

@@ -13,7 +13,7 @@ import pytest
 
 from steps import reconcile
 from steps.clients import chat
-from steps.clients.kube.api import POD, SERVICE, WORKFLOW
+from steps.clients.kube.api import POD, WORKFLOW
 from steps.clients.kube.serving import KubeServing
 from steps.contracts import DeployInputs, PromoteInputs, RollbackInputs, SmokeInputs
 from steps.core import labels
@@ -106,10 +106,7 @@ class House:
         wanted = labels.selector(labels.servers(serving.deployment))  # type: ignore[attr-defined]  # of this adapter
         pods = [p for p in self.estate.api.list(POD, labels=wanted) if "deletionTimestamp" not in p["metadata"]]
         assert {p["metadata"]["labels"][labels.RELEASE] for p in pods} == {release.release_id}
-        service = self.estate.api.get(SERVICE, self.bench.deployment)
-        assert service
-        url = f"http://{service['spec']['clusterIP']}:{service['spec']['ports'][0]['port']}"
-        assert served_root(url, key=KEY).endswith(release.commit)
+        assert served_root(serving.url, key=KEY).endswith(release.commit)
 
 
 @pytest.fixture(scope="module")
