@@ -142,7 +142,8 @@ def attempt_nodes(node: Json, by_name: Mapping[str, Json]) -> Iterator[Json]:
 
 def _nodes(run: str, stored: Json, status: Json, *, shut_down: bool) -> Iterator[Node]:
     by_name = {node["name"]: node for node in nodes(status, run).values()}
-    stopping = shut_down and not status.get("finishedAt")
+    over = bool(status.get("finishedAt"))
+    stopping = shut_down and not over
     for task, on_exit in tasks(stored).items():
         node = by_name.get(task_node(run, task, on_exit=on_exit))
         if node is None:
@@ -157,9 +158,17 @@ def _nodes(run: str, stored: Json, status: Json, *, shut_down: bool) -> Iterator
         elif len(parts) == 1 or all(part.phase == "Skipped" for part in parts):
             yield replace(parts[0], name=task)
         else:
-            own = _node(task, node, [], on_exit=on_exit, stopping=stopping)
-            yield replace(own, progress=together(part.progress for part in parts))
+            yield _group(_node(task, node, [], on_exit=on_exit, stopping=stopping), parts, ending=shut_down or over)
             yield from parts
+
+
+def _group(own: Node, parts: list[Node], *, ending: bool) -> Node:
+    """Of a run that was stopped Argo leaves it Running, for ever: then it is as its parts have ended."""
+    progress = together(part.progress for part in parts)
+    if own.phase in FINISHED or not ending or not all(part.phase in FINISHED for part in parts):
+        return replace(own, progress=progress)
+    bad: list[Phase] = [part.phase for part in parts if part.phase not in ("Succeeded", "Skipped")]
+    return replace(own, phase=bad[0] if bad else "Succeeded", progress=progress)
 
 
 def _node(task: str, node: Json, pods: list[Json], *, on_exit: bool, stopping: bool) -> Node:

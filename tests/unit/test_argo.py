@@ -242,6 +242,19 @@ def test_the_progress_of_what_is_shared_out_is_that_of_all():
     assert seen.progress == "9/15"
 
 
+def test_what_argo_leaves_running_for_ever_after_a_stop_is_told_as_its_parts_have_ended():
+    whole = shared_out(recorded("bad"), "mirror", SHARES)
+    group = whole["status"]["nodes"]["group"]
+    group["phase"] = "Running"
+    assert phases(run(whole))["mirror"] == "Succeeded"
+    parts = [n for n in whole["status"]["nodes"].values() if ":2-of-3)" in n["name"]]
+    for part in parts:
+        part["phase"] = "Failed"
+    assert phases(run(whole))["mirror"] == "Failed"
+    del whole["status"]["finishedAt"]
+    assert phases(run(whole))["mirror"] == "Running", "another share of it may have begun since"
+
+
 def test_a_task_that_was_left_out_is_told_once_however_many_would_have_done_it():
     seen = run(shared_out(recorded("live"), "mirror", SHARES))
     assert seen == run(recorded("live"))

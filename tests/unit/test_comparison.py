@@ -81,11 +81,3 @@ def test_what_is_done_anew_begins_without_attempts_in_argo_and_what_is_kept_keep
 
     assert differences(scenario, [first, argo], [first, local]) == []
     assert differences(scenario, [first, local], [first, local])
-
-
-def test_an_output_that_is_newer_than_the_recordings_is_compared_as_soon_as_one_of_them_has_it():
-    told, untold = ({"x": "1", "noticed": "1"}, {"x": "1"})
-    first, second = (node(name, (0, ""), phase="Succeeded") for name in "ac")
-    here = run(replace(first, outputs=told), replace(second, outputs=told))
-    assert found(run(replace(first, outputs=untold), replace(second, outputs=untold)), here) == []
-    assert found(run(replace(first, outputs=told), replace(second, outputs=untold)), here)

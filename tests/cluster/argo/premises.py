@@ -30,7 +30,7 @@ from steps.core.run import Run
 from tests.cluster.argo.house import House
 from tests.stubs.hub import LocalHub, local_hub
 from tests.stubs.machine import Machine
-from tests.stubs.proxy import proxy
+from tests.stubs.proxy import Proxy, proxy
 from tests.stubs.s3 import server
 from tests.stubs.weights import write_model
 from workflows.pods import S3_SECRET
@@ -53,7 +53,16 @@ class Premises:
     house: House
     person: Machine
     hub: LocalHub
+    store: Proxy
+    """What is between the pods and the store."""
     deployment: str
+
+    @property
+    def url(self) -> str:
+        """Of the endpoint, as clients in the cluster reach it."""
+        service = self.api.get(SERVICE, self.deployment)
+        assert service, f"there is no Service {self.deployment}"
+        return f"http://{service['spec']['clusterIP']}:{service['spec']['ports'][0]['port']}"
 
     @property
     def api(self) -> Cluster:
@@ -134,7 +143,7 @@ def premises(house: House, home: Path) -> Iterator[Premises]:
         }
         house.api.apply(SECRET, _secret(S3_SECRET, keys), force=True)
         try:
-            yield Premises(house=house, person=Machine(home, environ), hub=hub, deployment=deployment)
+            yield Premises(house=house, person=Machine(home, environ), hub=hub, store=store, deployment=deployment)
         finally:
             _end_servers(house.api, deployment)
 

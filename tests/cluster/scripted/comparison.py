@@ -12,10 +12,6 @@ from dataclasses import dataclass, replace
 from steps.core.run import Node, Run
 from tests.cluster.scripted.scenario import Scenario, sentences
 
-NEWER = frozenset({"committed", "noticed", "shards", "volume_bytes"})
-"""Outputs that steps have only had since the recordings were made: those that no step of a run in Argo says are not
-compared. After the next `make argo-record` this is empty.
-"""
 Tried = tuple[str, int | None, str]
 """An attempt's phase, exit code and its step's own sentence; what an engine says of it is the engine's affair."""
 
@@ -37,8 +33,7 @@ def differences(scenario: Scenario, argo: Iterable[Run], local: Iterable[Run]) -
     """A line for each; life by life."""
     found: list[str] = []
     for life, (theirs, ours) in enumerate(zip(argo, of_each_life(local), strict=True)):
-        unknown = NEWER - {name for node in theirs.nodes for name in node.outputs}
-        left, right = _seen(theirs, scenario), _seen(_without(ours, unknown), scenario)
+        left, right = _seen(theirs, scenario), _seen(ours, scenario)
         if theirs.phase != ours.phase:
             found.append(f"life {life}: the run is {theirs.phase} in Argo and {ours.phase} here")
         found += [
@@ -47,11 +42,6 @@ def differences(scenario: Scenario, argo: Iterable[Run], local: Iterable[Run]) -
             if left.get(name) != right.get(name)
         ]
     return found
-
-
-def _without(run: Run, outputs: frozenset[str]) -> Run:
-    nodes = (replace(n, outputs={k: v for k, v in n.outputs.items() if k not in outputs}) for n in run.nodes)
-    return replace(run, nodes=tuple(nodes))
 
 
 def of_each_life(runs: Iterable[Run]) -> Iterable[Run]:

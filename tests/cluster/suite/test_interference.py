@@ -46,8 +46,9 @@ def attempts(run: Run) -> int:
 
 def loading(served: Estate) -> bool:
     """The candidate's server runs, and is not ready."""
-    (pod,) = [p for p in served.pods() if "deletionTimestamp" not in p["metadata"]] or [{"status": {}}]
-    return any("running" in s["state"] for s in pod["status"].get("containerStatuses", ()))
+    candidate = served.record().candidate
+    pods = [p for p in served.pods() if p["metadata"]["labels"][labels.RELEASE] == candidate]
+    return any("running" in s["state"] for p in pods for s in p["status"].get("containerStatuses", ()))
 
 
 def apps(served: Estate) -> kubernetes.AppsV1Api:
