@@ -119,16 +119,27 @@ def outcome(run: Run) -> str:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_who_stops_a_run_finds_one_release_serving_and_may_retry_it(meet, step, measured):
-    met = meet(step, stop)
-    run = met.ended()
+def test_who_stops_a_run_finds_one_release_serving_and_who_waits_behind_it_has_his_turn(meet, step, measured):
+    """Before Stop: Resubmit, which makes a run that waits, and Retry, which a run that is at work cannot have."""
+    pressed = {}
 
-    assert (run.phase, met.at.record().phase) == ("Failed", "idle"), run
-    after = met.serves
-    assert after == "old" or step == PROMOTE.name
+    def press(at: Premises, run: str) -> None:
+        pressed["second"] = buttons.resubmit(at.house.access, run)
+        with pytest.raises(StepError) as refused:
+            at.house.access.retry(run)
+        pressed["retry"] = str(refused.value)
+        at.house.access.stop(run)
+
+    met = meet(step, press)
+    first, second = met.ended(), met.at.ended(pressed["second"])
     again = met.retried()
-    assert (again.phase, met.serves) == ("Succeeded", "new"), again
-    measured(f"{step}: Stop: rollback {outcome(run)}, {after} serves; Retry: {again.output('report', 'outcome')}")
+
+    assert (first.phase, second.phase, again.phase) == ("Failed", "Succeeded", "Succeeded"), (first, second, again)
+    assert (met.serves, met.at.record().phase) == ("new", "idle")
+    measured(
+        f"{step}: Retry: {pressed['retry']}; Stop: rollback {outcome(first)}; Resubmit: "
+        f"{second.output('report', 'outcome')}; Retry then: {again.output('report', 'outcome')}"
+    )
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -169,28 +180,6 @@ def test_who_deletes_a_run_leaves_it_to_the_reconciler_and_begins_a_new_one(meet
     new = met.at.ended(met.at.submit())
     assert (new.phase, met.serves) == ("Succeeded", "new"), new
     measured(f"{step}: Delete: record {left}; reconciler: {said}, {after} serves; Submit: promoted")
-
-
-@pytest.mark.parametrize("step", STEPS)
-def test_a_run_that_is_at_work_cannot_be_retried_and_its_resubmission_waits_for_it(meet, step, measured):
-    pressed = {}
-
-    def press(at: Premises, run: str) -> None:
-        pressed["resubmitted"] = buttons.resubmit(at.house.access, run)
-        with pytest.raises(StepError) as refused:
-            at.house.access.retry(run)
-        pressed["retry"] = str(refused.value)
-
-    met = meet(step, press)
-    waits = met.at.house.until(lambda: met.at.house.waits(pressed["resubmitted"]))
-    first, second = met.ended(), met.at.ended(pressed["resubmitted"])
-
-    assert argo.run(waits).message.startswith("waits for")
-    assert (first.phase, second.phase, met.serves) == ("Succeeded", "Succeeded", "new"), (first, second)
-    measured(
-        f"{step}: Resubmit waited, then: {second.output('report', 'outcome')}; the first: "
-        f"{first.output('report', 'outcome')}; Retry: {pressed['retry']}"
-    )
 
 
 @pytest.mark.parametrize("deed", [stop, terminate, delete])
