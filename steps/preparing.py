@@ -18,8 +18,9 @@ log = logging.getLogger(__name__)
 def prepared(stage: Stage, held: Held, release: Release) -> Iterator[None]:
     """The release has all that it starts from, wherever the live one runs. Given up where nothing is begun with it.
 
-    Nothing has moved yet. Raises Failed where its image is not to be had there, or not in time; Conflict when the
-    record is no longer the one held. Whatever else keeps something from being prepared is told, and no failure.
+    Nothing has moved yet. Raises Failed where its image is not to be had there, or not in time, or its files were
+    removed meanwhile; Conflict when the record is no longer the one held. Whatever else keeps something from being
+    prepared is told, and no failure.
     """
     if held.record.live is None or release.strategy != "recreate":
         yield  # nobody waits for its start

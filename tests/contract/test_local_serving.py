@@ -434,6 +434,13 @@ def test_the_candidates_own_files_are_what_is_read_ahead(place, serving):
     assert (here.done, here.said) == (True, f"{amount(size)} of {amount(size)} are in memory")
 
 
+def test_files_that_were_removed_since_they_were_checked_are_a_problem_of_this_machine(place, serving):
+    release = a_release(2)
+    (here,) = serving.prepare(release, a_release(1).release_id, 60.0)
+    assert here.problem is not None
+    assert here.problem.startswith(f"{serving.servers.command.directory(release)} has been removed since it was")
+
+
 def test_what_vllm_compiles_is_kept_where_the_user_keeps_such_things(place):
     """Its cache lies in HOME, which it is told, or where the user says."""
     environ = {"HOME": "/home/me", "XDG_CACHE_HOME": "/fast/cache", "VLLM_CACHE_ROOT": "/fast/vllm"}

@@ -165,6 +165,16 @@ def test_files_that_cannot_be_read_ahead_keep_nobody(reader, words):
     assert words in state.waiting
 
 
+@pytest.mark.parametrize("image", [None, waits("ContainerCreating"), RUNS, SHOWN])
+def test_files_that_are_no_longer_there_are_final_however_far_the_image_is(image):
+    gone = {"terminated": {"exitCode": 13, "message": "/models/org--tiny/abc has been removed"}}
+    assert seen(image, gone).failure == "/models/org--tiny/abc has been removed"
+
+
+def test_files_that_are_no_longer_there_are_final_also_where_nobody_says_which():
+    assert seen(SHOWN, {"terminated": {"exitCode": 13}}).failure == "its files are not what was checked"
+
+
 @pytest.mark.parametrize("reason", ["NodeAffinity", "OutOfcpu", "Evicted"])
 def test_a_node_that_does_not_take_it_is_told_and_keeps_nobody(reason):
     state = seen(None, None, phase="Failed", reason=reason, message="Pod was rejected")

@@ -63,6 +63,16 @@ def test_an_image_that_is_nowhere_stops_nothing_and_refuses_nothing(scene):
     assert scene.rollback().outcome == "nothing"
 
 
+def test_files_that_were_removed_since_they_were_checked_stop_nothing_and_refuse_nothing(scene):
+    shown(scene, (replace(READY, problem="/models/org--tiny/abc has been removed since it was checked"),))
+    before = scene.serving.held
+    with pytest.raises(Failed, match=r"not started, on node-1 /models/org--tiny/abc has been removed .*; what serves"):
+        scene.deploy(NEW)
+    assert scene.serving.held == before
+    assert scene.serving.calls == []
+    assert scene.serves(OLD)
+
+
 def test_what_is_not_ready_in_the_time_that_a_start_has_stops_nothing(scene):
     seen = shown(scene, (READY, PULLING))
     with pytest.raises(Failed, match="on node-2 it is not ready to start: its image is being pulled"):
