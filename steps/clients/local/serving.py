@@ -93,7 +93,13 @@ class LocalServing:
         self._bring_back_endpoint(held)
 
     @translated()
-    def prepare(self, release: Release, beside: str, seconds: float) -> tuple[Place, ...]:  # noqa: ARG002  # it is done
+    def prepare(  # what it does is done at once, whoever asks
+        self,
+        release: Release,
+        beside: str,  # noqa: ARG002
+        seconds: float,  # noqa: ARG002
+        owner: str,  # noqa: ARG002
+    ) -> tuple[Place, ...]:
         directory = self.servers.command.directory(release)
         try:
             require_whole(directory)
@@ -102,7 +108,7 @@ class LocalServing:
         read = page_cache.read_ahead(directory, page_cache.room())
         return (Place(name="this machine", done=True, said=str(read)),)
 
-    def unprepare(self) -> None:
+    def unprepare(self, owner: str | None) -> None:
         """Nothing goes on here."""
 
     @translated()
