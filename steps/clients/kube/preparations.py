@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from steps.clients.kube.api import EVENT, JOB, POD, Api, Json
+from steps.clients.kube import events
+from steps.clients.kube.api import JOB, POD, Api, Json
 from steps.core import labels, pod_state, preparation
 from steps.core.pod_state import State
 from steps.core.preparation import NO_POD_SECONDS
@@ -67,7 +68,7 @@ class Preparations:
         if why := preparation.ended(job):
             return State(ready=True, waiting=f"what prepared it has ended: {why}")
         if pod is not None:
-            return preparation.state(pod, self._events(pod), self.clock.now())
+            return preparation.state(pod, events.about(self.api, pod["metadata"]["uid"]), self.clock.now())
         age = self.clock.now() - (pod_state.seconds(job["metadata"]["creationTimestamp"]) or 0.0)
         said = "no pod is made for it, for want of quota or by a policy: see its Job's events"
         return State(ready=age > NO_POD_SECONDS, waiting=said if age > NO_POD_SECONDS else "its image is asked for")
@@ -81,7 +82,3 @@ class Preparations:
         ours = labels.selector(labels.preparations(self.deployment) | {labels.RELEASE: release.release_id})
         there = (pod for pod in self.api.list(POD, labels=ours) if not pod_state.is_ending(pod))
         return {owner["uid"]: pod for pod in there for owner in pod["metadata"].get("ownerReferences", ())}
-
-    def _events(self, pod: Json) -> list[Json]:
-        found = self.api.list(EVENT, fields=f"involvedObject.uid={pod['metadata']['uid']}")
-        return sorted(found, key=lambda event: pod_state.moment(event) or 0.0)
