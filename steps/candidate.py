@@ -95,7 +95,7 @@ def complete(stage: Stage, held: Held, owner: str) -> None:
     for release_id in guards.unnamed(record, serving.releases()):
         serving.remove(release_id, owner)
     serving.swap(held, rollout.drained(record, owner))
-    preparing.unprepare(stage)
+    preparing.unprepare(stage, None)  # what others have prepared beside the old release is of no use to them now
 
 
 def require_rollback_target(stage: Stage, record: Record) -> Release | None:
@@ -123,7 +123,7 @@ def _begin(stage: Stage, held: Held, release: Release, owner: str, proved_commit
     require_one_volume(stage, record, release.release_id)
     guards.check_proved(stage.deployment, require_rollback_target(stage, record), proved_commit)
     _require_alive(stage, owner)
-    with preparing.prepared(stage, held, release):
+    with preparing.prepared(stage, held, release, owner):
         claim = _claim(stage, record, release, owner)
         return stage.serving.swap(held, rollout.begin(record, release.release_id, claim))
 

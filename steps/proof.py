@@ -42,11 +42,16 @@ def examine(stage: Stage, record: Record, release: Release, *, by_hand: bool) ->
 
 
 def prove(stage: Stage, release: Release, before: Past) -> Proof:
-    """Ask until it is known, at most as long as one request may take; inconclusive when it still is not."""
+    """Ask until it is known, at most as long as one request may take; inconclusive when it still is not.
+
+    But for what will never be known: that is the candidate's own fault then.
+    """
     until = stage.clock.now() + stage.patience.request
     while True:
         proof = _round(stage, release, before)
-        if proof.result != "inconclusive" or stage.clock.now() >= until:
+        over = stage.clock.now() >= until
+        proof = proof.at_last() if over else proof
+        if over or proof.result != "inconclusive":
             log.info("release %s: %s: %s", release.release_id, proof.result, proof.sentence)
             return proof
         log.info("release %s, asking again: %s", release.release_id, proof.sentence)

@@ -88,16 +88,20 @@ class Serving(Protocol):
         """
         ...
 
-    def prepare(self, release: Release, beside: str, seconds: float) -> tuple[Place, ...]:
+    def prepare(self, release: Release, beside: str, seconds: float, owner: str) -> tuple[Place, ...]:
         """Have all there that it starts from, wherever release ``beside`` runs: its image, its files in memory.
 
         To be asked again until all is done. Nothing that serves is touched and no device is taken, so nobody has to own
-        the record. What is begun ends by itself after so many seconds.
+        the record. What is begun ends by itself after so many seconds; ``owner`` is the run that begins it, where
+        another has not.
         """
         ...
 
-    def unprepare(self) -> None:
-        """End that, whoever has begun it; what was read stays in memory as long as there is room for it."""
+    def unprepare(self, owner: str | None) -> None:
+        """End what this run has begun, with None what anybody has, which is for who owns the record.
+
+        What was read stays in memory as long as there is room for it.
+        """
         ...
 
     def stop(self, release_id: str, owner: str, *, anew: bool = False) -> None:

@@ -49,8 +49,8 @@ class FakeServing:
     """Of single pods, by uid."""
     places: Callable[[], tuple[Place, ...]] = lambda: (Place(name="node-1", done=True, said="its image is there"),)
     """What each look at what is prepared shows."""
-    prepared: set[str] = field(default_factory=set)
-    """Release ids for which something is held ready."""
+    prepared: dict[str, str] = field(default_factory=dict)
+    """By the id of a release for which something is held ready, the run that has begun it."""
     disturb: Callable[[str], None] = lambda _moment: None
     calls: list[tuple[str, ...]] = field(default_factory=list)
     """Verbs that changed something, with the release ids they were about."""
@@ -97,17 +97,17 @@ class FakeServing:
             self._pods[release.release_id] = kept + new
         self.disturb("after:ensure")
 
-    def prepare(self, release: Release, beside: str, seconds: float) -> tuple[Place, ...]:
+    def prepare(self, release: Release, beside: str, seconds: float, owner: str) -> tuple[Place, ...]:
         if not self._pods.get(beside):
             return ()
         self.disturb("before:prepare")
-        self.prepared.add(release.release_id)
+        self.prepared.setdefault(release.release_id, owner)
         self.disturb("after:prepare")
         return self.places()
 
-    def unprepare(self) -> None:
+    def unprepare(self, owner: str | None) -> None:
         self.disturb("before:unprepare")
-        self.prepared.clear()
+        self.prepared = {r: begun_by for r, begun_by in self.prepared.items() if owner not in (None, begun_by)}
         self.disturb("after:unprepare")
 
     def stop(self, release_id: str, owner: str, *, anew: bool = False) -> None:

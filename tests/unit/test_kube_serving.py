@@ -269,8 +269,30 @@ class TestOfRoom:
         release = a_release(1, pod='{"cacheClaim":"compiled"}')
         with pytest.raises(Missing, match=r"claim compiled .*is not in namespace models; make it, or take pod.cacheCl"):
             serving.check_room(release)
-        api.create(CLAIM, {"metadata": {"name": "compiled"}, "spec": {}})
+        api.create(CLAIM, {"metadata": {"name": "compiled"}, "spec": {"accessModes": ["ReadWriteMany"]}})
+        with pytest.raises(Missing, match=r"claim compiled for what the model servers compile is Pending: nothing"):
+            serving.check_room(release)
+        api.tell(CLAIM, "compiled", {"phase": "Bound"})
         serving.check_room(release)
+
+    @pytest.mark.parametrize(("replicas", "strategy"), [(2, "recreate"), (1, "blue-green")])
+    def test_a_claim_for_what_is_compiled_that_only_one_pod_may_mount_is_none_for_two(
+        self, api, serving, replicas, strategy
+    ):
+        spec, one = {"accessModes": ["ReadWriteOncePod"]}, a_release(1, pod='{"cacheClaim":"compiled"}')
+        api.create(CLAIM, {"metadata": {"name": "compiled"}, "spec": spec, "status": {"phase": "Bound"}})
+        serving.check_room(one)
+        with pytest.raises(BadInput, match=r"claim compiled for what .* is ReadWriteOncePod, and 2 model servers run"):
+            serving.check_room(replace(one, replicas=replicas, strategy=strategy))
+
+    def test_a_claim_for_what_is_compiled_of_one_node_is_none_for_pods_that_no_node_holds_together(self, api, serving):
+        spec = {"accessModes": ["ReadWriteOnce"]}
+        api.create(CLAIM, {"metadata": {"name": "compiled"}, "spec": spec, "status": {"phase": "Bound"}})
+        two = replace(a_release(1, device="cuda", gpus=1, pod='{"cacheClaim":"compiled"}'), replicas=2)
+        with pytest.raises(BadInput, match=r"is ReadWriteOnce, which is on one node at a time, and no node .* 2 model"):
+            serving.check_room(two)
+        api.forbidden.add(("list", "nodes"))
+        serving.check_room(two)  # nodes may come that hold both
 
     def test_more_gpus_than_any_node_has_are_refused(self, serving):
         serving.check_room(a_release(1, device="cuda", gpus=1))

@@ -1,10 +1,10 @@
 """The pods of a release in a cluster, and what keeps each of them from being ready."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from steps.clients.kube.api import EVENT, POD, Api, Json
+from steps.clients.kube import events
+from steps.clients.kube.api import POD, Api, Json
 from steps.core import labels, pod_state
 from steps.core.pod_state import State
 from steps.core.workload import PORT
@@ -70,13 +70,9 @@ class ReleasePods:
         )
 
     def _state(self, pod: Json) -> State:
-        events = self._events(pod) if pod_state.is_prepared(pod) else ()
+        told = events.about(self.api, pod["metadata"]["uid"]) if pod_state.is_prepared(pod) else ()
         neighbours = self.api.list(POD, fields=ON_NODES) if pod_state.is_unscheduled(pod) else ()
-        return pod_state.state(pod, events, neighbours, self.clock.now())
-
-    def _events(self, pod: Json) -> Sequence[Json]:
-        found = self.api.list(EVENT, fields=f"involvedObject.uid={pod['metadata']['uid']}")
-        return sorted(found, key=lambda event: pod_state.moment(event) or 0.0)
+        return pod_state.state(pod, told, neighbours, self.clock.now())
 
     def _refused(self, release_id: str, workload: Json) -> tuple[Pod, ...]:
         """It stands for the pods that there are not, under the Deployment's uid."""

@@ -72,11 +72,11 @@ class KubeServing:
         self.workloads.ensure(workload.deployment(release, self.where), replicas, owner)
         self.pods_of.clear(release.release_id)
 
-    def prepare(self, release: Release, beside: str, seconds: float) -> tuple[Place, ...]:
-        return self.preparations.look(release, self.pods_of.nodes(beside), seconds)
+    def prepare(self, release: Release, beside: str, seconds: float, owner: str) -> tuple[Place, ...]:
+        return self.preparations.look(release, self.pods_of.nodes(beside), seconds, owner)
 
-    def unprepare(self) -> None:
-        self.preparations.end()
+    def unprepare(self, owner: str | None) -> None:
+        self.preparations.end(owner)
 
     def stop(self, release_id: str, owner: str, *, anew: bool = False) -> None:
         self.workloads.stop(release_id, owner, anew=anew)
