@@ -96,12 +96,7 @@ def _recover(stage: Stage, held: Held, owner: str, known: Release | None, *, afr
         case "complete":
             return _complete(stage, _take_over(stage, held, owner), owner)
         case "leave":
-            log.warning(
-                "release %s was being repaired and may not serve; nothing is put in its place", held.record.live
-            )
-            held = _take_over(stage, held, owner)
-            stage.serving.swap(held, rollout.repaired(held.record, owner))
-            return NOTHING
+            return _leave(stage, _take_over(stage, held, owner), owner)
         case _:
             return _undo(stage, held, owner, _live(stage, held.record, known), afresh=afresh)
 
@@ -120,6 +115,23 @@ def _complete(stage: Stage, held: Held, owner: str) -> RollbackOutputs:
     complete(stage, held, owner)
     outage = arrival.prolonged(rollout.outage_seconds(held.record))
     return RollbackOutputs(outcome="completed", outage_seconds=outage, noticed=arrival.notice)
+
+
+def _leave(stage: Stage, held: Held, owner: str) -> RollbackOutputs:
+    """What its repair has ended and not started yet is started: nobody comes by again for a record that is idle.
+
+    That it comes up is not waited for: there is nothing to go back to, and whoever promotes it again sees.
+    """
+    record, serving, noticed = held.record, stage.serving, ""
+    log.warning("release %s was being repaired and may not serve; nothing is put in its place", record.live)
+    live = serving.release(record.live) if record.live else None
+    if live is not None and not serving.replicas(live.release_id):
+        noticed = f"the repair of release {live.release_id} was cut off while none of it ran: it is started again, and "
+        noticed += "nobody has waited until it serves; promote it again to see that it does"
+        log.warning("%s", noticed)
+        serving.ensure(live, record.replicas, owner)
+    serving.swap(held, rollout.repaired(record, owner))
+    return replace(NOTHING, noticed=noticed)
 
 
 def _undo(stage: Stage, held: Held, owner: str, live: Release | None, *, afresh: bool) -> RollbackOutputs:

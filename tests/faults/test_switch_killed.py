@@ -10,6 +10,7 @@ from itertools import count
 import pytest
 
 from steps.clients.kube.api import DEPLOYMENT, SERVICE
+from steps.core.release import Release
 from steps.errors import Transient
 from tests.stubs.aftermath import (
     AFTER_A_RECONCILER,
@@ -118,17 +119,28 @@ def test_who_completes_a_promotion_that_clients_follow_and_is_killed_never_takes
     told(explore(pointed(setting(new, first=first)), work, then, looked), moments=5, states=2)
 
 
+def ended(scene: KubeScene, new: Release) -> None:
+    """Each of its servers ends as it starts."""
+    scene.spoil(new)
+    scene.cluster.lose_pods()
+    scene.clock.sleep(1.0)
+    scene.clock.sleep(1.0)
+    scene.publish(new)
+
+
+def strayed(scene: KubeScene, _new: Release) -> None:
+    """One of its servers says that it serves other weights, so they have to end before they start again."""
+    scene.strays.add(scene.reached[0])
+
+
 @exhaustive
 @EVERY
-def test_a_repair_that_is_killed_before_or_after_any_call_moves_no_pointer_and_is_done_again(new, told):
+@pytest.mark.parametrize("broken_by", [ended, strayed])
+def test_a_repair_that_is_killed_before_or_after_any_call_moves_no_pointer_and_is_done_again(new, broken_by, told):
     def broken() -> Setting:
         scene, promotion = setting(new)()
         promotion.whole()
-        scene.spoil(new)
-        scene.cluster.lose_pods()
-        scene.clock.sleep(1.0)
-        scene.clock.sleep(1.0)
-        scene.publish(new)
+        broken_by(scene, new)
         return scene, Promotion(scene, new)
 
     def looked(scene: KubeScene, _promotion: Promotion) -> None:
