@@ -143,7 +143,7 @@ class KubeScene:
         address = url.removeprefix("http://").rpartition(":")[0]
         if not address:  # without a port: the endpoint
             address = next(iter(self.reached), "")
-        pod = next((p for p in self.cluster.pods() if p["status"]["podIP"] == address and ready(p)), None)
+        pod = next((p for p in self.cluster.pods() if p["status"].get("podIP") == address and ready(p)), None)
         if pod is None:
             return None
         release = self.known[pod["metadata"]["labels"][labels.RELEASE]]
