@@ -26,6 +26,7 @@ from tests.stubs.aftermath import (
 )
 from tests.stubs.exploring import At, Explored, Promotion, Setting, deployed, explore, once_before_each_write
 from tests.stubs.kube_scene import KubeScene
+from tests.stubs.lost_node import AFTER_A_LOST_NODE, TWO_NODES
 from tests.stubs.watched import END
 
 EVERY = pytest.mark.parametrize("new", CASES.values(), ids=list(CASES))
@@ -48,6 +49,12 @@ def test_a_promotion_that_is_killed_at_some_calls_is_put_right_by_whoever_comes_
 @FIRST
 def test_a_promotion_that_is_killed_before_or_after_any_call_is_put_right_by_whoever_comes_next(new, first, told):
     told(explore(setting(new, first=first), goes, NEXT, look), moments=60, states=12)
+
+
+@exhaustive
+@BOTH
+def test_a_candidate_whose_node_is_lost_after_any_kill_keeps_clients_waiting_for_nobody(new, told):
+    told(explore(setting(new, room=TWO_NODES), goes, AFTER_A_LOST_NODE, look), moments=60, states=12)
 
 
 @exhaustive

@@ -20,11 +20,14 @@ CASES = {
 }
 
 
-def setting(new: Release, *, first: bool = False, fault: str = "") -> Callable[[], Setting]:
+def setting(
+    new: Release, *, first: bool = False, fault: str = "", room: Mapping[str, int] | None = None
+) -> Callable[[], Setting]:
     """A run that is about to begin; ``fault`` is the candidate's, ``ends`` for one whose server ends as it starts."""
 
     def make() -> Setting:
         scene = KubeScene()
+        scene.cluster.room = dict(room or scene.cluster.room)
         scene.publish(new, OLD, THIRD)
         if not first:
             scene.live(OLD)
