@@ -183,7 +183,7 @@ def _out_since(stage: Stage, record: Record, live: Release | None) -> float | No
 
 
 def _runs(stage: Stage, live: Release) -> bool:
-    """Busy or not: only what ended, is being ended, or serves other weights does not."""
+    """Busy or not: only what ended, is being ended, has no place to start, or serves other weights does not."""
     wanted = stage.serving.replicas(live.release_id) > 0
     return wanted and not {"serves", "silent"}.isdisjoint(look(stage, live))
 

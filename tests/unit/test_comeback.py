@@ -7,7 +7,7 @@ from steps.comeback import SHORT_SECONDS, _Enough
 from steps.errors import Failed, RollbackFailed, StepError
 from steps.ports.serving import Pod
 from tests.stubs.exploring import Promotion
-from tests.stubs.kube_scene import KubeScene
+from tests.stubs.kube_scene import KubeScene, twice
 from tests.stubs.scene import FakeClock, make_release
 
 OLD, NEW, THIRD = (make_release(mark) for mark in "123")
@@ -304,3 +304,35 @@ def test_a_start_of_the_previous_release_whose_node_is_lost_is_made_anew_on_anot
     assert goes_back(two_nodes, promotion).outcome == "rolled-back"
     assert two_nodes.cluster.lost
     assert two_nodes.serves(OLD)
+
+
+# What serves is promoted again, and some of it has no room.
+
+
+def test_a_repair_ends_none_that_serve_because_another_has_no_room():
+    both = twice(OLD)
+    scene = KubeScene()
+    scene.cluster.room = {"one": 1, "two": 1}
+    scene.live(both)
+    scene.cluster.lose_node("one")
+    passes(scene, 5)
+    seen = counted(scene)
+    promotion = Promotion(scene, both)
+
+    with pytest.raises(Failed, match="no node takes it"):
+        promotion.go()
+    promotion.exits()
+    assert (seen, scene.workloads, scene.record.phase) == ([1], {OLD.release_id: 2}, "idle")
+
+
+def test_what_waits_for_room_alone_does_not_serve_so_that_is_an_outage():
+    scene = scene_of(BESIDE, one=1, two=1)
+    promotion = deployed(scene, BESIDE)
+    scene.cluster.lose_node("one")
+    passes(scene, 5)
+    assert scene.reached == []
+
+    outputs = goes_back(scene, promotion)
+
+    assert scene.serves(OLD)
+    assert outputs.outage_seconds > 0
