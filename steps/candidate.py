@@ -12,9 +12,9 @@ from steps.core.names import Layout
 from steps.core.record import Record
 from steps.core.release import Release
 from steps.core.rollout import Claim
-from steps.errors import BadInput, Conflict, Corrupt, Failed, StepError
+from steps.errors import BadInput, Conflict, Corrupt, Failed, Lingering, StepError
 from steps.health import healthy, is_stuck, look
-from steps.pods import wait_ready
+from steps.pods import Awaited, wait_ready
 from steps.ports.serving import Held, Pod
 from steps.ports.store import Store
 from steps.stage import Stage
@@ -93,9 +93,17 @@ def complete(stage: Stage, held: Held, owner: str) -> None:
         serving.stop(record.previous, owner)
     # Before idle: nothing may be removed by someone who no longer owns the record.
     for release_id in guards.unnamed(record, serving.releases()):
-        serving.remove(release_id, owner)
+        _sweep(stage, release_id, owner)
     serving.swap(held, rollout.drained(record, owner))
     preparing.unprepare(stage, None)  # what others have prepared beside the old release is of no use to them now
+
+
+def _sweep(stage: Stage, release_id: str, owner: str) -> None:
+    """One that lingers on a lost node keeps no promotion from its end; the next one sweeps it."""
+    try:
+        stage.serving.remove(release_id, owner)
+    except Lingering as err:
+        log.warning("it stays for now: %s", err)
 
 
 def require_rollback_target(stage: Stage, record: Record) -> Release | None:
@@ -198,7 +206,7 @@ def _as_many(release: Release, observed: int) -> Release:
 def _run(stage: Stage, held: Held, release: Release, owner: str) -> tuple[Pod, ...]:
     stage.serving.ensure(release, release.replicas, owner)
     until = (held.record.deadline or 0.0) - _budget(stage, release).testing
-    return wait_ready(stage, held, release.release_id, release.replicas, until)
+    return wait_ready(stage, held, release.release_id, Awaited(release.replicas, until))
 
 
 def _ready(stage: Stage, release_id: str) -> tuple[Pod, ...]:

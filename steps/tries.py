@@ -7,7 +7,7 @@ from steps.errors import Failed, RollbackFailed, StepError
 from steps.stage import Stage
 
 FRESH_STARTS = 2
-"""Times that a release which does not come back is stopped and started once more before a person is called."""
+"""Times that a release which does not come back is started once more before a person is called."""
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +16,9 @@ class Tries:
     """Nobody else would try it after a stop, and it is not tried for ever."""
 
     def __init__(self, stage: Stage) -> None:
-        self.failures = 0
+        self.failure: Failed | None = None
+        """The last one."""
+        self._failures = 0
         self._stage, self._clock = stage, stage.clock
         self._number, self._began = -1, 0.0
         self._troubled_since: float | None = None
@@ -36,11 +38,12 @@ class Tries:
 
     def failed(self, err: Failed) -> None:
         """The old release did not come back, or not well. Raises RollbackFailed after two more starts."""
-        self.failures += 1
+        self.failure = err
+        self._failures += 1
         self._troubled_since = None
-        if self.failures > FRESH_STARTS:
+        if self._failures > FRESH_STARTS:
             raise RollbackFailed(not_brought_back(self._stage, err)) from err
-        log.warning("starting it afresh: %s", err)
+        log.warning("once more: %s", err)
 
     def pause(self) -> None:
         self._clock.sleep(backoff(self._number, self._stage.patience.retry_base))

@@ -22,6 +22,8 @@ class Pod:
     failure: str | None = None
     waiting: str | None = None
     """What it waits for, in words, while that is known."""
+    unplaced: bool = False
+    """It has no place to start: no node takes it, or the cluster refuses to make it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ class Serving(Protocol):
     def stop(self, release_id: str, owner: str, *, anew: bool = False) -> None:
         """Scale to zero and wait until its pods are gone; what it logged is kept. Raises Conflict like ``ensure``.
 
+        Raises Lingering where it is at zero, and a pod may run on where nobody sees it, on a node that is silent.
         Also for the live release, unless the record shows that room is made or that it is repaired. ``anew``: it is
         started again right after.
         """

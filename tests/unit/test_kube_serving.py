@@ -10,7 +10,7 @@ from steps.clients.kube.serving import KubeServing
 from steps.core import labels
 from steps.core.record import Record
 from steps.core.workload import Where
-from steps.errors import BadInput, Conflict, Missing, NoSpace, Transient
+from steps.errors import BadInput, Conflict, Lingering, Missing, NoSpace, Transient
 from steps.settings import from_environment
 from tests.stubs.kube import FakeApi
 from tests.stubs.kube_cluster import CRASHED, FakeCluster, crash_loop
@@ -78,7 +78,9 @@ def test_a_pod_that_no_node_takes_tells_who_has_what_it_wants(api, serving, pod)
     api.tell(POD, pod, {"phase": "Pending", "conditions": conditions})
     holder = {"nodeName": NODE_NAME, "containers": [{"resources": {"requests": {"nvidia.com/gpu": "1"}}}]}
     api.create(POD, {"metadata": {"name": "notebook"}, "spec": holder, "status": {"phase": "Running"}})
-    assert serving.pods(ID)[0].waiting == f"no node takes it: {message}; nvidia.com/gpu is held by notebook (1)"
+    (found,) = serving.pods(ID)
+    assert found.waiting == f"no node takes it: {message}; nvidia.com/gpu is held by notebook (1)"
+    assert found.unplaced
 
 
 def test_a_pod_that_is_ended_is_no_pod_any_more(api, serving, pod):
@@ -116,6 +118,8 @@ def test_a_pod_that_the_cluster_does_not_make_is_told_at_once_and_final_half_a_m
     (refused,) = serving.pods(ID)
     assert (waiting.waiting, refused.failure) == ("the cluster refuses to make its pod: exceeded quota",) * 2
     assert not refused.ready
+    assert waiting.unplaced
+    assert refused.unplaced
 
 
 def test_a_pod_that_is_refused_beside_one_that_serves_is_told_as_well(api, serving, pod):
@@ -162,7 +166,7 @@ def test_a_pod_that_loads_once_more_or_is_ready_after_all_is_not_replaced(api, s
 
 def test_a_pod_that_does_not_end_is_never_taken_for_gone(api, serving, pod):
     api.ending = 10_000
-    with pytest.raises(Transient, match=rf"{ID} of chat has not ended after 120 s \({pod} on node {NODE_NAME}\)"):
+    with pytest.raises(Lingering, match=rf"{ID} of chat has not ended after 120 s \({pod} on node {NODE_NAME}\)"):
         serving.stop(ID, OWNER)
     assert serving.clock.time >= 120
 

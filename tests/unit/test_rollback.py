@@ -288,6 +288,30 @@ def test_an_unfinished_repair_is_left_as_it_is(scene, caplog):
     assert "nothing is put in its place" in caplog.text
 
 
+def cut_off_in_its_repair(scene, replicas=1):
+    """The live release had to end before it could start again, and that is as far as it got."""
+    scene.with_record(phase="repairing", owner="run", replicas=replicas, deadline=scene.clock.time + 60)
+    scene.serving.stop(OLD.release_id, "run")
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_repair_that_was_cut_off_while_nothing_ran_is_started_again_with_all_its_replicas(scene, replicas):
+    cut_off_in_its_repair(scene, replicas)
+    outputs = scene.rollback()
+    assert outputs.outcome == "nothing"
+    assert "it is started again" in outputs.noticed
+    assert scene.record == Record(live=OLD.release_id, replicas=replicas)
+    assert scene.serving.replicas(OLD.release_id) == len(scene.serving.pods(OLD.release_id)) == replicas
+
+
+def test_a_repair_of_a_release_that_somebody_has_deleted_is_left(scene):
+    cut_off_in_its_repair(scene)
+    scene.serving._specs.pop(OLD.release_id)
+    assert scene.rollback() == NOTHING
+    assert scene.record == Record(live=OLD.release_id)
+    assert scene.serving.replicas(OLD.release_id) == 0
+
+
 def test_how_fast_the_old_release_answers_is_no_reason_to_stay_away(scene):
     slow = make_release("1", smoke=Smoke(min_tokens_per_second=1000.0))
     scene.live(slow)

@@ -67,6 +67,7 @@ class ReleasePods:
             ready=state.ready,
             failure=state.failure,
             waiting=state.waiting,
+            unplaced=pod_state.is_unscheduled(pod),
         )
 
     def _state(self, pod: Json) -> State:
@@ -81,7 +82,8 @@ class ReleasePods:
         since = pod_state.refused_since(workload)
         late = since is not None and self.clock.now() - since > REFUSED_SECONDS
         told = {"failure": why} if late else {"waiting": why}
-        return (Pod(uid=workload["metadata"]["uid"], release_id=release_id, url=None, ready=False, **told),)
+        uid = workload["metadata"]["uid"]
+        return (Pod(uid=uid, release_id=release_id, url=None, ready=False, unplaced=True, **told),)
 
 
 def _ended(release_id: str, ended: list[Json]) -> Pod:

@@ -24,7 +24,7 @@ from steps.core.names import check_deployment
 from steps.core.record import Record
 from steps.core.release import Release
 from steps.core.workload import GRACE_SECONDS, Where
-from steps.errors import BadInput, Conflict, Corrupt, Transient
+from steps.errors import BadInput, Conflict, Corrupt, Lingering
 from steps.ports.clock import Clock
 from steps.ports.serving import Held, Place, Pod
 from steps.settings import Settings
@@ -163,7 +163,7 @@ class KubeServing:
         return self.workloads.find(release_id)
 
     def _wait_until_gone(self, release_id: str) -> None:
-        """Raises Conflict where somebody starts it again meanwhile, Transient where a pod does not end."""
+        """Raises Conflict where somebody starts it again meanwhile, Lingering where a pod does not end."""
         until = self.clock.now() + GONE_SECONDS
         while True:
             found = self._found(release_id)
@@ -173,7 +173,7 @@ class KubeServing:
             if found is not None and found["spec"].get("replicas"):
                 raise Conflict(f"release {release_id} of {self.deployment} was started again while it was stopped")
             if self.clock.now() >= until:
-                raise Transient(_lingering(release_id, self.deployment, left))
+                raise Lingering(_lingering(release_id, self.deployment, left))
             self.clock.sleep(POLL_SECONDS)
 
 
