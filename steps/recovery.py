@@ -50,8 +50,16 @@ def _course(stage: Stage, record: Record, release_id: str, owner: str) -> course
     try:
         return course.choose(stage.deployment, record, release_id, owner, abandoned=is_abandoned(stage, record))
     except Conflict as err:
-        theirs = stage.serving.release(record.candidate or "")
-        raise Conflict(f"{err} ({theirs.model} at {theirs.commit})" if theirs else str(err)) from err
+        raise Conflict(f"{err}{_theirs(stage, record)}") from err
+
+
+def _theirs(stage: Stage, record: Record) -> str:
+    """What a run at work brings in, and how it is stopped where its name is not what the record says."""
+    theirs, run = stage.serving.release(record.candidate or ""), stage.serving.run_of(record.owner or "")
+    what = f"{theirs.model} at {theirs.commit}" if theirs else ""
+    how = f"`python -m workflows.stop --run {run}`" if run and run != record.owner else ""
+    said = "; ".join(filter(None, (what, how)))
+    return f" ({said})" if said else ""
 
 
 def is_abandoned(stage: Stage, record: Record) -> bool:

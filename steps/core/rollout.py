@@ -128,7 +128,8 @@ def repaired(record: Record, owner: str) -> Record:
 
 
 def allow(record: Record, release_id: str) -> Record:
-    """A person has decided that it may be tried again."""
+    """A person lets it be tried again. Not under the hands of a run, which ends where it finds its record changed."""
+    _require(record, "idle")
     return replace(record, refused=tuple(r for r in record.refused if r != release_id))
 
 

@@ -40,6 +40,8 @@ class FakeServing:
     owners: set[str] = field(default_factory=set)
     acting: str = ""
     """Whose step runs: its pod is there."""
+    called: dict[str, str] = field(default_factory=dict)
+    """Names of runs whose uid is another."""
     room: StepError | None = None
     away: dict[str, str] = field(default_factory=dict)
     """Why a release has its models elsewhere."""
@@ -152,6 +154,9 @@ class FakeServing:
 
     def owner_alive(self, owner: str) -> bool:
         return owner in self.owners or owner == self.acting
+
+    def run_of(self, owner: str) -> str | None:
+        return self.called.get(owner, owner if self.owner_alive(owner) else None)
 
     def check_room(self, release: Release) -> None:
         if self.room is not None:

@@ -110,6 +110,12 @@ def test_a_person_may_allow_what_was_refused():
     assert rollout.allow(record, FOURTH) == record
 
 
+@pytest.mark.parametrize("phase", sorted(set(AT) - {"idle"}))
+def test_nobody_allows_anything_under_the_hands_of_a_run(phase):
+    with pytest.raises(Conflict, match=f"the record is {phase}"):
+        rollout.allow(replace(AT[phase], refused=(NEW,)), NEW)
+
+
 def test_the_outage_runs_from_making_room_to_the_move_of_the_pointer():
     assert rollout.outage_seconds(DRAINING) == pytest.approx(60.0)
 
