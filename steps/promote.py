@@ -32,11 +32,19 @@ def promote(inputs: PromoteInputs, stage: Stage, release: Release) -> PromoteOut
         case "draining":
             return _drain(inputs, stage, up.held)
         case "repairing":
-            stage.serving.swap(up.held, rollout.repaired(up.held.record, inputs.owner))
-            log.info("release %s was live, and is started again", inputs.release_id)
-            return PromoteOutputs(outage_seconds=0.0)
+            return _repaired(inputs, stage, up)
     log.info("release %s serves already", inputs.release_id)
-    return PromoteOutputs(outage_seconds=0.0)
+    return PromoteOutputs(outage_seconds=None)  # an earlier attempt, lost since, may have cost something
+
+
+def _repaired(inputs: PromoteInputs, stage: Stage, up: Up) -> PromoteOutputs:
+    """Of several replicas some may have answered all the while; a single one was not healthy, and perhaps stopped."""
+    record = up.held.record
+    stage.serving.swap(up.held, rollout.repaired(record, inputs.owner))
+    log.info("release %s was live, and is started again", inputs.release_id)
+    if record.replicas > 1 or record.since is None:
+        return PromoteOutputs(outage_seconds=None)
+    return PromoteOutputs(outage_seconds=max(stage.clock.now() - record.since, 0.0))
 
 
 def _require_proof(inputs: PromoteInputs, stage: Stage, up: Up) -> None:

@@ -190,7 +190,8 @@ def _health(status: Status) -> str:
 def _owner(status: Status) -> str:
     if status.owner_alive:
         return ""
-    return ", which is DEAD: the next promotion of this deployment first brings back what served"
+    done = "completes it" if status.phase == "draining" else "brings back what served"
+    return f", which is DEAD: the next promotion of this deployment first {done}"
 
 
 def _named(named: Named | None) -> dict[str, Any] | None:

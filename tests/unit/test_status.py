@@ -85,6 +85,11 @@ def test_people_see_who_is_at_work_and_whether_they_live():
     assert (
         "which is DEAD: the next promotion of this deployment first brings back" in row(read("chat", place), "phase")[0]
     )
+    place.held = replace(place.held, record=replace(place.held.record, phase="draining"))
+    assert (
+        "which is DEAD: the next promotion of this deployment first completes it"
+        in row(read("chat", place), "phase")[0]
+    )
     assert row(read("chat", place), "candidate") == [f"files unknown  (release {NEW.release_id})"]
 
 
