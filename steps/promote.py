@@ -8,6 +8,7 @@ from steps.candidate import Up, complete, ensure, refused_when_failed, started_r
 from steps.contracts import ANY, PROMOTE, PromoteInputs, PromoteOutputs
 from steps.core import rollout
 from steps.core.names import Layout
+from steps.core.record import Record
 from steps.core.release import Release
 from steps.endpoint import wait_for_clients
 from steps.entry import run_step
@@ -71,7 +72,18 @@ def _drain(inputs: PromoteInputs, stage: Stage, held: Held) -> PromoteOutputs:
     outage = arrival.prolonged(rollout.outage_seconds(held.record))
     log.info("the pointer is at release %s; nothing served for %.1f s", inputs.release_id, outage)
     complete(stage, held, inputs.owner)
-    return PromoteOutputs(outage_seconds=outage, noticed=arrival.notice)
+    return PromoteOutputs(
+        outage_seconds=outage, noticed="; ".join(filter(None, (arrival.notice, _no_way_back(held.record))))
+    )
+
+
+def _no_way_back(record: Record) -> str:
+    if record.previous is None or record.replicas:
+        return ""
+    return (
+        f"release {record.previous}, which served before, was deleted before this run began; it can only be promoted "
+        "again, there is no way back to it"
+    )
 
 
 def main(inputs: PromoteInputs, settings: Settings) -> PromoteOutputs:

@@ -19,7 +19,7 @@ from steps.pods import file_log, wait_ready
 from steps.ports.serving import Held
 from steps.proof import prove_again
 from steps.stage import Stage
-from steps.tries import Tries, not_brought_back
+from steps.tries import Tries, not_brought_back, nothing_left
 
 NOTHING = RollbackOutputs(outcome="nothing", outage_seconds=0.0)
 
@@ -111,7 +111,11 @@ def _recover(stage: Stage, held: Held, owner: str, known: Release | None, *, afr
             stage.serving.swap(held, rollout.repaired(held.record, owner))
             return NOTHING
         case _:
-            return _undo(stage, held, owner, _live(stage, held.record, known), afresh=afresh)
+            live = _live(stage, held.record, known)
+            done = _undo(stage, held, owner, live, afresh=afresh)
+            if live is None and held.record.live is not None:
+                raise RollbackFailed(nothing_left(stage.deployment, held.record.live))
+            return done
 
 
 def _take_over(stage: Stage, held: Held, owner: str) -> Held:
@@ -142,17 +146,19 @@ def _undo(stage: Stage, held: Held, owner: str, live: Release | None, *, afresh:
 
 
 def _live(stage: Stage, record: Record, known: Release | None) -> Release | None:
-    """With the replicas that it had before room was made."""
+    """With the replicas that it had before room was made. None where none was, nor any way to start one."""
     if record.live is None:
         return None
     live = stage.serving.release(record.live)
     if live is None and known is not None and known.release_id == record.live:
         live = known
+    if live is None and record.replicas == 0:
+        return None
     if live is None:
         raise RollbackFailed(
             f"{stage.deployment} no longer knows how its live release {record.live} is started; promote it again"
         )
-    return replace(live, replicas=record.replicas)
+    return replace(live, replicas=max(record.replicas, 1))
 
 
 def _enter(stage: Stage, held: Held, live: Release | None, owner: str) -> Held:

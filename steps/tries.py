@@ -65,6 +65,15 @@ def not_brought_back(stage: Stage, err: StepError) -> str:
     )
 
 
+def nothing_left(deployment: str, live: str) -> str:
+    """Of a rollback by hand that failed where somebody had deleted what is live."""
+    return (
+        f"nothing serves, for its live release {live} was deleted before this work began and nobody knows how it is "
+        "started; promote that release again, or go back to another one with "
+        f"`python -m workflows.rollback --deployment {deployment} --to RELEASE`"
+    )
+
+
 def _record(stage: Stage) -> Record | None:
     try:
         return stage.serving.read().record

@@ -38,7 +38,7 @@ from steps.errors import Conflict
 class Claim:
     """What a run writes into the record when it begins. ``since`` is right before it touches anything.
 
-    ``replicas`` are the live release's at that moment.
+    ``replicas`` are the live release's at that moment, 0 where it is gone and cannot be brought back.
     """
 
     owner: str
@@ -151,7 +151,7 @@ def _claimed(record: Record, claim: Claim) -> Record:
         owner=claim.owner,
         since=claim.since,
         deadline=claim.deadline,
-        replicas=max(claim.replicas, 1),  # a rollback that restores nobody would leave nobody serving
+        replicas=claim.replicas,
     )
 
 

@@ -65,10 +65,7 @@ def advice(account: Account) -> tuple[str, ...]:
     if account.outcome == "rollback-failed" and not _tried_to_go_back(account):
         return (f"bring back what served: {_command(account, 'reconcile')}",)
     if account.outcome == "rollback-failed":
-        return (
-            f"see what serves: {_command(account, 'status')}",
-            "then run the same promotion again, which first of all brings back what served",
-        )
+        return (f"see what serves: {_command(account, 'status')}", _after_failed_rollback(account))
     if account.outcome in GOOD:
         return _after_promotion(account) if account.outcome == "promoted" else ()
     if account.refused and account.release:
@@ -128,6 +125,13 @@ def _after_promotion(account: Account) -> tuple[str, ...]:
     if account.previous and not account.by_hand:  # what was left by hand is refused, so there is no way back to it
         back = f"go back to {account.previous}: {_command(account, 'rollback')}"
     return tuple(filter(None, (asked, back)))
+
+
+def _after_failed_rollback(account: Account) -> str:
+    if account.phase != "idle" or not account.record_known:
+        return "then run the same promotion again, which first of all brings back what served"
+    go_back = _command(account, "rollback", "--to RELEASE")
+    return f"then promote what should serve, or go back to another release: {go_back}"
 
 
 def _again(account: Account) -> str:

@@ -180,6 +180,11 @@ class FakeServing:
         self._pods.pop(release_id, None)
         self._wanted.pop(release_id, None)
 
+    def delete(self, release_id: str) -> None:
+        """For tests: somebody deletes it, and how it is started with it."""
+        self.forget(release_id)
+        self._specs.pop(release_id, None)
+
     def _end(self, verb: str, release_id: str, owner: str, *, anew: bool = False) -> None:
         self.disturb(f"before:{verb}")
         with self._lock:

@@ -257,6 +257,12 @@ def test_a_pointer_moved_by_hand_is_not_overwritten(scene):
         scene.deploy(NEW)
 
 
+def test_what_is_live_with_no_replica_is_restored_with_one(scene):
+    scene.serving.forget(OLD.release_id)
+    scene.deploy(NEW)
+    assert scene.record.replicas == 1
+
+
 def test_no_room_is_made_without_a_way_back(scene):
     scene.serving._specs.clear()
     with pytest.raises(Corrupt, match="refusing: no verified rollback target"):

@@ -159,8 +159,8 @@ def test_a_rollback_by_hand_is_a_promotion_of_the_previous_release(scene):
         scene.deploy(NEW, "cron")
 
 
-def test_doing_it_again_changes_nothing_and_does_not_know_what_it_cost_the_first_time(scene):
-    """As of an attempt whose pod was lost after its last write."""
+def test_doing_it_again_changes_nothing(scene):
+    """Nor does it know what it cost the first time: that attempt may have been lost after its last write."""
     scene.run(NEW)
     calls, held = list(scene.serving.calls), scene.serving.held
     assert scene.promote(NEW) is None

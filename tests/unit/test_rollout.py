@@ -87,8 +87,9 @@ def test_a_repair_moves_nothing():
     assert rollout.repaired(REPAIRING, ME) == replace(IDLE, replicas=2)
 
 
-def test_what_is_live_with_no_replica_is_restored_with_one():
-    assert rollout.begin(IDLE, NEW, replace(CLAIM, replicas=0)).replicas == 1
+def test_of_what_is_live_as_many_are_restored_as_the_claim_says():
+    assert rollout.begin(IDLE, NEW, replace(CLAIM, replicas=3)).replicas == 3
+    assert rollout.begin(IDLE, NEW, replace(CLAIM, replicas=0)).replicas == 0, "nothing of it was left"
 
 
 def test_a_refusal_is_remembered_once_and_through_the_rollback():

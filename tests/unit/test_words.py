@@ -196,3 +196,12 @@ def test_a_rollback_that_failed_and_left_nothing_in_flight_does_not_call_certain
     nodes = (resolved(), failed("smoke", 16, "Failed: no"), on_exit(failed("rollback", 17, "RollbackFailed: gone")))
     account = draw_up(run(*nodes), replace(OLD_LIVE, answers=False))
     assert f"nothing serves at {URL} now: org/chat at ffffffffffff should" in summary(account)
+
+
+def test_a_failed_rollback_that_left_nothing_in_flight_is_not_said_to_be_undone_by_the_next_promotion():
+    gone = failed("rollback", 17, "RollbackFailed: gone")
+    account = draw_up(run(resolved(), failed("smoke", 16, "Failed: no"), on_exit(gone)), OLD_LIVE)
+    assert advice(account)[1] == (
+        "then promote what should serve, or go back to another release: "
+        "python -m workflows.rollback --deployment chat --to RELEASE --local"
+    )
