@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from steps.core import guards
+from steps.core.record import Record
 from steps.core.serverlog import last_words
 from steps.errors import Conflict, Failed
 from steps.filing import LINES, Filing
@@ -62,11 +64,14 @@ def wait_ready(stage: Stage, held: Held, release_id: str, awaited: Awaited) -> t
 def require_unchanged(stage: Stage, held: Held) -> None:
     """Raises Conflict when the record is no longer the one held."""
     now = stage.serving.read().record
-    if now != held.record:
-        raise Conflict(
-            f"the record of {stage.deployment} changed to {now.phase} of {now.owner or 'nobody'} while this step "
-            "worked on it; it changes nothing more"
-        )
+    if now == held.record:
+        return
+    if now == Record():
+        raise Conflict(guards.record_gone(stage.deployment))
+    raise Conflict(
+        f"the record of {stage.deployment} changed to {now.phase} of {now.owner or 'nobody'} while this step worked on "
+        "it; it changes nothing more: see `python -m workflows.status`, and run it again when nothing is under way"
+    )
 
 
 def _require_wanted(stage: Stage, release_id: str, replicas: int) -> None:

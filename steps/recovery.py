@@ -19,7 +19,7 @@ from steps.interference import require_pointer
 from steps.pods import file_log
 from steps.ports.serving import Held
 from steps.stage import Stage
-from steps.tries import Tries, not_brought_back
+from steps.tries import Tries, not_brought_back, nothing_left
 
 NOTHING = RollbackOutputs(outcome="nothing", outage_seconds=0.0)
 
@@ -50,8 +50,16 @@ def _course(stage: Stage, record: Record, release_id: str, owner: str) -> course
     try:
         return course.choose(stage.deployment, record, release_id, owner, abandoned=is_abandoned(stage, record))
     except Conflict as err:
-        theirs = stage.serving.release(record.candidate or "")
-        raise Conflict(f"{err} ({theirs.model} at {theirs.commit})" if theirs else str(err)) from err
+        raise Conflict(f"{err}{_theirs(stage, record)}") from err
+
+
+def _theirs(stage: Stage, record: Record) -> str:
+    """What a run at work brings in, and how it is stopped where its name is not what the record says."""
+    theirs, run = stage.serving.release(record.candidate or ""), stage.serving.run_of(record.owner or "")
+    what = f"{theirs.model} at {theirs.commit}" if theirs else ""
+    how = f"`python -m workflows.stop --run {run}`" if run and run != record.owner else ""
+    said = "; ".join(filter(None, (what, how)))
+    return f" ({said})" if said else ""
 
 
 def is_abandoned(stage: Stage, record: Record) -> bool:
@@ -98,7 +106,7 @@ def _recover(stage: Stage, held: Held, owner: str, known: Release | None, failur
         case "leave":
             return _leave(stage, _take_over(stage, held, owner), owner)
         case _:
-            return _undo(stage, held, owner, _live(stage, held.record, known), failure)
+            return _go_back(stage, held, owner, _live(stage, held.record, known), failure)
 
 
 def _take_over(stage: Stage, held: Held, owner: str) -> Held:
@@ -134,6 +142,13 @@ def _leave(stage: Stage, held: Held, owner: str) -> RollbackOutputs:
     return replace(NOTHING, noticed=noticed)
 
 
+def _go_back(stage: Stage, held: Held, owner: str, live: Release | None, failure: Failed | None) -> RollbackOutputs:
+    done = _undo(stage, held, owner, live, failure)
+    if live is None and held.record.live is not None:
+        raise RollbackFailed(nothing_left(stage.deployment, held.record.live))
+    return done
+
+
 def _undo(stage: Stage, held: Held, owner: str, live: Release | None, failure: Failed | None) -> RollbackOutputs:
     """A candidate that lingers on a lost node keeps nobody waiting: the scheduler gives its GPU to nobody else."""
     held = _enter(stage, held, live, owner)
@@ -152,17 +167,19 @@ def _undo(stage: Stage, held: Held, owner: str, live: Release | None, failure: F
 
 
 def _live(stage: Stage, record: Record, known: Release | None) -> Release | None:
-    """With the replicas that it had before room was made."""
+    """With the replicas that it had before room was made. None where none was, nor any way to start one."""
     if record.live is None:
         return None
     live = stage.serving.release(record.live)
     if live is None and known is not None and known.release_id == record.live:
         live = known
+    if live is None and record.replicas == 0:
+        return None
     if live is None:
         raise RollbackFailed(
             f"{stage.deployment} no longer knows how its live release {record.live} is started; promote it again"
         )
-    return replace(live, replicas=record.replicas)
+    return replace(live, replicas=max(record.replicas, 1))
 
 
 def _enter(stage: Stage, held: Held, live: Release | None, owner: str) -> Held:

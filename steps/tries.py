@@ -3,6 +3,7 @@
 import logging
 
 from steps.core.budget import ROLLBACK_PATIENCE, backoff
+from steps.core.record import Record
 from steps.errors import Failed, RollbackFailed, StepError
 from steps.stage import Stage
 
@@ -50,7 +51,34 @@ class Tries:
 
 
 def not_brought_back(stage: Stage, err: StepError) -> str:
+    """By what is in flight still, as far as that can be read."""
+    record = _record(stage)
+    if record and record.phase == "draining":
+        return (
+            f"the promotion of release {record.live} to {stage.deployment} could not be completed: {err}; clients "
+            "follow that release already, and nothing has to be brought back: put right what is named here, and "
+            "`python -m workflows.reconcile` completes it, as the reconciler does by itself"
+        )
+    failed = f"{stage.deployment} could not be brought back: {err}"
+    if record and record.phase == "idle":
+        return f"{failed}; nothing is in flight any more"
     return (
-        f"{stage.deployment} could not be brought back: {err}; its record still says what is in flight: "
-        "put right what is named here, then promote again, which first goes back"
+        f"{failed}; its record still says what is in flight: put right what is named here, then promote again, which "
+        "first goes back"
     )
+
+
+def nothing_left(deployment: str, live: str) -> str:
+    """Of a rollback by hand that failed where somebody had deleted what is live."""
+    return (
+        f"nothing serves, for its live release {live} was deleted before this work began and nobody knows how it is "
+        "started; promote that release again, or go back to another one with "
+        f"`python -m workflows.rollback --deployment {deployment} --to RELEASE`"
+    )
+
+
+def _record(stage: Stage) -> Record | None:
+    try:
+        return stage.serving.read().record
+    except StepError:  # it may be what failed
+        return None

@@ -155,6 +155,10 @@ class Serving(Protocol):
         """Whether the run that owns the work in flight, or a pod of it, still exists."""
         ...
 
+    def run_of(self, owner: str) -> str | None:
+        """The name of that run, by which people stop it; None where it is no run, or nothing of it exists."""
+        ...
+
     def check_room(self, release: Release) -> None:
         """Raises BadInput, Missing, NoSpace: what would keep a pod of this release from ever starting."""
         ...

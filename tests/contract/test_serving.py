@@ -475,6 +475,10 @@ def test_an_owner_is_alive_while_its_run_is(bench, serving):
     assert not serving.owner_alive("../" + owner)
 
 
+def test_a_run_that_lives_is_called_as_people_stop_it(bench, serving):
+    assert serving.run_of(bench.live()) == "run-1"
+
+
 def test_a_release_that_could_never_start_here_is_refused_at_once(bench, serving):
     release = bench.release(1)
     serving.check_room(release)

@@ -40,6 +40,8 @@ class FakeServing:
     owners: set[str] = field(default_factory=set)
     acting: str = ""
     """Whose step runs: its pod is there."""
+    called: dict[str, str] = field(default_factory=dict)
+    """Names of runs whose uid is another."""
     room: StepError | None = None
     away: dict[str, str] = field(default_factory=dict)
     """Why a release has its models elsewhere."""
@@ -153,6 +155,9 @@ class FakeServing:
     def owner_alive(self, owner: str) -> bool:
         return owner in self.owners or owner == self.acting
 
+    def run_of(self, owner: str) -> str | None:
+        return self.called.get(owner, owner if self.owner_alive(owner) else None)
+
     def check_room(self, release: Release) -> None:
         if self.room is not None:
             raise self.room
@@ -174,6 +179,11 @@ class FakeServing:
         """For tests: somebody removes its pods, and that they were wanted."""
         self._pods.pop(release_id, None)
         self._wanted.pop(release_id, None)
+
+    def delete(self, release_id: str) -> None:
+        """For tests: somebody deletes it, and how it is started with it."""
+        self.forget(release_id)
+        self._specs.pop(release_id, None)
 
     def _end(self, verb: str, release_id: str, owner: str, *, anew: bool = False) -> None:
         self.disturb(f"before:{verb}")

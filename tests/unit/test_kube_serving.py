@@ -238,9 +238,23 @@ class TestOfOwners:
         made = api.create(POD, {"metadata": {"name": "reconcile"}, "spec": {}, "status": {"phase": "Running"}})
         assert serving.owner_alive(made["metadata"]["uid"])
 
+    def test_a_run_is_called_by_its_name_as_long_as_anything_of_it_is_there(self, api, serving):
+        uid = api.create(WORKFLOW, {"metadata": {"name": "promote-x"}})["metadata"]["uid"]
+        assert serving.run_of(uid) == "promote-x"
+        api.delete(WORKFLOW, "promote-x")
+        assert serving.run_of(uid) is None
+        references = {"ownerReferences": [{"uid": "another", "name": "a"}, {"uid": uid, "name": "promote-x"}]}
+        api.create(POD, {"metadata": {"name": "step", **references}, "spec": {}, "status": {"phase": "Running"}})
+        assert serving.run_of(uid) == "promote-x"
+
+    def test_a_pod_that_is_an_owner_by_itself_is_no_run(self, api, serving):
+        made = api.create(POD, {"metadata": {"name": "reconcile"}, "spec": {}, "status": {"phase": "Running"}})
+        assert serving.run_of(made["metadata"]["uid"]) is None
+
     def test_a_cluster_without_argo_has_no_workflows(self, api, serving):
         api.undefined.add("workflows")
         assert not serving.owner_alive(OWNER)
+        assert serving.run_of(OWNER) is None
 
     def test_who_may_not_look_does_not_take_a_run_for_dead(self, api, serving):
         api.forbidden.add(("list", "workflows"))

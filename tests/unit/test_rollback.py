@@ -10,6 +10,7 @@ from steps.deploy import deploy
 from steps.errors import Conflict, Denied, Failed, Refused, RollbackFailed, Transient
 from steps.filing import KEPT_BYTES
 from steps.recovery import recover, settle
+from steps.tries import not_brought_back
 from tests.stubs.scene import Killed, Scene, make_release
 from tests.stubs.serving import Manner
 
@@ -337,6 +338,39 @@ def test_rights_that_are_away_for_a_while_are_waited_for(scene, at):
     scene.serving.disturb = failing(3, Denied("no right to patch deployments; install again"), at)
     assert scene.rollback().outcome == "rolled-back"
     assert scene.serves(OLD)
+
+
+def test_a_promotion_that_cannot_be_completed_is_not_said_to_need_a_way_back(scene):
+    """Clients follow the new release; a pod of the old one is on a node that does not answer."""
+    scene.deploy(NEW)
+    proof = scene.smoke(NEW).proof
+
+    def lingers(moment: str) -> None:
+        if moment == "before:stop" and scene.record.phase == "draining":
+            raise Transient("it is on node-1, which is silent")
+
+    scene.serving.disturb = lingers
+    with pytest.raises(Transient):
+        scene.promote(NEW, proof=proof)
+    with pytest.raises(RollbackFailed) as failed:
+        scene.rollback()
+    assert str(failed.value) == (
+        f"the promotion of release {NEW.release_id} to chat could not be completed: it is on node-1, which is silent; "
+        "clients follow that release already, and nothing has to be brought back: put right what is named here, and "
+        "`python -m workflows.reconcile` completes it, as the reconciler does by itself"
+    )
+
+
+def test_a_way_back_that_is_over_is_not_said_to_be_in_flight(scene):
+    assert "nothing is in flight any more" in not_brought_back(scene.stage, Transient("away"))
+
+
+def test_a_record_that_cannot_be_read_is_said_to_tell_what_is_in_flight(scene, monkeypatch):
+    def away() -> None:
+        raise Transient("away")
+
+    monkeypatch.setattr(scene.serving, "read", away)
+    assert "its record still says what is in flight" in not_brought_back(scene.stage, Transient("away"))
 
 
 def test_after_ten_minutes_a_person_is_called_and_the_record_still_tells(scene):

@@ -128,6 +128,9 @@ class KubeServing:
     def owner_alive(self, owner: str) -> bool:
         return owners.alive(self.api, owner)
 
+    def run_of(self, owner: str) -> str | None:
+        return owners.run_of(self.api, owner)
+
     def check_room(self, release: Release) -> None:
         room.check(self.api, self.where.claim, release)
 

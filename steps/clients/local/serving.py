@@ -163,6 +163,9 @@ class LocalServing:
         except BadInput:  # a name that no run can have is nobody's
             return False
 
+    def run_of(self, owner: str) -> str | None:
+        return owner if self.owner_alive(owner) else None
+
     def check_room(self, release: Release) -> None:
         self.servers.command.check(release)
 
