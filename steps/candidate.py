@@ -6,15 +6,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from steps import preparing, releases
+from steps.contracts import ANY
 from steps.core import course, guards, rollout
 from steps.core.budget import Budget, budget
 from steps.core.names import Layout
 from steps.core.record import Record
 from steps.core.release import Release
 from steps.core.rollout import Claim
-from steps.errors import BadInput, Conflict, Corrupt, Failed, StepError
+from steps.errors import BadInput, Conflict, Corrupt, Failed, Lingering, StepError
 from steps.health import healthy, is_stuck, look
-from steps.pods import wait_ready
+from steps.pods import Awaited, wait_ready
 from steps.ports.serving import Held, Pod
 from steps.ports.store import Store
 from steps.stage import Stage
@@ -93,22 +94,33 @@ def complete(stage: Stage, held: Held, owner: str) -> None:
         serving.stop(record.previous, owner)
     # Before idle: nothing may be removed by someone who no longer owns the record.
     for release_id in guards.unnamed(record, serving.releases()):
-        serving.remove(release_id, owner)
+        _sweep(stage, release_id, owner)
     serving.swap(held, rollout.drained(record, owner))
-    preparing.unprepare(stage)
+    preparing.unprepare(stage, None)  # what others have prepared beside the old release is of no use to them now
 
 
-def require_rollback_target(stage: Stage, record: Record) -> Release | None:
-    """The live release as its pods were started, None where nothing is live. Raises Corrupt where that is unknown."""
+def _sweep(stage: Stage, release_id: str, owner: str) -> None:
+    """One that lingers on a lost node keeps no promotion from its end; the next one sweeps it."""
+    try:
+        stage.serving.remove(release_id, owner)
+    except Lingering as err:
+        log.warning("it stays for now: %s", err)
+
+
+def require_rollback_target(stage: Stage, record: Record, *, by_hand: bool = False) -> Release | None:
+    """The live release as its pods were started, None where nothing is live. Raises Corrupt where that is unknown.
+
+    ``by_hand``: a person goes back, and where nothing of the live release is left there is nothing to lose by it.
+    """
     if record.live is None:
         return None
-    release = stage.serving.release(record.live)
-    if release is None:
-        raise Corrupt(
-            f"refusing: no verified rollback target, {stage.deployment} no longer knows how its live release "
-            f"{record.live} is started; promote that release again first"
-        )
-    return release
+    if release := stage.serving.release(record.live):
+        return release
+    unknown = f"{stage.deployment} no longer knows how its live release {record.live} is started"
+    if not by_hand or stage.serving.pods(record.live):
+        raise Corrupt(f"refusing: no verified rollback target, {unknown}; promote that release again first")
+    log.warning("%s, and nothing of it is left: there is no way back to it", unknown)
+    return None
 
 
 def require_one_volume(stage: Stage, record: Record, release_id: str) -> None:
@@ -121,10 +133,13 @@ def require_one_volume(stage: Stage, record: Record, release_id: str) -> None:
 def _begin(stage: Stage, held: Held, release: Release, owner: str, proved_commit: str) -> Held:
     record = held.record
     require_one_volume(stage, record, release.release_id)
-    guards.check_proved(stage.deployment, require_rollback_target(stage, record), proved_commit)
+    target = require_rollback_target(stage, record, by_hand=proved_commit == ANY)
+    guards.check_proved(stage.deployment, target, proved_commit)
     _require_alive(stage, owner)
-    with preparing.prepared(stage, held, release):
+    with preparing.prepared(stage, held, release, owner):
         claim = _claim(stage, record, release, owner)
+        if record.live is not None and target is None:
+            claim = replace(claim, replicas=0)  # so that whoever undoes this knows that there was nothing to restore
         return stage.serving.swap(held, rollout.begin(record, release.release_id, claim))
 
 
@@ -137,7 +152,8 @@ def _require_alive(stage: Stage, owner: str) -> None:
 def _claim(stage: Stage, record: Record, release: Release, owner: str) -> Claim:
     _require_alive(stage, owner)
     now = stage.clock.now()
-    replicas = stage.serving.replicas(record.live) if record.live else release.replicas
+    # Of a live one with no replica one is restored: a rollback to nobody would leave nobody serving.
+    replicas = max(stage.serving.replicas(record.live), 1) if record.live else release.replicas
     return Claim(owner=owner, since=now, deadline=now + _budget(stage, release).total, replicas=replicas)
 
 
@@ -198,7 +214,7 @@ def _as_many(release: Release, observed: int) -> Release:
 def _run(stage: Stage, held: Held, release: Release, owner: str) -> tuple[Pod, ...]:
     stage.serving.ensure(release, release.replicas, owner)
     until = (held.record.deadline or 0.0) - _budget(stage, release).testing
-    return wait_ready(stage, held, release.release_id, release.replicas, until)
+    return wait_ready(stage, held, release.release_id, Awaited(release.replicas, until))
 
 
 def _ready(stage: Stage, release_id: str) -> tuple[Pod, ...]:

@@ -171,7 +171,8 @@ class PromoteInputs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PromoteOutputs:
-    outage_seconds: float
+    outage_seconds: float | None
+    """None, which travels as nothing, where it cannot be told: an earlier attempt has done the work."""
     noticed: str = ""
 
 

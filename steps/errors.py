@@ -70,6 +70,10 @@ class Failed(StepError):
     exit_code = 16
 
 
+class NotUp(Failed):
+    """Not all of a release's pods came up, or not in time; those that did are not blamed for it."""
+
+
 class RollbackFailed(StepError):
     """The previous release could not be brought back."""
 
@@ -80,3 +84,7 @@ class Transient(StepError):
     """The outside let us down; trying again may help."""
 
     exit_code = 75
+
+
+class Lingering(Transient):
+    """What was told to end has not, as far as anybody knows. It is wanted by nobody and gets no client any more."""

@@ -9,11 +9,12 @@ from steps.stage import Stage
 
 log = logging.getLogger(__name__)
 
-Standing = Literal["serves", "silent", "ended", "other"]
+Standing = Literal["serves", "silent", "waits", "ended", "other"]
 """A pod's, as far as it lets one see.
 
 * serves: it says that it serves these weights, or nothing to us, as the API key was changed since it started
 * silent: it runs and does not say: it loads, is busy, or hangs
+* waits: it has no place to start, and ending it would not help
 * ended: it will not serve again by itself
 * other: it says that it serves other weights
 """
@@ -62,6 +63,8 @@ def is_stuck(stage: Stage, release: Release, startup: float) -> bool:
 def _glance(stage: Stage, release: Release, pod: Pod) -> Standing:
     if pod.failure:
         return "ended"
+    if pod.unplaced:
+        return "waits"
     if not pod.url or not pod.ready:
         return "silent"
     roots = stage.chat.models(pod.url)

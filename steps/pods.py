@@ -1,7 +1,11 @@
 """Wait until a release's pods are ready, saying what they wait for, and end at once when they never will be."""
 
 import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+from steps.core import guards
+from steps.core.record import Record
 from steps.core.serverlog import last_words
 from steps.errors import Conflict, Failed
 from steps.filing import LINES, Filing
@@ -14,17 +18,31 @@ LOG_LINES = 50
 log = logging.getLogger(__name__)
 
 
-def wait_ready(stage: Stage, held: Held, release_id: str, replicas: int, until: float) -> tuple[Pod, ...]:
-    """The ready pods, ``replicas`` of them or more, by uid.
+def all_of_them(_pods: Sequence[Pod]) -> bool:
+    """Fewer than are wanted are not enough, however they are."""
+    return False
 
-    Raises Failed when one has ended or it is later than ``until`` (with the server's last lines in the log), Conflict
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """So many ready pods, or fewer where of all that there are ``enough`` says so; no later than ``until``."""
+
+    replicas: int
+    until: float
+    enough: Callable[[Sequence[Pod]], bool] = all_of_them
+
+
+def wait_ready(stage: Stage, held: Held, release_id: str, awaited: Awaited) -> tuple[Pod, ...]:
+    """The ready pods, as many as are awaited or more, by uid.
+
+    Raises Failed when one has ended or it is too late (with the server's last lines in the log), Conflict
     when the record is no longer the one held, or so many are no longer wanted: somebody else decides now.
     """
-    teller = _Teller(stage, release_id)
+    teller, replicas = _Teller(stage, release_id), awaited.replicas
     while True:
         pods = stage.serving.pods(release_id)
         ready = tuple(sorted((p for p in pods if p.ready), key=lambda p: p.uid))
-        if len(ready) >= replicas:
+        if len(ready) >= replicas or awaited.enough(pods):
             return ready
         if failure := next((p.failure for p in pods if p.failure), None):
             raise Failed(
@@ -32,7 +50,7 @@ def wait_ready(stage: Stage, held: Held, release_id: str, replicas: int, until: 
                 f"{_last_words(stage, release_id)}; its last lines are in this step's log"
             )
         waiting = next((p.waiting for p in pods if p.waiting), None) or f"{len(ready)} of {replicas} pods are ready"
-        if stage.clock.now() >= until:
+        if stage.clock.now() >= awaited.until:
             raise Failed(
                 f"release {release_id} of {stage.deployment} was not ready in time ({waiting}); last it said: "
                 f"{_last_words(stage, release_id)}; set startup_budget_seconds in the catalog if it needs longer"
@@ -46,11 +64,14 @@ def wait_ready(stage: Stage, held: Held, release_id: str, replicas: int, until: 
 def require_unchanged(stage: Stage, held: Held) -> None:
     """Raises Conflict when the record is no longer the one held."""
     now = stage.serving.read().record
-    if now != held.record:
-        raise Conflict(
-            f"the record of {stage.deployment} changed to {now.phase} of {now.owner or 'nobody'} while this step "
-            "worked on it; it changes nothing more"
-        )
+    if now == held.record:
+        return
+    if now == Record():
+        raise Conflict(guards.record_gone(stage.deployment))
+    raise Conflict(
+        f"the record of {stage.deployment} changed to {now.phase} of {now.owner or 'nobody'} while this step worked on "
+        "it; it changes nothing more: see `python -m workflows.status`, and run it again when nothing is under way"
+    )
 
 
 def _require_wanted(stage: Stage, release_id: str, replicas: int) -> None:

@@ -15,35 +15,36 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def prepared(stage: Stage, held: Held, release: Release) -> Iterator[None]:
+def prepared(stage: Stage, held: Held, release: Release, owner: str) -> Iterator[None]:
     """The release has all that it starts from, wherever the live one runs. Given up where nothing is begun with it.
 
-    Nothing has moved yet. Raises Failed where its image is not to be had there, or not in time; Conflict when the
-    record is no longer the one held. Whatever else keeps something from being prepared is told, and no failure.
+    Nothing has moved yet. Raises Failed where its image is not to be had there, or not in time, or its files were
+    removed meanwhile; Conflict when the record is no longer the one held. Whatever else keeps something from being
+    prepared is told, and no failure.
     """
     if held.record.live is None or release.strategy != "recreate":
         yield  # nobody waits for its start
         return
     try:
-        _wait(stage, held, release, held.record.live)
+        _wait(stage, held, release, held.record.live, owner)
         yield
     except StepError:
-        unprepare(stage)
+        unprepare(stage, owner)
         raise
 
 
-def unprepare(stage: Stage) -> None:
-    """What cannot be ended now ends by itself."""
+def unprepare(stage: Stage, owner: str | None) -> None:
+    """What this run has begun, with None what anybody has. What cannot be ended now ends by itself."""
     with suppress(StepError):
-        stage.serving.unprepare()
+        stage.serving.unprepare(owner)
 
 
-def _wait(stage: Stage, held: Held, release: Release, live: str) -> None:
+def _wait(stage: Stage, held: Held, release: Release, live: str, owner: str) -> None:
     allowed = budget(release, release.replicas, stage.patience)
     began, said = stage.clock.now(), dict[str, str]()
     while True:
         # It stays until the release has started: its deadline is for one whose step was killed.
-        places = stage.serving.prepare(release, live, allowed.startup + allowed.total)
+        places = stage.serving.prepare(release, live, allowed.startup + allowed.total, owner)
         for place in places:
             _tell(release, place, said)
         if bad := next((p for p in places if p.problem), None):

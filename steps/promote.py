@@ -8,6 +8,7 @@ from steps.candidate import Up, complete, ensure, refused_when_failed, started_r
 from steps.contracts import ANY, PROMOTE, PromoteInputs, PromoteOutputs
 from steps.core import rollout
 from steps.core.names import Layout
+from steps.core.record import Record
 from steps.core.release import Release
 from steps.endpoint import wait_for_clients
 from steps.entry import run_step
@@ -32,11 +33,19 @@ def promote(inputs: PromoteInputs, stage: Stage, release: Release) -> PromoteOut
         case "draining":
             return _drain(inputs, stage, up.held)
         case "repairing":
-            stage.serving.swap(up.held, rollout.repaired(up.held.record, inputs.owner))
-            log.info("release %s was live, and is started again", inputs.release_id)
-            return PromoteOutputs(outage_seconds=0.0)
+            return _repaired(inputs, stage, up)
     log.info("release %s serves already", inputs.release_id)
-    return PromoteOutputs(outage_seconds=0.0)
+    return PromoteOutputs(outage_seconds=None)  # an earlier attempt, lost since, may have cost something
+
+
+def _repaired(inputs: PromoteInputs, stage: Stage, up: Up) -> PromoteOutputs:
+    """Of several replicas some may have answered all the while; a single one was not healthy, and perhaps stopped."""
+    record = up.held.record
+    stage.serving.swap(up.held, rollout.repaired(record, inputs.owner))
+    log.info("release %s was live, and is started again", inputs.release_id)
+    if record.replicas > 1 or record.since is None:
+        return PromoteOutputs(outage_seconds=None)
+    return PromoteOutputs(outage_seconds=max(stage.clock.now() - record.since, 0.0))
 
 
 def _require_proof(inputs: PromoteInputs, stage: Stage, up: Up) -> None:
@@ -63,7 +72,18 @@ def _drain(inputs: PromoteInputs, stage: Stage, held: Held) -> PromoteOutputs:
     outage = arrival.prolonged(rollout.outage_seconds(held.record))
     log.info("the pointer is at release %s; nothing served for %.1f s", inputs.release_id, outage)
     complete(stage, held, inputs.owner)
-    return PromoteOutputs(outage_seconds=outage, noticed=arrival.notice)
+    return PromoteOutputs(
+        outage_seconds=outage, noticed="; ".join(filter(None, (arrival.notice, _no_way_back(held.record))))
+    )
+
+
+def _no_way_back(record: Record) -> str:
+    if record.previous is None or record.replicas:
+        return ""
+    return (
+        f"release {record.previous}, which served before, was deleted before this run began; it can only be promoted "
+        "again, there is no way back to it"
+    )
 
 
 def main(inputs: PromoteInputs, settings: Settings) -> PromoteOutputs:

@@ -41,12 +41,18 @@ def examine(stage: Stage, record: Record, release: Release, *, by_hand: bool) ->
     return prove(stage, release, Past(own=own, live=live))
 
 
-def prove(stage: Stage, release: Release, before: Past) -> Proof:
-    """Ask until it is known, at most as long as one request may take; inconclusive when it still is not."""
+def prove(stage: Stage, release: Release, before: Past, *, placed: bool = False) -> Proof:
+    """Ask until it is known, at most as long as one request may take; inconclusive when it still is not.
+
+    But for what will never be known: that is the candidate's own fault then. ``placed``: those that have no place to
+    start are not counted.
+    """
     until = stage.clock.now() + stage.patience.request
     while True:
-        proof = _round(stage, release, before)
-        if proof.result != "inconclusive" or stage.clock.now() >= until:
+        proof = _round(stage, release, before, placed=placed)
+        over = stage.clock.now() >= until
+        proof = proof.at_last() if over else proof
+        if over or proof.result != "inconclusive":
             log.info("release %s: %s: %s", release.release_id, proof.result, proof.sentence)
             return proof
         log.info("release %s, asking again: %s", release.release_id, proof.sentence)
@@ -63,9 +69,12 @@ def require_pass(stage: Stage, proof: Proof) -> None:
 
 
 def prove_again(stage: Stage, release: Release) -> Proof:
-    """That a release which passed once still answers rightly; how fast is not asked. Raises as ``require_pass``."""
+    """That a release which passed once still answers rightly; how fast is not asked. Raises as ``require_pass``.
+
+    Pods that have no place to start get no clients, and are none of those that have to answer.
+    """
     asked = _with(release, **dict.fromkeys(GATES))
-    proof = prove(stage, asked, Past(own=stage.serving.measured(release.release_id)))
+    proof = prove(stage, asked, Past(own=stage.serving.measured(release.release_id)), placed=True)
     require_pass(stage, proof)
     return proof
 
@@ -80,8 +89,9 @@ def _with(release: Release, **gates: Any) -> Release:
     return replace(release, smoke=replace(release.smoke, **gates))
 
 
-def _round(stage: Stage, release: Release, before: Past) -> Proof:
-    seen = [_ask(stage, release, p) for p in stage.serving.pods(release.release_id)]
+def _round(stage: Stage, release: Release, before: Past, *, placed: bool) -> Proof:
+    pods = (p for p in stage.serving.pods(release.release_id) if not (placed and p.unplaced))
+    seen = [_ask(stage, release, p) for p in pods]
     # A pod that ends by our very question says so only afterwards.
     ended = {p.uid: p.failure for p in stage.serving.pods(release.release_id) if p.failure}
     if ended:

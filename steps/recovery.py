@@ -6,20 +6,20 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from steps.candidate import complete
+from steps.comeback import bring_back
 from steps.contracts import RollbackOutputs
 from steps.core import course, rollout
 from steps.core.budget import ROLLBACK_PATIENCE, budget
 from steps.core.record import Record
 from steps.core.release import Release
 from steps.endpoint import wait_for_clients
-from steps.errors import Conflict, Denied, Failed, RollbackFailed, StepError, Transient
-from steps.health import healthy, look
+from steps.errors import Conflict, Denied, Failed, Lingering, RollbackFailed, StepError, Transient
+from steps.health import look
 from steps.interference import require_pointer
-from steps.pods import file_log, wait_ready
+from steps.pods import file_log
 from steps.ports.serving import Held
-from steps.proof import prove_again
 from steps.stage import Stage
-from steps.tries import Tries, not_brought_back
+from steps.tries import Tries, not_brought_back, nothing_left
 
 NOTHING = RollbackOutputs(outcome="nothing", outage_seconds=0.0)
 
@@ -50,8 +50,16 @@ def _course(stage: Stage, record: Record, release_id: str, owner: str) -> course
     try:
         return course.choose(stage.deployment, record, release_id, owner, abandoned=is_abandoned(stage, record))
     except Conflict as err:
-        theirs = stage.serving.release(record.candidate or "")
-        raise Conflict(f"{err} ({theirs.model} at {theirs.commit})" if theirs else str(err)) from err
+        raise Conflict(f"{err}{_theirs(stage, record)}") from err
+
+
+def _theirs(stage: Stage, record: Record) -> str:
+    """What a run at work brings in, and how it is stopped where its name is not what the record says."""
+    theirs, run = stage.serving.release(record.candidate or ""), stage.serving.run_of(record.owner or "")
+    what = f"{theirs.model} at {theirs.commit}" if theirs else ""
+    how = f"`python -m workflows.stop --run {run}`" if run and run != record.owner else ""
+    said = "; ".join(filter(None, (what, how)))
+    return f" ({said})" if said else ""
 
 
 def is_abandoned(stage: Stage, record: Record) -> bool:
@@ -73,7 +81,7 @@ def recover(stage: Stage, owner: str, *, take_over: bool, known: Release | None 
             held = stage.serving.read()
             if not _ours(stage, held.record, owner, take_over=take_over):
                 return NOTHING
-            return _recover(stage, held, owner, known, afresh=tries.failures > 0)
+            return _recover(stage, held, owner, known, tries.failure)
         except (Transient, Conflict, Denied) as err:  # whether it is still ours, or allowed by now, the next look tells
             tries.let_down(err)
         except Failed as err:
@@ -89,21 +97,16 @@ def _ours(stage: Stage, record: Record, owner: str, *, take_over: bool) -> bool:
     return record.owner == owner or (take_over and is_abandoned(stage, record))
 
 
-def _recover(stage: Stage, held: Held, owner: str, known: Release | None, *, afresh: bool) -> RollbackOutputs:
+def _recover(stage: Stage, held: Held, owner: str, known: Release | None, failure: Failed | None) -> RollbackOutputs:
     match course.recovery(held.record):
         case "nothing":
             return NOTHING
         case "complete":
             return _complete(stage, _take_over(stage, held, owner), owner)
         case "leave":
-            log.warning(
-                "release %s was being repaired and may not serve; nothing is put in its place", held.record.live
-            )
-            held = _take_over(stage, held, owner)
-            stage.serving.swap(held, rollout.repaired(held.record, owner))
-            return NOTHING
+            return _leave(stage, _take_over(stage, held, owner), owner)
         case _:
-            return _undo(stage, held, owner, _live(stage, held.record, known), afresh=afresh)
+            return _go_back(stage, held, owner, _live(stage, held.record, known), failure)
 
 
 def _take_over(stage: Stage, held: Held, owner: str) -> Held:
@@ -122,29 +125,61 @@ def _complete(stage: Stage, held: Held, owner: str) -> RollbackOutputs:
     return RollbackOutputs(outcome="completed", outage_seconds=outage, noticed=arrival.notice)
 
 
-def _undo(stage: Stage, held: Held, owner: str, live: Release | None, *, afresh: bool) -> RollbackOutputs:
+def _leave(stage: Stage, held: Held, owner: str) -> RollbackOutputs:
+    """What its repair has ended and not started yet is started: nobody comes by again for a record that is idle.
+
+    That it comes up is not waited for: there is nothing to go back to, and whoever promotes it again sees.
+    """
+    record, serving, noticed = held.record, stage.serving, ""
+    log.warning("release %s was being repaired and may not serve; nothing is put in its place", record.live)
+    live = serving.release(record.live) if record.live else None
+    if live is not None and not serving.replicas(live.release_id):
+        noticed = f"the repair of release {live.release_id} was cut off while none of it ran: it is started again, and "
+        noticed += "nobody has waited until it serves; promote it again to see that it does"
+        log.warning("%s", noticed)
+        serving.ensure(live, record.replicas, owner)
+    serving.swap(held, rollout.repaired(record, owner))
+    return replace(NOTHING, noticed=noticed)
+
+
+def _go_back(stage: Stage, held: Held, owner: str, live: Release | None, failure: Failed | None) -> RollbackOutputs:
+    done = _undo(stage, held, owner, live, failure)
+    if live is None and held.record.live is not None:
+        raise RollbackFailed(nothing_left(stage.deployment, held.record.live))
+    return done
+
+
+def _undo(stage: Stage, held: Held, owner: str, live: Release | None, failure: Failed | None) -> RollbackOutputs:
+    """A candidate that lingers on a lost node keeps nobody waiting: the scheduler gives its GPU to nobody else."""
     held = _enter(stage, held, live, owner)
-    with _candidate_ended(stage, held.record, owner):
-        noticed = _bring_back(stage, held, live, owner, afresh=afresh) if live else ""
+    with _filed(stage, held.record.candidate):
+        lingers = _end_candidate(stage, held.record, owner)
+        noticed = bring_back(stage, held, live, owner, failure) if live else ""
     since = held.record.since if live else None
     outage = 0.0 if since is None else max(stage.clock.now() - since, 0.0)
-    _forget_candidate(stage, held.record, owner)
+    if lingers:  # it has had the time of a start since
+        lingers = _end_candidate(stage, held.record, owner)
+    if not lingers:
+        _forget_candidate(stage, held.record, owner)
     stage.serving.swap(held, rollout.rolled_back(held.record, owner))
+    noticed = "; ".join(filter(None, (noticed, lingers)))
     return RollbackOutputs(outcome="rolled-back" if live else "removed", outage_seconds=outage, noticed=noticed)
 
 
 def _live(stage: Stage, record: Record, known: Release | None) -> Release | None:
-    """With the replicas that it had before room was made."""
+    """With the replicas that it had before room was made. None where none was, nor any way to start one."""
     if record.live is None:
         return None
     live = stage.serving.release(record.live)
     if live is None and known is not None and known.release_id == record.live:
         live = known
+    if live is None and record.replicas == 0:
+        return None
     if live is None:
         raise RollbackFailed(
             f"{stage.deployment} no longer knows how its live release {record.live} is started; promote it again"
         )
-    return replace(live, replicas=record.replicas)
+    return replace(live, replicas=max(record.replicas, 1))
 
 
 def _enter(stage: Stage, held: Held, live: Release | None, owner: str) -> Held:
@@ -165,46 +200,35 @@ def _out_since(stage: Stage, record: Record, live: Release | None) -> float | No
 
 
 def _runs(stage: Stage, live: Release) -> bool:
-    """Busy or not: only what ended, is being ended, or serves other weights does not."""
+    """Busy or not: only what ended, is being ended, has no place to start, or serves other weights does not."""
     wanted = stage.serving.replicas(live.release_id) > 0
     return wanted and not {"serves", "silent"}.isdisjoint(look(stage, live))
 
 
-def _bring_back(stage: Stage, held: Held, live: Release, owner: str, *, afresh: bool) -> str:
-    """Clients' own pods, where they run still, are neither ended nor asked for more than a sign of life.
-
-    What a person should know of it, though it serves.
-    """
-    untouched = held.record.since is None
-    log.info("going back to release %s (%s at %s)", live.release_id, live.model, live.commit)
-    if afresh and not untouched:
-        stage.serving.stop(live.release_id, owner, anew=True)
-    stage.serving.ensure(live, live.replicas, owner)
-    until = stage.clock.now() + budget(live, live.replicas, stage.patience).startup
-    wait_ready(stage, held, live.release_id, live.replicas, until)
-    if not untouched:
-        notices = prove_again(stage, live).notices
-        for notice in notices:
-            log.warning("%s", notice)
-        return "; ".join(filter(None, (*notices, wait_for_clients(stage, live.release_id).notice)))
-    if not healthy(stage, live):
-        raise Transient(f"release {live.release_id}, which was never stopped, does not say that it serves")
-    return ""
-
-
 @contextmanager
-def _candidate_ended(stage: Stage, record: Record, owner: str) -> Iterator[None]:
+def _filed(stage: Stage, release_id: str | None) -> Iterator[None]:
     """What it said is filed meanwhile: its pods take it with them."""
-    if record.candidate is None:
-        yield
-        return
-    filing = file_log(stage, record.candidate)
+    filing = file_log(stage, release_id) if release_id else None
     try:
-        stage.serving.stop(record.candidate, owner)
         yield
     finally:
         if filing is not None:
             filing.end()
+
+
+def _end_candidate(stage: Stage, record: Record, owner: str) -> str:
+    """Why a pod of it may run still, though it is wanted no more; empty once none does.
+
+    Its Deployment then stays, so that whoever looks finds whose pod that is, and a later promotion removes it.
+    """
+    if record.candidate is None:
+        return ""
+    try:
+        stage.serving.stop(record.candidate, owner)
+    except Lingering as err:
+        log.warning("going back all the same: %s", err)
+        return f"{err}; it stays at 0 replicas, and a later promotion removes it"
+    return ""
 
 
 def _forget_candidate(stage: Stage, record: Record, owner: str) -> None:

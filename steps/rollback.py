@@ -13,11 +13,13 @@ from steps.stage import Stage, connect
 def rollback(inputs: RollbackInputs, stage: Stage) -> RollbackOutputs:
     """Only this owner's work is touched: a run that was stopped while it waited has none. Raises RollbackFailed.
 
-    A run that was stopped while it prepared has not touched the record, and may have left what prepares.
+    A run that was stopped while it prepared has not touched the record, and may have left what prepares: that ends
+    also where the way back fails.
     """
-    done = recover(stage, inputs.owner, take_over=False)
-    preparing.unprepare(stage)
-    return done
+    try:
+        return recover(stage, inputs.owner, take_over=False)
+    finally:
+        preparing.unprepare(stage, inputs.owner)
 
 
 def main(inputs: RollbackInputs, settings: Settings) -> RollbackOutputs:

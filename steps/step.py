@@ -30,7 +30,9 @@ class Step(Generic[I, O]):
 
 
 def encode(value: object) -> str:
-    """A field's value as the text that Argo carries; ``decode`` is its inverse."""
+    """A field's value as the text that Argo carries; ``decode`` is its inverse. None travels as nothing."""
+    if value is None:
+        return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

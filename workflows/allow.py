@@ -1,13 +1,15 @@
 """Let a refused release be tried again: python -m workflows.allow."""
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from steps.core import rollout
 from steps.core.names import check_deployment, check_release_id
-from steps.errors import Missing
+from steps.core.record import Record
+from steps.errors import Conflict, Missing, StepError
 from steps.ports.serving import Serving
 from workflows import command
 from workflows.command import LocalFlag
@@ -35,7 +37,7 @@ def allow(
 
 
 def lift(serving: Serving, deployment: str, release: str) -> None:
-    """Raises Missing where it is not refused, Conflict where the record changes meanwhile, NotSubmitted."""
+    """Raises Missing where it is not refused, Conflict where a run is at work or writes meanwhile, NotSubmitted."""
     with command.submitting(what="ask"):
         held = serving.read()
     if release not in held.record.refused:
@@ -43,7 +45,21 @@ def lift(serving: Serving, deployment: str, release: str) -> None:
         raise Missing(
             f"release {release} of {deployment} is not refused, so there is nothing to allow; refused: {refused}"
         )
+    _require_idle(serving, deployment, held.record)
     serving.swap(held, rollout.allow(held.record, release))
+
+
+def _require_idle(serving: Serving, deployment: str, record: Record) -> None:
+    """A run that finds its record changed ends and goes back: allowing something else would cost an outage."""
+    if record.phase == "idle":
+        return
+    run = None
+    with suppress(StepError):  # who may allow need not see who is at work
+        run = serving.run_of(record.owner or "")
+    raise Conflict(
+        f"run {run or record.owner} is at work on {deployment} ({record.phase}), and would end if its record changed; "
+        "allow it when that has ended, as `python -m workflows.status` shows"
+    )
 
 
 def _serving(config: "Config", deployment: str, *, local: bool) -> Serving:

@@ -6,10 +6,9 @@ from steps import report
 from steps.clients import serving
 from steps.contracts import REPORT
 from steps.core.account import Account, Surroundings
-from steps.core.amounts import seconds
 from steps.core.names import check_deployment
 from steps.core.run import Run
-from steps.core.words import advice, headline, serves
+from steps.core.words import advice, headline, outage, serves
 from steps.errors import StepError
 from steps.settings import Settings
 from workflows.checkout import pasteable
@@ -28,12 +27,11 @@ def surroundings(run: Run, settings: Settings, flag: str) -> Surroundings:
 
 def last_words(account: Account, run: Run, places: Sequence[str]) -> str:
     """The first line says the outcome; ``places`` are where more can be seen."""
-    outage = f"clients had no answer for {seconds(account.outage_seconds)}" if account.outage_seconds else ""
     rows = (
         ("why", account.failure),
         ("serves", serves(account)),
         ("report", "" if account.record_known else run.output(REPORT.name, "summary")),
-        ("outage", outage),
+        ("outage", outage(account)),
         *(("note", said) for said in account.noticed),
         *(("look at", place) for place in places),
         *(("next", pasteable(item)) for item in advice(account)),

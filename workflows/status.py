@@ -34,6 +34,8 @@ class Status:
     refused: tuple[str, ...]
     owner: str | None
     owner_alive: bool
+    run: str | None
+    """The owner's name, by which it is stopped; None where nobody is at work, or nobody knows it."""
     ready: int
     """Pods of the live release that answer."""
     pods: int
@@ -117,6 +119,7 @@ def read(deployment: str, serving: "Serving") -> Status:
         refused=record.refused,
         owner=record.owner,
         owner_alive=record.owner is not None and serving.owner_alive(record.owner),
+        run=serving.run_of(record.owner) if record.owner else None,
         ready=sum(pod.ready for pod in pods),
         pods=len(pods),
         strays=tuple(r for r in serving.releases() if r not in named and serving.replicas(r)),
@@ -136,6 +139,7 @@ def never_promoted(deployment: str) -> Status:
         refused=(),
         owner=None,
         owner_alive=False,
+        run=None,
         ready=0,
         pods=0,
     )
@@ -157,7 +161,7 @@ def _rows(status: Status, flag: str) -> Iterator[tuple[str, str]]:
     if status.candidate:
         yield "candidate", _shown(status.candidate)
     if status.phase != "idle":
-        yield "phase", f"{status.phase}, by run {status.owner}{_owner(status)}"
+        yield "phase", f"{status.phase}, by run {status.run or status.owner}{_owner(status)}"
     for release in status.strays:
         yield "runs", f"release {release}, which no record names: the next promotion to {status.deployment} ends it"
     for release in status.refused:
@@ -180,13 +184,14 @@ def _health(status: Status) -> str:
         return f", {status.ready} of {status.pods} pods ready"
     if status.phase == "idle":
         return ", NOT READY: the next promotion of the same model starts it again"
-    return f", no pod ready while run {status.owner} is at work" if status.owner_alive else ", NOT READY"
+    return f", no pod ready while run {status.run or status.owner} is at work" if status.owner_alive else ", NOT READY"
 
 
 def _owner(status: Status) -> str:
     if status.owner_alive:
         return ""
-    return ", which is DEAD: the next promotion of this deployment first brings back what served"
+    done = "completes it" if status.phase == "draining" else "brings back what served"
+    return f", which is DEAD: the next promotion of this deployment first {done}"
 
 
 def _named(named: Named | None) -> dict[str, Any] | None:

@@ -41,10 +41,11 @@ class Read:
 
 def read_ahead(directory: Path, room: int) -> Read:
     """As much of the directory's files as ``room`` bytes hold. What cannot be read is told, never raised."""
-    sizes = dict(_sizes(directory))
-    wanted, total, done = shares(sizes, room), sum(sizes.values()), list[int]()
+    total, done = 0, list[int]()
     try:
-        in_order(partial(_read, directory), wanted, READERS, done.append)
+        sizes = dict(_sizes(directory))
+        total = sum(sizes.values())
+        in_order(partial(_read, directory), shares(sizes, room), READERS, done.append)
     except OSError as err:
         return Read(sum(done), total, f"{err.filename or directory} cannot be read ({err.strerror})")
     return Read(sum(done), total, "no more has room" if sum(done) < total else "")

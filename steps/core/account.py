@@ -5,13 +5,13 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from steps.contracts import PREFLIGHT, PROMOTE, REPORT, ROLLBACK, SMOKE
+from steps.contracts import DEPLOY, PREFLIGHT, PROMOTE, REPORT, ROLLBACK, SMOKE
+from steps.core import outage
 from steps.core.history import Entry
 from steps.core.installed import ROLLBACK_TEMPLATE
-from steps.core.outcome import GOOD, Outcome, decide, release_id
-from steps.core.record import Record
+from steps.core.outcome import GOOD, Outcome, decide, is_unended, release_id
+from steps.core.record import Phase, Record
 from steps.core.run import Run
-from steps.step import decode
 
 NOTICING = (PREFLIGHT, SMOKE, PROMOTE, ROLLBACK)
 """In this order their notices are told."""
@@ -70,7 +70,7 @@ class Account:
     revision: str
     outcome: Outcome
     outage_seconds: float | None
-    """None where nobody can tell: it is not over."""
+    """None where nobody can tell: it is not over, or another owner has ended it, or will."""
     startup_seconds: float | None
     started: float
     at: float
@@ -90,6 +90,8 @@ class Account:
     record_known: bool
     url: str
     flag: str
+    phase: Phase = "idle"
+    """The record's, now."""
     noticed: tuple[str, ...] = ()
     """What passed, or was not asked, and a person should know all the same."""
     evidence: Any = None
@@ -153,8 +155,8 @@ def draw_up(run: Run, around: Surroundings) -> Account:
         model=run.parameters.get("model", ""),
         revision=run.parameters.get("revision", ""),
         outcome=outcome,
-        outage_seconds=_outage(run, outcome),
-        startup_seconds=_number(run, "deploy", "startup_seconds"),
+        outage_seconds=outage.seconds(run, around.record, outcome),
+        startup_seconds=outage.told(run, DEPLOY.name, "startup_seconds"),
         started=run.started,
         at=_ended(run),
         lines=_lines(run),
@@ -167,7 +169,8 @@ def draw_up(run: Run, around: Surroundings) -> Account:
         record_known=around.record is not None,
         url=around.url,
         flag=around.flag,
-        noticed=tuple(filter(None, (run.output(step.name, "noticed") for step in NOTICING))),
+        phase=record.phase,
+        noticed=tuple(filter(None, (*(run.output(step.name, "noticed") for step in NOTICING), _unended(run, around)))),
     )
 
 
@@ -194,19 +197,25 @@ def _failure(run: Run, outcome: Outcome) -> tuple[str, str]:
     return (unrun.name, unrun.message) if unrun else ("", run.message or f"the run ended as {run.phase}")
 
 
-def _outage(run: Run, outcome: Outcome) -> float | None:
-    """How long clients had no answer; nothing was moved by a run that neither promoted nor rolled back."""
-    if outcome == "rollback-failed":
-        return None
-    told = _number(run, "promote", "outage_seconds"), _number(run, "rollback", "outage_seconds")
-    if told == (None, None):
-        return None if outcome in ("promoted", "rolled-back") else 0.0
-    return max(seconds or 0.0 for seconds in told)
+def _unended(run: Run, around: Surroundings) -> str:
+    """Of a promotion whose old release has not ended: why, and who ends it."""
+    record = around.record
+    if record is None or not is_unended(run, record):
+        return ""
+    promote = run.node(PROMOTE.name)
+    told = promote.attempts[-1].message if promote and promote.attempts else ""
+    why = f" ({told.rstrip('. ')})" if told else ""
+    what = f"{_named(record.previous, around.names) or 'what served before'} has not ended yet{why}"
+    deployment = run.output("resolve", "deployment") or run.parameters.get("deployment", "")
+    command = " ".join(filter(None, (f"python -m workflows.reconcile --deployment {deployment}", around.flag)))
+    if around.flag:  # no clock runs on one machine
+        return f"{what}: `{command}` completes it"
+    return f"{what}: the reconciler completes it, every ten minutes, or `{command}` now"
 
 
 def _lines(run: Run) -> tuple[Line, ...]:
     return tuple(
-        Line(step=n.name, attempt=a.number, exit_code=a.exit_code, seconds=_rounded(a.seconds), message=a.message)
+        Line(step=n.name, attempt=a.number, exit_code=a.exit_code, seconds=outage.rounded(a.seconds), message=a.message)
         for n in run.nodes
         for a in n.attempts
         if n.name != REPORT.name  # it is being written by that one
@@ -228,12 +237,3 @@ def _subject(run: Run, about: str, names: Mapping[str, Named]) -> Named:
 
 def _named(release: str | None, names: Mapping[str, Named]) -> Named | None:
     return names.get(release, Named(release_id=release)) if release else None
-
-
-def _number(run: Run, node: str, name: str) -> float | None:
-    text = run.output(node, name)
-    return _rounded(decode(float, text)) if text else None
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 3)

@@ -25,7 +25,7 @@ def quantity(text: str) -> float | None:
 
 def lack(nodes: Iterable[Json], requests: Mapping[str, str], node_selector: Mapping[str, str]) -> str | None:
     """Why no node could ever take a pod that asks for this, None where one could."""
-    usable = [n for n in nodes if not n["spec"].get("unschedulable") and _matches(n, node_selector)]
+    usable = _usable(nodes, node_selector)
     if not usable:
         return f"no node that takes pods has {_listed(node_selector)}" if node_selector else "no node takes pods"
     if any(not _short(node, requests) for node in usable):
@@ -38,13 +38,22 @@ def lack(nodes: Iterable[Json], requests: Mapping[str, str], node_selector: Mapp
     )
 
 
-def _short(node: Json, requests: Mapping[str, str]) -> list[str]:
-    return [r for r, amount in requests.items() if _is_less(quantity(_allocatable(node, r)), quantity(amount))]
+def holds(nodes: Iterable[Json], requests: Mapping[str, str], node_selector: Mapping[str, str], count: int) -> bool:
+    """Whether one node could have so many of these pods at the same time."""
+    return any(not _short(node, requests, count) for node in _usable(nodes, node_selector))
 
 
-def _is_less(has: float | None, wants: float | None) -> bool:
+def _usable(nodes: Iterable[Json], node_selector: Mapping[str, str]) -> list[Json]:
+    return [n for n in nodes if not n["spec"].get("unschedulable") and _matches(n, node_selector)]
+
+
+def _short(node: Json, requests: Mapping[str, str], count: int = 1) -> list[str]:
+    return [r for r, amount in requests.items() if _is_less(quantity(_allocatable(node, r)), quantity(amount), count)]
+
+
+def _is_less(has: float | None, wants: float | None, count: int) -> bool:
     """An amount that nobody can read is no reason to refuse a release: the scheduler may know it."""
-    return has is not None and wants is not None and has < wants
+    return has is not None and wants is not None and has < wants * count
 
 
 def _allocatable(node: Json, resource: str) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 Json = dict[str, Any]
 
 SHARED, ONE_NODE, ONE_POD = "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"
-WAITS = "WaitForFirstConsumer"
-"""A class that makes the volume where the first pod goes; and the reason of the event that says so."""
+WAITS = ("WaitForFirstConsumer", "WaitForPodScheduled")
+"""Reasons of the events that say: its class makes the volume where the first pod goes, and that has no node yet."""
 HOST = "kubernetes.io/hostname"
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 
@@ -28,21 +28,20 @@ class Seen:
 
 def problem(seen: Seen) -> str:
     """The rest of a sentence that begins with the claim's name; empty where it can be used."""
-    phase = _phase(seen.claim)
-    if "deletionTimestamp" in seen.claim["metadata"]:
+    if is_leaving(seen.claim):
         return "is being deleted, and is kept only while pods use it; save the models, or install again when it is gone"
-    if phase == "Lost":
+    if _phase(seen.claim) == "Lost":
         return "has lost its volume; bring the PersistentVolume back, or delete the claim and install again"
-    return unfit(seen) or (_pending(seen) if phase == "Pending" else "")
+    return unfit(seen) or (_pending(seen) if is_pending(seen.claim) else "")
 
 
 def unfit(seen: Seen) -> str:
     """The same, of what no waiting mends: how it may be mounted."""
-    modes = seen.claim.get("status", {}).get("accessModes") or seen.claim["spec"].get("accessModes", [])
+    found = modes(seen.claim)
     remedy = f"use one that is {SHARED}: nfs = SERVER:/PATH, or a storage_class that makes such volumes"
-    if SHARED in modes:
+    if SHARED in found:
         return ""
-    if ONE_NODE in modes:
+    if ONE_NODE in found:
         usable = [node for node in seen.nodes if _takes_pods(node)]
         if len(usable) <= 1 or _tied_to_one_node(seen.volume):
             return ""
@@ -50,23 +49,50 @@ def unfit(seen: Seen) -> str:
             f"is {ONE_NODE}, which is on one node at a time, and pods may go to {len(usable)} nodes here: a pod "
             f"on one would wait for ever while pods on another hold it; {remedy}, or a volume that is tied to one node"
         )
-    if ONE_POD in modes:
+    if ONE_POD in found:
         return f"is {ONE_POD}, and the steps and the model servers share it; {remedy}"
-    return f"cannot be written to ({', '.join(modes) or 'no access mode'}); {remedy}"
+    return f"cannot be written to ({', '.join(found) or 'no access mode'}); {remedy}"
 
 
 def binds(seen: Seen) -> bool:
     """Whether it may be bound in a moment: nothing is known that keeps it from that, and no pod has to come first."""
     return (
-        _phase(seen.claim) == "Pending"
+        is_pending(seen.claim)
         and not _is_released(seen.volume)
-        and not any(event.get("type") == "Warning" or event.get("reason") == WAITS for event in seen.events)
+        and not waits_for_a_pod(seen)
+        and not any(event.get("type") == "Warning" for event in seen.events)
     )
 
 
 def deleted_with_it(volume: Json | None) -> bool:
     """Whether the models would go with the claim."""
     return volume is not None and volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete"
+
+
+def is_leaving(claim: Json) -> bool:
+    """It is kept only while pods use it."""
+    return "deletionTimestamp" in claim["metadata"]
+
+
+def is_pending(claim: Json) -> bool:
+    return _phase(claim) == "Pending"
+
+
+def modes(claim: Json) -> Sequence[str]:
+    """How its volume may be mounted; until there is one, how that is asked for."""
+    found: Sequence[str] = claim.get("status", {}).get("accessModes") or claim["spec"].get("accessModes", [])
+    return found
+
+
+def waits_for_a_pod(seen: Seen) -> bool:
+    """Pending is as it should be: it is bound with the first pod that mounts it."""
+    return any(event.get("reason") in WAITS for event in seen.events)
+
+
+def reason(seen: Seen) -> str:
+    """What was told last of a claim that is not bound, shortened."""
+    told = [event for event in seen.events if event.get("message")]
+    return " ".join(max(told, key=_when)["message"].split())[:300] if told else "nothing says why"
 
 
 def _pending(seen: Seen) -> str:
@@ -77,12 +103,10 @@ def _pending(seen: Seen) -> str:
             f"is Pending: volume {volume} still belongs to a claim that was deleted; the models are on it; to bind it "
             f"again: kubectl patch pv {volume} --type json -p '{free}'"
         )
-    told = [event for event in seen.events if event.get("message")]
-    if any(event.get("reason") == WAITS for event in told):
+    if waits_for_a_pod(seen):
         return ""  # bound with the first step's pod
-    reason = max(told, key=_when)["message"] if told else "nothing says why"
     return (
-        f"is Pending: {' '.join(reason.split())[:300]}; see that its volume, or its StorageClass "
+        f"is Pending: {reason(seen)}; see that its volume, or its StorageClass "
         f"{seen.claim['spec'].get('storageClassName') or '(none)'}, is there and makes {SHARED} volumes"
     )
 

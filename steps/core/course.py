@@ -32,7 +32,8 @@ Recovery = Literal["nothing", "undo", "complete", "leave"]
 * nothing: there is none
 * undo: clients are still with the live release, which is brought back where room was made; the candidate ends
 * complete: clients follow the new release already, so only the old one's end is wanting
-* leave: the live release was to be started again in its place, and there is nothing to go back to
+* leave: the live release was to be started again in its place, and there is nothing to go back to; where its repair has
+  only ended it so far, it is started
 """
 
 

@@ -1,6 +1,6 @@
 """What a release's pods answered, all together, and what follows from it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from steps.core import fingerprint
@@ -62,6 +62,10 @@ class Proof:
         """The slowest pod's."""
         return min((v.tokens_per_second or 0.0 for v in self.verdicts), default=0.0)
 
+    def at_last(self) -> "Proof":
+        """When nobody asks any more; see ``Verdict.at_last``."""
+        return replace(self, verdicts=tuple(v.at_last() for v in self.verdicts))
+
     def measured(self, at: float) -> Measured:
         """What is kept of it; the slowest pod's figures, the first one's fingerprint."""
         rates = [r for v in self.verdicts if (r := v.tokens_per_second) is not None]
@@ -106,7 +110,7 @@ def _verdict_json(verdict: Verdict) -> dict[str, Any]:
         "pod": seen.name,
         "uid": seen.uid,
         "result": verdict.result,
-        "findings": [asdict(f) for f in verdict.findings],
+        "findings": [{"check": f.check, "result": f.result, "sentence": f.sentence} for f in verdict.findings],
         "served": dict(seen.roots),
         "device_seen": seen.device,
         "last_lines": list(seen.last_lines),

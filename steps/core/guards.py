@@ -66,6 +66,15 @@ def unnamed(record: Record, release_ids: Iterable[str]) -> tuple[str, ...]:
     return tuple(r for r in release_ids if r not in (record.live, record.previous, record.candidate))
 
 
+def record_gone(deployment: str) -> str:
+    """Of one that a run has read before: who deletes the Service takes its record with it."""
+    return (
+        f"the record of {deployment} is gone, on Kubernetes with its Service {deployment}: somebody has deleted it "
+        "while this run was at work; bring it back from a backup, record and all, or promote again, as for the first "
+        "time"
+    )
+
+
 def how_to_allow(deployment: str, release_id: str) -> str:
     """The end of a sentence that says no."""
     return f"if it should be, run `python -m workflows.allow --deployment {deployment} --release {release_id}`"

@@ -22,7 +22,7 @@ DEPLOYMENT = "vllm-promote/deployment"
 
 RECORD = "vllm-promote/record"
 OWNER = "vllm-promote/owner"
-"""Annotation: uid of the run that may change this Deployment."""
+"""Annotation: uid of the run that may change this Deployment, or has begun this preparation."""
 RECORD_VERSION = "vllm-promote/record-version"
 """Annotation: resourceVersion of the record that allowed the last change of this Deployment."""
 RELEASE_DOCUMENT = "vllm-promote/release-document"

@@ -28,6 +28,8 @@ TOUCHING = frozenset(step.name for step in (PREFLIGHT, DEPLOY, SMOKE, PROMOTE))
 
 def decide(run: Run, record: Record | None) -> Outcome:
     """``record`` as it is now, None where it could not be read."""
+    if is_unended(run, record):
+        return "promoted"
     if _rollback_failed(run, record):
         return "rollback-failed"
     back = run.output("rollback", "outcome")
@@ -38,6 +40,18 @@ def decide(run: Run, record: Record | None) -> Outcome:
         return "live" if run.output("preflight", "state") == "live" else "promoted"
     failure = run.failure()
     return "refused" if failure and failure[1].exit_code == Refused.exit_code else "failed"
+
+
+def is_unended(run: Run, record: Record | None) -> bool:
+    """Clients follow this run's release, the old one has not ended, and nothing of the run is left to wait for that.
+
+    There was nothing to go back to, so no rollback failed; whoever comes next completes it.
+    """
+    if record is None or record.phase != "draining" or record.live != release_id(run):
+        return False
+    promote, rollback = run.node("promote"), run.node("rollback")
+    over = run.phase in FINISHED or (rollback is not None and rollback.phase in ("Failed", "Error"))
+    return over and (record.owner == run.uid or (promote is not None and bool(promote.attempts)))
 
 
 def exit_code(outcome: Outcome, *, interrupted: bool = False, timed_out: bool = False) -> int:

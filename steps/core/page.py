@@ -106,13 +106,17 @@ def _facts(account: Account) -> Iterable[tuple[str, str]]:
         yield "release", release.release_id
     yield "serves now", str(account.live) if account.live else "nothing, or unknown"
     yield "rollback target", str(account.previous) if account.previous else "none"
-    yield "outage", "not over" if account.outage_seconds is None else _span(account.outage_seconds)
+    yield "outage", _unknown(account) if account.outage_seconds is None else _span(account.outage_seconds)
     if account.startup_seconds is not None:
         yield "start-up", seconds(account.startup_seconds)
     if account.server_log:
         yield "log of its model server", account.server_log
     yield "started", iso(account.started)
     yield "took", seconds(account.at - account.started)
+
+
+def _unknown(account: Account) -> str:
+    return "not over" if account.outcome == "rollback-failed" else "not known"
 
 
 def _span(amount: float) -> str:

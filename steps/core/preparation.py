@@ -15,6 +15,7 @@ from steps.core import labels, pod_state, workload
 from steps.core.pod_state import State
 from steps.core.release import Release
 from steps.core.workload import CONTAINER, Where
+from steps.errors import Corrupt
 
 Json = dict[str, Any]
 
@@ -35,13 +36,17 @@ def name(deployment: str, release_id: str, node: str) -> str:
     return f"{workload.name(deployment, release_id)}-{hashlib.sha256(node.encode()).hexdigest()[:6]}"
 
 
-def job(release: Release, around: Where, node: str, seconds: float) -> Json:
+def job(release: Release, around: Where, node: str, seconds: float, begun_by: str) -> Json:
     """It ends after so many seconds at the latest, whoever has begun it and whatever became of them."""
     marks = labels.preparation(release.deployment, release.release_id)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": name(release.deployment, release.release_id, node), "labels": marks},
+        "metadata": {
+            "name": name(release.deployment, release.release_id, node),
+            "labels": marks,
+            "annotations": {labels.OWNER: begun_by},
+        },
         "spec": {
             "backoffLimit": 0,
             "activeDeadlineSeconds": math.ceil(seconds),
@@ -51,13 +56,22 @@ def job(release: Release, around: Where, node: str, seconds: float) -> Json:
     }
 
 
-def state(pod: Json, events: Sequence[Json], now: float) -> State:
-    """``failure``: its image will never be there. Ready is also what will get no further; ``waiting`` then says why.
+def owner(job: Json) -> str | None:
+    """The run that has begun it; None where it does not tell."""
+    begun_by: str | None = job["metadata"].get("annotations", {}).get(labels.OWNER)
+    return begun_by
 
-    A model server needs none of what is read, so only its image decides; see ``is_pulled``.
+
+def state(pod: Json, events: Sequence[Json], now: float) -> State:
+    """Of a pod that is not on its way out. ``failure``: its image will never be there, or its files no longer are.
+
+    Ready is also what will get no further; ``waiting`` then says why. A model server needs none of what is read ahead,
+    so no other end of the reader decides; see ``is_pulled``.
     """
-    if pod_state.has_ended(pod) or pod_state.is_ending(pod):
-        return State(ready=True, waiting=f"its pod has ended: {pod_state.ended(pod) or 'somebody removed it'}")
+    if lost := _lost(pod):
+        return State(ready=False, failure=lost)
+    if pod_state.has_ended(pod):
+        return State(ready=True, waiting=f"its pod has ended: {pod_state.ended(pod)}")
     image = _container(pod, CONTAINER)
     if _is_before(image):
         seen = pod_state.state(pod, events, now=now)
@@ -75,6 +89,14 @@ def ended(job: Json) -> str | None:
     conditions: list[Json] = job.get("status", {}).get("conditions") or []
     over = next((c for c in conditions if c["type"] in ("Complete", "Failed") and c["status"] == "True"), None)
     return None if over is None else str(over.get("message") or over.get("reason") or over["type"])
+
+
+def _lost(pod: Json) -> str | None:
+    """What its reader says of files that are no longer what was checked: no server could start from them."""
+    end = _container(pod, READER).get("terminated", {})
+    if end.get("exitCode") != Corrupt.exit_code:
+        return None
+    return end.get("message") or "its files are not what was checked"
 
 
 def _read(pod: Json) -> State:

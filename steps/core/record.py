@@ -28,7 +28,7 @@ class Record:
     back, None as long as the live release has served all the while."""
     deadline: float | None = None
     replicas: int = 1
-    """Of the live release as observed before room was made: what a rollback restores."""
+    """Of the live release as observed before room was made: what a rollback restores. 0: nothing of it was left."""
     refused: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

@@ -38,7 +38,7 @@ from steps.errors import Conflict
 class Claim:
     """What a run writes into the record when it begins. ``since`` is right before it touches anything.
 
-    ``replicas`` are the live release's at that moment.
+    ``replicas`` are the live release's at that moment, 0 where it is gone and cannot be brought back.
     """
 
     owner: str
@@ -128,7 +128,8 @@ def repaired(record: Record, owner: str) -> Record:
 
 
 def allow(record: Record, release_id: str) -> Record:
-    """A person has decided that it may be tried again."""
+    """A person lets it be tried again. Not under the hands of a run, which ends where it finds its record changed."""
+    _require(record, "idle")
     return replace(record, refused=tuple(r for r in record.refused if r != release_id))
 
 
@@ -150,7 +151,7 @@ def _claimed(record: Record, claim: Claim) -> Record:
         owner=claim.owner,
         since=claim.since,
         deadline=claim.deadline,
-        replicas=max(claim.replicas, 1),  # a rollback that restores nobody would leave nobody serving
+        replicas=claim.replicas,
     )
 
 

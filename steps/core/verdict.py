@@ -2,14 +2,14 @@
 
 pass           every finding is good; some may be notices
 fail           one finding is bad by the candidate's own fault: it is not tried again by itself
-inconclusive   none is bad, but something could not be seen: asked again, never passed
+inconclusive   none is bad, but something could not be seen: asked again, never passed; see ``Verdict.at_last``
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from steps.core import answers
-from steps.core.finding import Finding, Result, bad, good, unclear, worst
+from steps.core.finding import Finding, Result, at_last, bad, good, unclear, worst
 from steps.core.fingerprint import Fingerprint
 from steps.core.gates import gates, speed
 from steps.core.measured import Measured
@@ -72,6 +72,10 @@ class Verdict:
     @property
     def notices(self) -> tuple[str, ...]:
         return tuple(f.sentence for f in self.findings if f.result == "notice")
+
+    def at_last(self) -> "Verdict":
+        """When nobody asks any more: what the candidate, or the catalog, keeps from being seen is its own fault."""
+        return replace(self, findings=tuple(map(at_last, self.findings)))
 
     @property
     def first_token_seconds(self) -> float | None:

@@ -21,7 +21,8 @@ def summary(account: Account) -> str:
     why = f" ({account.failed_step}): {account.failure.rstrip('. ')}" if account.failed_step else _why(account)
     log = f"; what its model server said is kept at {account.server_log}" if account.server_log else ""
     notes = "".join(f"; note: {said}" for said in account.noticed)
-    return f"{headline(account)}{why}; {serves(account)}{_outage(account)}{log}{notes}"
+    cost = f"; {said}" if (said := outage(account)) else ""
+    return f"{headline(account)}{why}; {serves(account)}{cost}{log}{notes}"
 
 
 def headline(account: Account) -> str:
@@ -39,16 +40,24 @@ def serves(account: Account) -> str:
     """What clients get now, and whether it is what they had."""
     if not account.record_known:
         return "what serves now could not be read"
-    if account.outcome == "rollback-failed":
+    if account.outcome == "rollback-failed" and (account.phase != "idle" or account.answers is not False):
         return f"what serves at {account.url or account.deployment} is not certain"
     if account.live is None:
         return f"nothing serves{', and what this run created is removed' if account.removed else ''}"
     where = f" at {account.url}" if account.url else ""
+    if account.answers is False:
+        return f"nothing serves{where} now: {account.live} should, and no server of it is ready{_under_way(account)}"
     if _about_live(account) and account.outcome in ("refused", "failed"):
-        if account.answers is False:
-            return f"nothing serves{where} now: {account.live} should, and no server of it is ready"
-        return f"{account.live} is what should serve{where}: see that it answers"
+        return f"{account.live} is what should serve{where}: see that it answers{_under_way(account)}"
     return f"{_who(account)} serves{where}{_tail(account)}"
+
+
+def outage(account: Account) -> str:
+    """What it cost clients; empty where that is nothing, or is not over."""
+    if account.outage_seconds is None:
+        known = account.outcome == "rollback-failed" or not account.record_known
+        return "" if known else "how long clients had no answer is not known"
+    return f"clients had no answer for {seconds(account.outage_seconds)}" if account.outage_seconds else ""
 
 
 def advice(account: Account) -> tuple[str, ...]:
@@ -56,10 +65,7 @@ def advice(account: Account) -> tuple[str, ...]:
     if account.outcome == "rollback-failed" and not _tried_to_go_back(account):
         return (f"bring back what served: {_command(account, 'reconcile')}",)
     if account.outcome == "rollback-failed":
-        return (
-            f"see what serves: {_command(account, 'status')}",
-            "then run the same promotion again, which first of all brings back what served",
-        )
+        return (f"see what serves: {_command(account, 'status')}", _after_failed_rollback(account))
     if account.outcome in GOOD:
         return _after_promotion(account) if account.outcome == "promoted" else ()
     if account.refused and account.release:
@@ -99,7 +105,8 @@ def _who(account: Account) -> str:
 def _tail(account: Account) -> str:
     match account.outcome:
         case "refused" | "failed":
-            return ", untouched"
+            untouched = account.phase == "idle" and account.outage_seconds is not None
+            return ", untouched" if untouched else _under_way(account)
         case "rolled-back":
             return " again"
         case "live":
@@ -107,10 +114,9 @@ def _tail(account: Account) -> str:
     return ""
 
 
-def _outage(account: Account) -> str:
-    if not account.outage_seconds:
-        return ""
-    return f"; clients had no answer for {seconds(account.outage_seconds)}"
+def _under_way(account: Account) -> str:
+    """Work of somebody else: what serves may not stay so."""
+    return f"; other work is under way ({account.phase})" if account.phase != "idle" else ""
 
 
 def _after_promotion(account: Account) -> tuple[str, ...]:
@@ -119,6 +125,13 @@ def _after_promotion(account: Account) -> tuple[str, ...]:
     if account.previous and not account.by_hand:  # what was left by hand is refused, so there is no way back to it
         back = f"go back to {account.previous}: {_command(account, 'rollback')}"
     return tuple(filter(None, (asked, back)))
+
+
+def _after_failed_rollback(account: Account) -> str:
+    if account.phase != "idle" or not account.record_known:
+        return "then run the same promotion again, which first of all brings back what served"
+    go_back = _command(account, "rollback", "--to RELEASE")
+    return f"then promote what should serve, or go back to another release: {go_back}"
 
 
 def _again(account: Account) -> str:

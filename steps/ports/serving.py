@@ -22,6 +22,8 @@ class Pod:
     failure: str | None = None
     waiting: str | None = None
     """What it waits for, in words, while that is known."""
+    unplaced: bool = False
+    """It has no place to start: no node takes it, or the cluster refuses to make it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,21 +90,26 @@ class Serving(Protocol):
         """
         ...
 
-    def prepare(self, release: Release, beside: str, seconds: float) -> tuple[Place, ...]:
+    def prepare(self, release: Release, beside: str, seconds: float, owner: str) -> tuple[Place, ...]:
         """Have all there that it starts from, wherever release ``beside`` runs: its image, its files in memory.
 
         To be asked again until all is done. Nothing that serves is touched and no device is taken, so nobody has to own
-        the record. What is begun ends by itself after so many seconds.
+        the record. What is begun ends by itself after so many seconds; ``owner`` is the run that begins it, where
+        another has not.
         """
         ...
 
-    def unprepare(self) -> None:
-        """End that, whoever has begun it; what was read stays in memory as long as there is room for it."""
+    def unprepare(self, owner: str | None) -> None:
+        """End what this run has begun, with None what anybody has, which is for who owns the record.
+
+        What was read stays in memory as long as there is room for it.
+        """
         ...
 
     def stop(self, release_id: str, owner: str, *, anew: bool = False) -> None:
         """Scale to zero and wait until its pods are gone; what it logged is kept. Raises Conflict like ``ensure``.
 
+        Raises Lingering where it is at zero, and a pod may run on where nobody sees it, on a node that is silent.
         Also for the live release, unless the record shows that room is made or that it is repaired. ``anew``: it is
         started again right after.
         """
@@ -146,6 +153,10 @@ class Serving(Protocol):
 
     def owner_alive(self, owner: str) -> bool:
         """Whether the run that owns the work in flight, or a pod of it, still exists."""
+        ...
+
+    def run_of(self, owner: str) -> str | None:
+        """The name of that run, by which people stop it; None where it is no run, or nothing of it exists."""
         ...
 
     def check_room(self, release: Release) -> None:

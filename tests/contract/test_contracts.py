@@ -10,7 +10,7 @@ from steps.step import encode
 from workflows import argument, bridge
 from workflows.local import substitute
 
-SAMPLES: dict[Any, object] = {str: "a b=c --d '\"\n{{e}}", int: -7, float: 0.5, bool: True}
+SAMPLES: dict[Any, object] = {str: "a b=c --d '\"\n{{e}}", int: -7, float: 0.5, bool: True, float | None: None}
 
 
 @pytest.fixture(params=contracts.ALL, ids=lambda step: step.name)

@@ -430,8 +430,15 @@ def test_the_candidates_own_files_are_what_is_read_ahead(place, serving):
     release = place.publish(a_release(2))
     directory = serving.servers.command.directory(release)
     size = sum(p.stat().st_size for p in directory.rglob("*") if p.is_file())
-    (here,) = serving.prepare(release, a_release(1).release_id, 60.0)
+    (here,) = serving.prepare(release, a_release(1).release_id, 60.0, "run")
     assert (here.done, here.said) == (True, f"{amount(size)} of {amount(size)} are in memory")
+
+
+def test_files_that_were_removed_since_they_were_checked_are_a_problem_of_this_machine(place, serving):
+    release = a_release(2)
+    (here,) = serving.prepare(release, a_release(1).release_id, 60.0, "run")
+    assert here.problem is not None
+    assert here.problem.startswith(f"{serving.servers.command.directory(release)} has been removed since it was")
 
 
 def test_what_vllm_compiles_is_kept_where_the_user_keeps_such_things(place):

@@ -374,7 +374,7 @@ def test_what_is_prepared_beside_a_release_takes_nothing_from_it_and_is_done_in_
     before, record = bench.ready(live), serving.read().record
 
     def done():
-        places = serving.prepare(candidate, live.release_id, 60.0)
+        places = serving.prepare(candidate, live.release_id, 60.0, OWNER)
         return places if all(p.done for p in places) else ()
 
     (place,) = bench.until(done)
@@ -383,8 +383,8 @@ def test_what_is_prepared_beside_a_release_takes_nothing_from_it_and_is_done_in_
     assert bench.ready(live) == before
     assert (serving.read().record, serving.pods(candidate.release_id)) == (record, ())
     assert serving.releases() == (live.release_id,)
-    serving.unprepare()
-    serving.unprepare()
+    serving.unprepare(OWNER)
+    serving.unprepare(OWNER)
     serving.ensure(candidate, 1, OWNER)
     bench.ready(candidate)
 
@@ -395,8 +395,20 @@ def test_nobody_has_to_own_the_record_to_prepare(bench, serving):
     serving.ensure(live, 1, OWNER)
     bench.ready(live)
     bench.own(OTHER)
-    assert serving.prepare(bench.release(2), live.release_id, 60.0)
-    serving.unprepare()
+    assert serving.prepare(bench.release(2), live.release_id, 60.0, OWNER)
+    serving.unprepare(OWNER)
+
+
+def test_what_one_run_has_prepared_another_ends_only_with_all_of_it(bench, serving):
+    bench.own()
+    live = bench.release(1)
+    serving.ensure(live, 1, OWNER)
+    bench.ready(live)
+    candidate = bench.release(2)
+    bench.until(lambda: all(p.done for p in serving.prepare(candidate, live.release_id, 60.0, OWNER)))
+    serving.unprepare(OTHER)
+    assert all(p.done for p in serving.prepare(candidate, live.release_id, 60.0, OTHER))
+    serving.unprepare(None)
 
 
 def test_stopping_and_removing_what_is_not_there_does_nothing(bench, serving):
@@ -461,6 +473,10 @@ def test_an_owner_is_alive_while_its_run_is(bench, serving):
     assert serving.owner_alive(owner)
     assert not serving.owner_alive(OTHER)
     assert not serving.owner_alive("../" + owner)
+
+
+def test_a_run_that_lives_is_called_as_people_stop_it(bench, serving):
+    assert serving.run_of(bench.live()) == "run-1"
 
 
 def test_a_release_that_could_never_start_here_is_refused_at_once(bench, serving):

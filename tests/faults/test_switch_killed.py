@@ -10,6 +10,7 @@ from itertools import count
 import pytest
 
 from steps.clients.kube.api import DEPLOYMENT, SERVICE
+from steps.core.release import Release
 from steps.errors import Transient
 from tests.stubs.aftermath import (
     AFTER_A_RECONCILER,
@@ -25,6 +26,7 @@ from tests.stubs.aftermath import (
 )
 from tests.stubs.exploring import At, Explored, Promotion, Setting, deployed, explore, once_before_each_write
 from tests.stubs.kube_scene import KubeScene
+from tests.stubs.lost_node import AFTER_A_LOST_NODE, TWO_NODES
 from tests.stubs.watched import END
 
 EVERY = pytest.mark.parametrize("new", CASES.values(), ids=list(CASES))
@@ -47,6 +49,12 @@ def test_a_promotion_that_is_killed_at_some_calls_is_put_right_by_whoever_comes_
 @FIRST
 def test_a_promotion_that_is_killed_before_or_after_any_call_is_put_right_by_whoever_comes_next(new, first, told):
     told(explore(setting(new, first=first), goes, NEXT, look), moments=60, states=12)
+
+
+@exhaustive
+@BOTH
+def test_a_candidate_whose_node_is_lost_after_any_kill_keeps_clients_waiting_for_nobody(new, told):
+    told(explore(setting(new, room=TWO_NODES), goes, AFTER_A_LOST_NODE, look), moments=60, states=12)
 
 
 @exhaustive
@@ -118,17 +126,28 @@ def test_who_completes_a_promotion_that_clients_follow_and_is_killed_never_takes
     told(explore(pointed(setting(new, first=first)), work, then, looked), moments=5, states=2)
 
 
+def ended(scene: KubeScene, new: Release) -> None:
+    """Each of its servers ends as it starts."""
+    scene.spoil(new)
+    scene.cluster.lose_pods()
+    scene.clock.sleep(1.0)
+    scene.clock.sleep(1.0)
+    scene.publish(new)
+
+
+def strayed(scene: KubeScene, _new: Release) -> None:
+    """One of its servers says that it serves other weights, so they have to end before they start again."""
+    scene.strays.add(scene.reached[0])
+
+
 @exhaustive
 @EVERY
-def test_a_repair_that_is_killed_before_or_after_any_call_moves_no_pointer_and_is_done_again(new, told):
+@pytest.mark.parametrize("broken_by", [ended, strayed])
+def test_a_repair_that_is_killed_before_or_after_any_call_moves_no_pointer_and_is_done_again(new, broken_by, told):
     def broken() -> Setting:
         scene, promotion = setting(new)()
         promotion.whole()
-        scene.spoil(new)
-        scene.cluster.lose_pods()
-        scene.clock.sleep(1.0)
-        scene.clock.sleep(1.0)
-        scene.publish(new)
+        broken_by(scene, new)
         return scene, Promotion(scene, new)
 
     def looked(scene: KubeScene, _promotion: Promotion) -> None:

@@ -35,7 +35,7 @@ class Acts(ABC):
         with self._at_work(owner):
             return smoke(inputs, self.stage, started, self._documents, self.layout)
 
-    def promote(self, release: Release, owner: str = "run", proof: str = "", **fields: Any) -> float:
+    def promote(self, release: Release, owner: str = "run", proof: str = "", **fields: Any) -> float | None:
         inputs = PromoteInputs(**self._named(release, owner), **{"proof": proof, **fields})
         started = self._started(release)
         with self._at_work(owner):
@@ -44,7 +44,7 @@ class Acts(ABC):
     def rollback(self, owner: str = "run") -> RollbackOutputs:
         return rollback(RollbackInputs(deployment=self.stage.deployment, run=owner, owner=owner), self.stage)
 
-    def run(self, release: Release, owner: str = "run") -> float:
+    def run(self, release: Release, owner: str = "run") -> float | None:
         """The whole promotion, as the workflow does it; its outage."""
         self.deploy(release, owner)
         return self.promote(release, owner, proof=self.smoke(release, owner).proof)

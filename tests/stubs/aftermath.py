@@ -20,11 +20,14 @@ CASES = {
 }
 
 
-def setting(new: Release, *, first: bool = False, fault: str = "") -> Callable[[], Setting]:
+def setting(
+    new: Release, *, first: bool = False, fault: str = "", room: Mapping[str, int] | None = None
+) -> Callable[[], Setting]:
     """A run that is about to begin; ``fault`` is the candidate's, ``ends`` for one whose server ends as it starts."""
 
     def make() -> Setting:
         scene = KubeScene()
+        scene.cluster.room = dict(room or scene.cluster.room)
         scene.publish(new, OLD, THIRD)
         if not first:
             scene.live(OLD)
@@ -175,21 +178,42 @@ AFTER_A_RECONCILER: Mapping[str, Next] = {
 }
 
 
+def left_running(scene: KubeScene, promotion: Promotion) -> None:
+    """Of a repair: what is live is wanted before anybody promotes anything, whether or not it then comes up."""
+    assert (scene.record.phase, scene.record.live) == ("idle", promotion.release.release_id)
+    assert scene.workloads[promotion.release.release_id] >= promotion.release.replicas
+
+
 def its_exit_handler_and_the_same_again(scene: KubeScene, promotion: Promotion) -> None:
-    """Of a repair: nobody but a promotion of what is live starts it again."""
+    """Of a repair: the proof that it is whole again is a promotion of what is live."""
     promotion.hand().rolls_back()
+    left_running(scene, promotion)
     the_same_submitted_again(scene, promotion)
 
 
 def the_reconciler_and_the_repair_again(scene: KubeScene, promotion: Promotion) -> None:
     scene.end(promotion.owner)
     scene.hand().reconciles()
+    left_running(scene, promotion)
     the_same_submitted_again(scene, promotion)
+
+
+def a_promotion_of_another(scene: KubeScene, promotion: Promotion) -> None:
+    wanted = list[int]()
+
+    def at(_call: str) -> None:
+        if scene.record.phase == "swapping":
+            wanted.append(scene.workloads[promotion.release.release_id])
+
+    scene.end(promotion.owner)
+    Promotion(scene, THIRD).go(at)
+    assert wanted[0] >= promotion.release.replicas, "what is live is not wanted when the next promotion begins"
+    converges(scene, promotion)
 
 
 AFTER_A_REPAIR: Mapping[str, Next] = {
     "its retry": its_retry,
     "its exit handler, and the same again": its_exit_handler_and_the_same_again,
     "the reconciler, and the same again": the_reconciler_and_the_repair_again,
-    "a new promotion": a_new_promotion,
+    "a promotion of another": a_promotion_of_another,
 }

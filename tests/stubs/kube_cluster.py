@@ -98,9 +98,32 @@ class FakeCluster:
         )
 
 
+UNSCHEDULED: Json = {
+    "phase": "Pending",
+    "conditions": [
+        {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.",
+        }
+    ],
+}
+
+
 def serving(address: str) -> Json:
     container = {"name": CONTAINER, "restartCount": 0, "state": {"running": {}}}
     return _status(address, container, ready="True")
+
+
+def pending(address: str) -> Json:
+    return {"phase": "Pending", "podIP": address, "conditions": [{"type": "PodScheduled", "status": "True"}]}
+
+
+def loading(address: str) -> Json:
+    status = serving(address)
+    status["containerStatuses"] = [{"name": CONTAINER, "restartCount": 0, "state": {"running": {}}}]
+    return {**status, "conditions": [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "False"}]}
 
 
 def crash_loop(address: str, restarts: int = 2) -> Json:

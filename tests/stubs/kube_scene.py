@@ -46,6 +46,8 @@ class KubeScene:
     """Releases that a run's ``checksum`` has read."""
     asked: list[str] = field(default_factory=list)
     """Addresses of pods that were asked for a completion."""
+    strays: set[str] = field(default_factory=set)
+    """Addresses of pods whose server says that it serves other weights."""
 
     def __post_init__(self) -> None:
         self.cluster = LivingCluster(self.clock, lambda found: found not in self.whole or found in self.unloadable)
@@ -141,11 +143,11 @@ class KubeScene:
         address = url.removeprefix("http://").rpartition(":")[0]
         if not address:  # without a port: the endpoint
             address = next(iter(self.reached), "")
-        pod = next((p for p in self.cluster.pods() if p["status"]["podIP"] == address and ready(p)), None)
+        pod = next((p for p in self.cluster.pods() if p["status"].get("podIP") == address and ready(p)), None)
         if pod is None:
             return None
         release = self.known[pod["metadata"]["labels"][labels.RELEASE]]
-        fault = self.faults.get(release.release_id, "")
+        fault = "wrong-root" if address in self.strays else self.faults.get(release.release_id, "")
         return Model(served_name=release.serving.served_name, root=f"/models/{weights_of(pod)}", fault=fault)
 
     @property

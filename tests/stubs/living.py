@@ -1,7 +1,8 @@
-"""A cluster in memory whose controllers and node take their time, by the clock of the steps.
+"""A cluster in memory whose controllers and nodes take their time, by the clock of the steps.
 
-What somebody changes shows at the next tick, as it would: a Deployment's controller sees it later, a pod is scheduled,
-starts, loads and is ready, and once it is to end it outlives that for a while.
+What somebody changes shows at the next tick, as it would: a Deployment's controller sees it later, a pod is scheduled
+where there is room, starts, loads and is ready, and once it is to end it outlives that for a while; on a node that is
+lost, until that is back or removed.
 """
 
 import hashlib
@@ -9,17 +10,16 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
 
 from steps.clients.kube.api import DEPLOYMENT, JOB, POD, Json, Kind
 from steps.core import labels
-from steps.core.workload import CONTAINER
 from tests.stubs.kube import FakeApi
-from tests.stubs.kube_cluster import CRASHED, NODE, STARTED, crash_loop, serving
+from tests.stubs.kube_cluster import CRASHED, NODE, STARTED, UNSCHEDULED, crash_loop, loading, pending, serving
 from tests.stubs.scene import FakeClock
 
 FOR_EVER = 10**9
 """Looks that a deleted pod outlives: this cluster's own clock ends it."""
+PLENTY = 10**9
 START_SECONDS, LOAD_SECONDS, GRACE_SECONDS = 1.0, 2.0, 3.0
 
 
@@ -37,10 +37,15 @@ class LivingClock(FakeClock):
 
 @dataclass
 class LivingCluster:
-    """``ends`` says of a pod's weights (``ORG--NAME/COMMIT``) whether its server ends as it starts."""
+    """``ends`` says of a pod's weights (``ORG--NAME/COMMIT``) whether its server ends as it starts.
+
+    ``room`` is for so many model servers on each node, of which ``lost`` ones say nothing any more.
+    """
 
     clock: LivingClock
     ends: Callable[[str], bool] = lambda _weights: False
+    room: dict[str, int] = field(default_factory=lambda: {NODE: PLENTY})
+    lost: set[str] = field(default_factory=set)
     api: FakeApi = field(default_factory=lambda: FakeApi(ending=FOR_EVER))
 
     def __post_init__(self) -> None:
@@ -50,7 +55,7 @@ class LivingCluster:
         self._ends: dict[str, float] = {}
         """When a pod was first seen to be on its way out."""
         self.addresses: dict[str, str] = {}
-        """Of all pods that there ever were, to their release."""
+        """Of all pods that a node ever took, to their release."""
         self._templates: dict[tuple[str, int], str] = {}
         self.clock.ticks.append(self.tick)
 
@@ -78,6 +83,25 @@ class LivingCluster:
         """Their node is gone, and with it what ran there."""
         for pod in self.pods():
             self.api.gone(pod["metadata"]["name"])
+
+    def lose_node(self, node: str) -> None:
+        """Nobody hears of it any more: its pods are told to end, others take their place, and they linger."""
+        self.lost.add(node)
+        for pod in self.pods():
+            if pod["spec"].get("nodeName") == node:
+                self._end(pod)
+
+    def node_is_back(self, node: str) -> None:
+        """It ends what it was told to end."""
+        self.lost.discard(node)
+
+    def node_is_removed(self, node: str) -> None:
+        """By a person, or by whoever rents it out: then the cluster forgets what was on it."""
+        self.lost.discard(node)
+        del self.room[node]
+        for pod in self.pods():
+            if pod["spec"].get("nodeName") == node:
+                self.api.gone(pod["metadata"]["name"])
 
     def _control(self, name: str, deployment: Json) -> None:
         """As with strategy Recreate: pods of another template end before new ones are made."""
@@ -124,11 +148,29 @@ class LivingCluster:
             "ownerReferences": [{"uid": uid}],
             "template": self._template(deployment),
         }
+        node = self._free_node()
+        placed = {"nodeName": node} if node else {}
+        status = self._taken(template, number) if node else UNSCHEDULED
+        self._create({"metadata": metadata, "spec": {**template["spec"], **placed}, "status": status})
+        self._began[metadata["name"]] = self.clock.now()
+
+    def _taken(self, template: Json, number: int) -> Json:
+        """The status of a pod that a node has just taken."""
         address = f"10.0.{number >> 8}.{number & 255}"
         self.addresses[address] = template["metadata"]["labels"][labels.RELEASE]
-        body = {"metadata": metadata, "spec": {**template["spec"], "nodeName": NODE}, "status": _pending(address)}
-        self._create(body)
-        self._began[metadata["name"]] = self.clock.now()
+        return pending(address)
+
+    def _free_node(self) -> str | None:
+        held = [p["spec"].get("nodeName") for p in self.pods()]
+        return next((n for n, room in self.room.items() if n not in self.lost and held.count(n) < room), None)
+
+    def _schedule(self, pod: Json) -> None:
+        if (node := self._free_node()) is None:
+            return
+        name = pod["metadata"]["name"]
+        self.api.edit(POD, name, {"spec": {"nodeName": node}}, "kube-scheduler")
+        self.api.tell(POD, name, self._taken(pod, int(name.rpartition("-")[2])))
+        self._began[name] = self.clock.now()
 
     def _create(self, pod: Json) -> None:
         self.api._acting = True
@@ -136,19 +178,24 @@ class LivingCluster:
         self.api._acting = False
 
     def _run(self, pod: Json) -> None:
-        name, address, now = pod["metadata"]["name"], pod["status"]["podIP"], self.clock.now()
+        name, now = pod["metadata"]["name"], self.clock.now()
+        node = pod["spec"].get("nodeName")
         if _ending(pod) or not self._is_owned(pod):
             self._end(pod)
-            if now - self._ends.setdefault(name, now) >= GRACE_SECONDS:
+            if node is None or (node not in self.lost and now - self._ends.setdefault(name, now) >= GRACE_SECONDS):
                 self.api.gone(name)
             return
+        if node is None:
+            self._schedule(pod)
+            return
+        address = pod["status"]["podIP"]
         if now - self._began[name] < START_SECONDS:
             return
         if not ready(pod) and self.ends(weights_of(pod)):
             self._began[name] = now
             self._tell(name, crash_loop(address), CRASHED)
         elif now - self._began[name] < LOAD_SECONDS:
-            self._tell(name, _loading(address), "")
+            self._tell(name, loading(address), "")
         else:
             self._tell(name, serving(address), STARTED)
 
@@ -199,17 +246,3 @@ def _owner(pod: Json) -> str:
 
 def _ending(pod: Json) -> bool:
     return "deletionTimestamp" in pod["metadata"]
-
-
-def _template(deployment: Json) -> str:
-    return json.dumps(deployment["spec"]["template"], sort_keys=True)
-
-
-def _pending(address: str) -> Json:
-    return {"phase": "Pending", "podIP": address, "conditions": [{"type": "PodScheduled", "status": "True"}]}
-
-
-def _loading(address: str) -> Json:
-    status: dict[str, Any] = serving(address)
-    status["containerStatuses"] = [{"name": CONTAINER, "restartCount": 0, "state": {"running": {}}}]
-    return {**status, "conditions": [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "False"}]}

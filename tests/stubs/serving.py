@@ -40,6 +40,8 @@ class FakeServing:
     owners: set[str] = field(default_factory=set)
     acting: str = ""
     """Whose step runs: its pod is there."""
+    called: dict[str, str] = field(default_factory=dict)
+    """Names of runs whose uid is another."""
     room: StepError | None = None
     away: dict[str, str] = field(default_factory=dict)
     """Why a release has its models elsewhere."""
@@ -49,8 +51,8 @@ class FakeServing:
     """Of single pods, by uid."""
     places: Callable[[], tuple[Place, ...]] = lambda: (Place(name="node-1", done=True, said="its image is there"),)
     """What each look at what is prepared shows."""
-    prepared: set[str] = field(default_factory=set)
-    """Release ids for which something is held ready."""
+    prepared: dict[str, str] = field(default_factory=dict)
+    """By the id of a release for which something is held ready, the run that has begun it."""
     disturb: Callable[[str], None] = lambda _moment: None
     calls: list[tuple[str, ...]] = field(default_factory=list)
     """Verbs that changed something, with the release ids they were about."""
@@ -97,17 +99,17 @@ class FakeServing:
             self._pods[release.release_id] = kept + new
         self.disturb("after:ensure")
 
-    def prepare(self, release: Release, beside: str, seconds: float) -> tuple[Place, ...]:
+    def prepare(self, release: Release, beside: str, seconds: float, owner: str) -> tuple[Place, ...]:
         if not self._pods.get(beside):
             return ()
         self.disturb("before:prepare")
-        self.prepared.add(release.release_id)
+        self.prepared.setdefault(release.release_id, owner)
         self.disturb("after:prepare")
         return self.places()
 
-    def unprepare(self) -> None:
+    def unprepare(self, owner: str | None) -> None:
         self.disturb("before:unprepare")
-        self.prepared.clear()
+        self.prepared = {r: begun_by for r, begun_by in self.prepared.items() if owner not in (None, begun_by)}
         self.disturb("after:unprepare")
 
     def stop(self, release_id: str, owner: str, *, anew: bool = False) -> None:
@@ -153,6 +155,9 @@ class FakeServing:
     def owner_alive(self, owner: str) -> bool:
         return owner in self.owners or owner == self.acting
 
+    def run_of(self, owner: str) -> str | None:
+        return self.called.get(owner, owner if self.owner_alive(owner) else None)
+
     def check_room(self, release: Release) -> None:
         if self.room is not None:
             raise self.room
@@ -174,6 +179,11 @@ class FakeServing:
         """For tests: somebody removes its pods, and that they were wanted."""
         self._pods.pop(release_id, None)
         self._wanted.pop(release_id, None)
+
+    def delete(self, release_id: str) -> None:
+        """For tests: somebody deletes it, and how it is started with it."""
+        self.forget(release_id)
+        self._specs.pop(release_id, None)
 
     def _end(self, verb: str, release_id: str, owner: str, *, anew: bool = False) -> None:
         self.disturb(f"before:{verb}")

@@ -1,9 +1,24 @@
 from dataclasses import replace
 
 from steps.core.account import Named, Surroundings, draw_up, iso
+from steps.core.budget import DRAIN
 from steps.core.record import Record
 from steps.core.run import Node
-from tests.stubs.runs import COMMIT, NAMES, NEW, OLD, START, attempt, done, failed, on_exit, promoted, rolled_back, run
+from tests.stubs.runs import (
+    COMMIT,
+    NAMES,
+    NEW,
+    OLD,
+    START,
+    attempt,
+    done,
+    failed,
+    on_exit,
+    promoted,
+    resolved,
+    rolled_back,
+    run,
+)
 
 LIVE_NEW = Surroundings(record=Record(live=NEW.release_id, previous=OLD.release_id), names=NAMES, url="http://e")
 LIVE_OLD = Surroundings(record=Record(live=OLD.release_id, refused=(NEW.release_id,)), names=NAMES, url="http://e")
@@ -105,3 +120,57 @@ def test_what_was_live_and_is_started_again_is_no_promotion_in_the_history():
     assert account.history().outcome == "promoted"
     assert replace(account, repaired=True).history().outcome == "repaired"
     assert replace(account, repaired=True).to_json()["outcome"] == "promoted"  # a report has no other word for it
+
+
+DRAINING = Record(
+    phase="draining",
+    live=NEW.release_id,
+    previous=OLD.release_id,
+    candidate=NEW.release_id,
+    owner="promote-20261122-030405-ab12",
+    since=1_000.0,
+    deadline=1_030.0 + DRAIN,
+)
+NOTHING = on_exit(done("rollback", outcome="nothing", outage_seconds="0.0"))
+CONFLICT = failed("smoke", 14, "Conflict: run X is rolling it back")
+
+
+def test_a_promotion_whose_old_release_does_not_end_says_so_and_who_completes_it():
+    """Its outage is over since the pointer moved, and the record tells when that was."""
+    nodes = (failed("promote", 75, "Transient: it is on node-1"), on_exit(failed("rollback", 17, "RollbackFailed: no")))
+    account = draw_up(run(resolved(), *nodes), replace(LIVE_NEW, record=DRAINING))
+    assert (account.outcome, account.outage_seconds, account.failure) == ("promoted", 30.0, "")
+    (said,) = account.noticed
+    assert said == (
+        "org/chat at ffffffffffff has not ended yet (Transient: it is on node-1): the reconciler completes it, every "
+        "ten minutes, or `python -m workflows.reconcile --deployment chat` now"
+    )
+
+
+def test_a_promotion_that_was_terminated_while_the_old_release_ended_says_so_too():
+    cut = run(resolved(), failed("promote", 143, ""), phase="Failed")
+    account = draw_up(cut, replace(LIVE_NEW, record=DRAINING, flag="--local"))
+    (said,) = account.noticed
+    assert said == (
+        "org/chat at ffffffffffff has not ended yet: `python -m workflows.reconcile --deployment chat --local` "
+        "completes it"
+    )
+
+
+def test_an_outage_that_another_owner_ended_or_will_end_has_no_number():
+    """Room was made, and the work was taken over, so that the run's own rollback found nothing to do."""
+    lost = run(resolved(), done("deploy", startup_seconds="30.0"), CONFLICT, NOTHING)
+    assert draw_up(lost, LIVE_OLD).outage_seconds is None
+    taken = Record(phase="rolling-back", live=OLD.release_id, candidate=NEW.release_id, owner="the reconciler")
+    cut_off = run(resolved(), failed("deploy", 14, "Conflict: taken over"), NOTHING)
+    assert draw_up(cut_off, replace(LIVE_OLD, record=taken)).outage_seconds is None
+    assert draw_up(cut_off, LIVE_OLD).outage_seconds == 0.0, "where another run was at it, nothing was moved"
+
+
+def test_a_promote_that_cannot_tell_its_outage_has_no_number():
+    """As its output says, and where it was lost with it."""
+    for promote in (done("promote", outage_seconds=""), failed("promote", 137, "")):
+        whole = promoted()
+        nodes = [promote if n.name == "promote" else NOTHING if n.name == "rollback" else n for n in whole.nodes]
+        account = draw_up(replace(whole, nodes=tuple(nodes)), LIVE_NEW)
+        assert (account.outcome, account.outage_seconds) == ("promoted", None)

@@ -1,6 +1,6 @@
 import pytest
 
-from steps.core.capacity import lack, quantity
+from steps.core.capacity import holds, lack, quantity
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,11 @@ def test_nodes_that_take_no_pods_or_are_not_selected_do_not_count():
 
 def test_who_asks_for_nothing_gets_it_anywhere():
     assert lack([SMALL], {}, {}) is None
+
+
+def test_several_pods_together_need_a_node_that_has_as_much_as_all_of_them():
+    assert holds([SMALL, LARGE], WANTED, {}, 4)
+    assert not holds([SMALL, LARGE], WANTED, {}, 5)
+    assert not holds([SMALL], {"nvidia.com/gpu": "1"}, {}, 2)
+    assert holds([LARGE, SMALL], {}, {}, 100)
+    assert holds([a_node(gpu="many")], {"nvidia.com/gpu": "1"}, {}, 100)

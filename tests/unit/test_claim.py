@@ -43,6 +43,7 @@ TWO = [node(), node()]
         seen("ReadWriteOnce", nodes=TWO, volume=volume("this-one")),
         seen("ReadWriteOnce"),
         seen("ReadWriteMany", phase="Pending", events=[event("waiting for first consumer", "WaitForFirstConsumer")]),
+        seen("ReadWriteMany", phase="Pending", events=[event("waiting for pod x", "WaitForPodScheduled")]),
     ],
 )
 def test_a_claim_that_all_pods_can_reach_is_good(good):

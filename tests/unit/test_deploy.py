@@ -3,8 +3,9 @@ from dataclasses import replace
 
 import pytest
 
+from steps.core.record import Record
 from steps.errors import BadInput, Conflict, Corrupt, Failed, Missing, Refused
-from steps.ports.serving import Pod
+from steps.ports.serving import Held, Pod
 from tests.stubs.scene import Killed, Scene, make_release
 from tests.stubs.serving import Manner
 
@@ -193,6 +194,14 @@ def test_another_run_in_flight_is_named_and_left_alone(scene):
     assert scene.serving.held == before
 
 
+def test_another_run_in_flight_is_named_as_people_stop_it(scene):
+    scene.deploy(NEW)
+    scene.serving.called["run"] = "promote-x"
+    named = rf"\(org/tiny at {NEW.commit}; `python -m workflows\.stop --run promote-x`\)"
+    with pytest.raises(Conflict, match=rf"run run is testing .* or stop it {named}"):
+        scene.deploy(THIRD, "second")
+
+
 def test_a_dead_runs_work_is_rolled_back_first(scene):
     scene.deploy(NEW)
     scene.serving.owners.clear()
@@ -224,15 +233,34 @@ def test_a_run_that_is_replaced_while_it_waits_changes_nothing_more(scene):
             scene.with_record(owner="other", phase="rolling-back")
 
     scene.clock.sleep = replaced
-    with pytest.raises(Conflict, match="changed to rolling-back of other while this step worked on it"):
+    with pytest.raises(Conflict, match=r"rolling-back of other while this step worked on it.*workflows\.status"):
         scene.deploy(NEW)
     assert scene.record.refused == ()
+
+
+def test_a_record_that_is_deleted_under_a_run_is_told_to_be_gone_and_not_idle(scene):
+    scene.serving.manners[NEW.release_id] = Manner(waiting="loading")
+    sleep = scene.clock.sleep
+
+    def deleted(seconds: float) -> None:
+        sleep(seconds)
+        scene.serving.held = Held(Record(), "0", None)
+
+    scene.clock.sleep = deleted
+    with pytest.raises(Conflict, match=r"record of chat is gone.*from a backup.*promote again, as for the first"):
+        scene.deploy(NEW)
 
 
 def test_a_pointer_moved_by_hand_is_not_overwritten(scene):
     scene.serving.held = replace(scene.serving.held, target=THIRD.release_id)
     with pytest.raises(Conflict, match="moved it by hand"):
         scene.deploy(NEW)
+
+
+def test_what_is_live_with_no_replica_is_restored_with_one(scene):
+    scene.serving.forget(OLD.release_id)
+    scene.deploy(NEW)
+    assert scene.record.replicas == 1
 
 
 def test_no_room_is_made_without_a_way_back(scene):

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from steps.core.finding import at_last
 from steps.core.gates import gates, speed
 from steps.core.measured import Measured
 from steps.core.release import Smoke
@@ -57,10 +58,31 @@ def test_a_gate_against_a_live_release_of_which_nothing_is_known_says_so_and_fai
         ({"min_tokens_per_second_of_live": 0.5}, "the gate of 0.5 times the live release's 4.0 tokens a second cannot"),
     ],
 )
-def test_a_gate_that_could_not_be_measured_is_inconclusive(answer, gate, said):
+def test_a_gate_that_could_not_be_measured_is_inconclusive_and_the_candidates_own_fault_where_it_stays_so(
+    answer, gate, said
+):
     unclear = judged(answer, LIVE, **gate)
     assert unclear.result == "inconclusive"
     assert said in unclear.sentence
+    last = at_last(unclear)
+    assert (last.result, last.sentence) == ("fail", unclear.sentence)
+    assert last.sentence.endswith("give the smoke test a prompt with a longer answer in the catalog, or drop the gate")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{"answered": False, "problem": "could not be asked for"}, {"done": False, "problem": "was cut off"}],
+    ids=["not now", "cut off"],
+)
+def test_what_was_not_answered_to_its_end_is_no_verdict_on_its_speed_however_long_that_lasts(broken):
+    unclear = judged(replace(GOOD, tokens=0, pieces=0, first_token_seconds=None, **broken), min_tokens_per_second=3.0)
+    assert unclear.result == "inconclusive"
+    assert at_last(unclear) == unclear
+
+
+def test_what_was_seen_stays_what_it_is_to_the_last():
+    for found in (judged(min_tokens_per_second=1.0), judged(min_tokens_per_second=9.0)):
+        assert at_last(found) == found
 
 
 @pytest.mark.parametrize("name", ["max_first_token_seconds", "max_first_token_of_live"])

@@ -10,7 +10,7 @@ from steps.clients.kube.serving import KubeServing
 from steps.core import labels
 from steps.core.record import Record
 from steps.core.workload import Where
-from steps.errors import BadInput, Conflict, Missing, NoSpace, Transient
+from steps.errors import BadInput, Conflict, Lingering, Missing, NoSpace, Transient
 from steps.settings import from_environment
 from tests.stubs.kube import FakeApi
 from tests.stubs.kube_cluster import CRASHED, FakeCluster, crash_loop
@@ -78,7 +78,9 @@ def test_a_pod_that_no_node_takes_tells_who_has_what_it_wants(api, serving, pod)
     api.tell(POD, pod, {"phase": "Pending", "conditions": conditions})
     holder = {"nodeName": NODE_NAME, "containers": [{"resources": {"requests": {"nvidia.com/gpu": "1"}}}]}
     api.create(POD, {"metadata": {"name": "notebook"}, "spec": holder, "status": {"phase": "Running"}})
-    assert serving.pods(ID)[0].waiting == f"no node takes it: {message}; nvidia.com/gpu is held by notebook (1)"
+    (found,) = serving.pods(ID)
+    assert found.waiting == f"no node takes it: {message}; nvidia.com/gpu is held by notebook (1)"
+    assert found.unplaced
 
 
 def test_a_pod_that_is_ended_is_no_pod_any_more(api, serving, pod):
@@ -116,6 +118,8 @@ def test_a_pod_that_the_cluster_does_not_make_is_told_at_once_and_final_half_a_m
     (refused,) = serving.pods(ID)
     assert (waiting.waiting, refused.failure) == ("the cluster refuses to make its pod: exceeded quota",) * 2
     assert not refused.ready
+    assert waiting.unplaced
+    assert refused.unplaced
 
 
 def test_a_pod_that_is_refused_beside_one_that_serves_is_told_as_well(api, serving, pod):
@@ -162,7 +166,7 @@ def test_a_pod_that_loads_once_more_or_is_ready_after_all_is_not_replaced(api, s
 
 def test_a_pod_that_does_not_end_is_never_taken_for_gone(api, serving, pod):
     api.ending = 10_000
-    with pytest.raises(Transient, match=rf"{ID} of chat has not ended after 120 s \({pod} on node {NODE_NAME}\)"):
+    with pytest.raises(Lingering, match=rf"{ID} of chat has not ended after 120 s \({pod} on node {NODE_NAME}\)"):
         serving.stop(ID, OWNER)
     assert serving.clock.time >= 120
 
@@ -234,9 +238,23 @@ class TestOfOwners:
         made = api.create(POD, {"metadata": {"name": "reconcile"}, "spec": {}, "status": {"phase": "Running"}})
         assert serving.owner_alive(made["metadata"]["uid"])
 
+    def test_a_run_is_called_by_its_name_as_long_as_anything_of_it_is_there(self, api, serving):
+        uid = api.create(WORKFLOW, {"metadata": {"name": "promote-x"}})["metadata"]["uid"]
+        assert serving.run_of(uid) == "promote-x"
+        api.delete(WORKFLOW, "promote-x")
+        assert serving.run_of(uid) is None
+        references = {"ownerReferences": [{"uid": "another", "name": "a"}, {"uid": uid, "name": "promote-x"}]}
+        api.create(POD, {"metadata": {"name": "step", **references}, "spec": {}, "status": {"phase": "Running"}})
+        assert serving.run_of(uid) == "promote-x"
+
+    def test_a_pod_that_is_an_owner_by_itself_is_no_run(self, api, serving):
+        made = api.create(POD, {"metadata": {"name": "reconcile"}, "spec": {}, "status": {"phase": "Running"}})
+        assert serving.run_of(made["metadata"]["uid"]) is None
+
     def test_a_cluster_without_argo_has_no_workflows(self, api, serving):
         api.undefined.add("workflows")
         assert not serving.owner_alive(OWNER)
+        assert serving.run_of(OWNER) is None
 
     def test_who_may_not_look_does_not_take_a_run_for_dead(self, api, serving):
         api.forbidden.add(("list", "workflows"))
@@ -269,8 +287,30 @@ class TestOfRoom:
         release = a_release(1, pod='{"cacheClaim":"compiled"}')
         with pytest.raises(Missing, match=r"claim compiled .*is not in namespace models; make it, or take pod.cacheCl"):
             serving.check_room(release)
-        api.create(CLAIM, {"metadata": {"name": "compiled"}, "spec": {}})
+        api.create(CLAIM, {"metadata": {"name": "compiled"}, "spec": {"accessModes": ["ReadWriteMany"]}})
+        with pytest.raises(Missing, match=r"claim compiled for what the model servers compile is Pending: nothing"):
+            serving.check_room(release)
+        api.tell(CLAIM, "compiled", {"phase": "Bound"})
         serving.check_room(release)
+
+    @pytest.mark.parametrize(("replicas", "strategy"), [(2, "recreate"), (1, "blue-green")])
+    def test_a_claim_for_what_is_compiled_that_only_one_pod_may_mount_is_none_for_two(
+        self, api, serving, replicas, strategy
+    ):
+        spec, one = {"accessModes": ["ReadWriteOncePod"]}, a_release(1, pod='{"cacheClaim":"compiled"}')
+        api.create(CLAIM, {"metadata": {"name": "compiled"}, "spec": spec, "status": {"phase": "Bound"}})
+        serving.check_room(one)
+        with pytest.raises(BadInput, match=r"claim compiled for what .* is ReadWriteOncePod, and 2 model servers run"):
+            serving.check_room(replace(one, replicas=replicas, strategy=strategy))
+
+    def test_a_claim_for_what_is_compiled_of_one_node_is_none_for_pods_that_no_node_holds_together(self, api, serving):
+        spec = {"accessModes": ["ReadWriteOnce"]}
+        api.create(CLAIM, {"metadata": {"name": "compiled"}, "spec": spec, "status": {"phase": "Bound"}})
+        two = replace(a_release(1, device="cuda", gpus=1, pod='{"cacheClaim":"compiled"}'), replicas=2)
+        with pytest.raises(BadInput, match=r"is ReadWriteOnce, which is on one node at a time, and no node .* 2 model"):
+            serving.check_room(two)
+        api.forbidden.add(("list", "nodes"))
+        serving.check_room(two)  # nodes may come that hold both
 
     def test_more_gpus_than_any_node_has_are_refused(self, serving):
         serving.check_room(a_release(1, device="cuda", gpus=1))

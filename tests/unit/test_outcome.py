@@ -129,3 +129,40 @@ def test_the_exit_code_follows_from_the_outcome(outcome, plain, interrupted, tim
 
 def test_a_run_without_nodes_is_judged_by_its_phase():
     assert decide(replace(run(phase="Error"), nodes=()), IDLE_OLD) == "failed"
+
+
+DRAINING = Record(phase="draining", live=NEW.release_id, previous=OLD.release_id, candidate=NEW.release_id)
+LINGERING = Node(name="promote", phase="Failed", attempts=(attempt(code=75),))
+NOT_ENDED = on_exit(failed("rollback", 17, "RollbackFailed: the old one has not ended"))
+
+
+@pytest.mark.parametrize("phase", ["Running", "Failed"])  # as the report sees it, and who looks later
+@pytest.mark.parametrize("owner", ["promote-20261122-030405-ab12", "the reconciler"])
+def test_a_run_whose_old_release_does_not_end_has_promoted_for_clients_follow_the_new_one(phase, owner):
+    lingering = run(resolved(), NEW_STATE, LINGERING, NOT_ENDED, phase=phase)
+    assert decide(lingering, replace(DRAINING, owner=owner)) == "promoted"
+
+
+def test_a_run_that_was_terminated_while_the_old_release_ended_has_promoted():
+    cut = run(
+        resolved(), NEW_STATE, Node(name="promote", phase="Failed", attempts=(attempt(code=143),)), phase="Failed"
+    )
+    assert decide(cut, replace(DRAINING, owner=cut.uid)) == "promoted"
+    assert exit_code("promoted") == 0
+
+
+def test_a_promotion_whose_old_release_is_being_ended_is_not_over():
+    going = run(resolved(), NEW_STATE, Node(name="promote", phase="Running", attempts=(attempt(code=None),)))
+    assert decide(going, replace(DRAINING, owner=going.uid)) == "failed"
+    assert exit_code("failed", timed_out=True) == 124
+
+
+def test_a_run_that_found_another_one_ending_the_old_release_has_not_promoted():
+    late = run(resolved(), NEW_STATE, failed("deploy", 14, "Conflict: it is draining"), NOTHING, phase="Failed")
+    assert decide(late, replace(DRAINING, owner="another")) == "failed"
+
+
+def test_a_run_that_cannot_complete_what_another_left_has_not_promoted():
+    blocked = run(resolved(), failed("preflight", 17, "RollbackFailed: no"), NOT_ENDED, phase="Failed")
+    theirs = replace(DRAINING, live=OLD.release_id, candidate=OLD.release_id, owner=blocked.uid)
+    assert decide(blocked, theirs) == "rollback-failed"

@@ -114,6 +114,11 @@ def test_a_directory_that_is_not_there_holds_nothing(tmp_path):
     assert page_cache.read_ahead(tmp_path / "absent", 10**9) == page_cache.Read(0, 0)
 
 
+def test_a_file_that_goes_while_the_directory_is_listed_is_told_and_raises_nothing(model, monkeypatch):
+    monkeypatch.setattr(os, "walk", lambda above: [(str(above), [], ["gone.safetensors"])])
+    assert page_cache.read_ahead(model, 10**9).why.endswith("cannot be read (No such file or directory)")
+
+
 @pytest.mark.parametrize(
     ("limits", "room"),
     [
@@ -142,8 +147,19 @@ def test_this_machine_has_some():
     assert page_cache.room() > 2**20
 
 
+def warm(directory, said):
+    """Its exit code."""
+    environ = {"VLLM_PROMOTE_TERMINATION_LOG": str(said)}
+    argv = [sys.executable, "-m", "steps.warm", str(directory)]
+    return subprocess.run(argv, cwd=REPOSITORY, env=environ, check=False).returncode
+
+
 def test_the_program_says_what_it_read_where_the_node_tells_of_it(model, tmp_path):
-    environ = {"VLLM_PROMOTE_TERMINATION_LOG": str(tmp_path / "said")}
-    subprocess.run([sys.executable, "-m", "steps.warm", str(model)], cwd=REPOSITORY, env=environ, check=True)
+    assert warm(model, tmp_path / "said") == 0
     assert (tmp_path / "said").read_text() == "512.0 KiB of 512.0 KiB are in memory"
     assert cached(model / "model-1.safetensors") == 64
+
+
+def test_the_program_ends_with_13_where_what_it_is_to_read_has_been_removed(tmp_path):
+    assert warm(tmp_path / "org--tiny" / "absent", tmp_path / "said") == 13
+    assert (tmp_path / "said").read_text().startswith(f"{tmp_path}/org--tiny/absent has been removed since it was")

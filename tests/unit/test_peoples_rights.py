@@ -11,6 +11,7 @@ from steps.core.labels import PROJECT
 from steps.core.record import Record
 from steps.core.refresh import Found, run_name
 from steps.core.workload import Where
+from steps.errors import Conflict
 from steps.refresh import Outside, refresh
 from steps.scheduled import RefreshInputs
 from tests.stubs.kube import FakeApi
@@ -47,6 +48,13 @@ def test_who_may_allow_lets_a_refused_release_be_tried_again(api, serving):
     person(api, "allow")
     lift(serving, "chat", REFUSED)
     assert serving.read().record.refused == ()
+
+
+def test_who_may_allow_and_see_no_runs_is_told_all_the_same_that_one_is_at_work(api, serving):
+    serving.swap(serving.read(), Record(refused=(REFUSED,), phase="swapping", candidate="a" * 12, owner="uid-9"))
+    person(api, "allow")
+    with pytest.raises(Conflict, match="run uid-9 is at work on chat"):
+        lift(serving, "chat", REFUSED)
 
 
 def test_who_may_only_start_runs_may_not(api, serving):

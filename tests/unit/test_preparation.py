@@ -18,7 +18,7 @@ LASTED = 100.0
 
 
 def pod_of(release, around=AROUND):
-    return preparation.job(release, around, "node-1", 60)["spec"]["template"]["spec"]
+    return preparation.job(release, around, "node-1", 60, "run-1")["spec"]["template"]["spec"]
 
 
 def waits(reason, message=""):
@@ -82,17 +82,23 @@ def test_it_is_placed_and_pulled_as_the_servers_will_be():
 
 
 def test_it_ends_and_goes_by_itself_and_starts_nothing_twice():
-    job = preparation.job(RELEASE, AROUND, "node-1", 59.2)
+    job = preparation.job(RELEASE, AROUND, "node-1", 59.2, "run-1")
     assert (job["spec"]["activeDeadlineSeconds"], job["spec"]["backoffLimit"]) == (60, 0)
     assert job["spec"]["ttlSecondsAfterFinished"] == 60
     assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"
 
 
 def test_no_service_and_no_deployment_takes_its_pod_for_a_server():
-    marks = preparation.job(RELEASE, AROUND, "node-1", 60)["spec"]["template"]["metadata"]["labels"]
+    marks = preparation.job(RELEASE, AROUND, "node-1", 60, "run-1")["spec"]["template"]["metadata"]["labels"]
     assert not labels.pods("chat", RELEASE.release_id).items() <= marks.items()
     assert not labels.servers("chat").items() <= marks.items()
     assert labels.preparations("chat").items() <= marks.items()
+
+
+def test_it_names_the_run_that_began_it():
+    job = preparation.job(RELEASE, AROUND, "node-1", 60, "run-1")
+    assert preparation.owner(job) == "run-1"
+    assert preparation.owner({"metadata": {}}) is None
 
 
 def test_its_name_is_one_for_each_node_and_fits():
@@ -163,6 +169,16 @@ def test_files_that_cannot_be_read_ahead_keep_nobody(reader, words):
     state = seen(SHOWN, reader)
     assert state.ready
     assert words in state.waiting
+
+
+@pytest.mark.parametrize("image", [None, waits("ContainerCreating"), RUNS, SHOWN])
+def test_files_that_are_no_longer_there_are_final_however_far_the_image_is(image):
+    gone = {"terminated": {"exitCode": 13, "message": "/models/org--tiny/abc has been removed"}}
+    assert seen(image, gone).failure == "/models/org--tiny/abc has been removed"
+
+
+def test_files_that_are_no_longer_there_are_final_also_where_nobody_says_which():
+    assert seen(SHOWN, {"terminated": {"exitCode": 13}}).failure == "its files are not what was checked"
 
 
 @pytest.mark.parametrize("reason", ["NodeAffinity", "OutOfcpu", "Evicted"])

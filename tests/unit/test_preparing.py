@@ -7,11 +7,11 @@ import pytest
 
 from steps.contracts import DeployInputs
 from steps.deploy import deploy
-from steps.errors import Conflict, Failed, Transient
+from steps.errors import Conflict, Failed, RollbackFailed, Transient
 from steps.ports.serving import Place
 from tests.stubs.scene import Scene, make_release
 
-OLD, NEW = make_release("1"), make_release("2")
+OLD, NEW, THIRD = (make_release(mark) for mark in "123")
 READY = Place(name="node-1", done=True, said="its image is there; 1.0 KiB of 1.0 KiB are in memory")
 PULLING = Place(name="node-2", done=False, startable=False, said="its image is being pulled")
 
@@ -59,8 +59,18 @@ def test_an_image_that_is_nowhere_stops_nothing_and_refuses_nothing(scene):
     assert scene.serving.held == before
     assert scene.serving.calls == []
     assert scene.serves(OLD)
-    assert scene.serving.prepared == set()
+    assert scene.serving.prepared == {}
     assert scene.rollback().outcome == "nothing"
+
+
+def test_files_that_were_removed_since_they_were_checked_stop_nothing_and_refuse_nothing(scene):
+    shown(scene, (replace(READY, problem="/models/org--tiny/abc has been removed since it was checked"),))
+    before = scene.serving.held
+    with pytest.raises(Failed, match=r"not started, on node-1 /models/org--tiny/abc has been removed .*; what serves"):
+        scene.deploy(NEW)
+    assert scene.serving.held == before
+    assert scene.serving.calls == []
+    assert scene.serves(OLD)
 
 
 def test_what_is_not_ready_in_the_time_that_a_start_has_stops_nothing(scene):
@@ -80,18 +90,18 @@ def test_what_is_merely_slow_to_read_is_waited_for_no_longer_than_a_start_takes(
 
 def test_what_is_ready_stays_until_the_release_serves(scene):
     scene.deploy(NEW)
-    assert scene.serving.prepared == {NEW.release_id}
+    assert scene.serving.prepared == {NEW.release_id: "run"}
     scene.promote(NEW)
-    assert scene.serving.prepared == set()
+    assert scene.serving.prepared == {}
 
 
 def test_a_rollback_ends_what_is_held_ready_also_for_a_run_that_has_touched_nothing(scene):
-    scene.serving.prepared.add(NEW.release_id)
+    scene.serving.prepared[NEW.release_id] = "run"
     assert scene.rollback().outcome == "nothing"
-    assert scene.serving.prepared == set()
+    assert scene.serving.prepared == {}
     scene.deploy(NEW)
     assert scene.rollback().outcome == "rolled-back"
-    assert scene.serving.prepared == set()
+    assert scene.serving.prepared == {}
 
 
 def test_it_is_prepared_again_where_a_retry_begins_anew_and_not_where_it_goes_on(scene):
@@ -125,7 +135,7 @@ def test_who_prepares_notices_that_somebody_else_has_promoted_meanwhile(scene):
     with pytest.raises(Conflict, match="changed to swapping of other"):
         scene.deploy(NEW)
     assert scene.serving.calls == []
-    assert scene.serving.prepared == set()
+    assert scene.serving.prepared == {}
 
 
 def test_a_cluster_that_is_away_meanwhile_ends_the_attempt_and_leaves_what_serves(scene):
@@ -156,7 +166,7 @@ def test_a_step_of_a_run_that_has_ended_prepares_nothing(scene):
     with pytest.raises(Conflict, match="run gone has ended or was deleted, so a step of it begins nothing"):
         deploy(DeployInputs(deployment="chat", release_id=NEW.release_id, run="gone", owner="gone"), scene.stage, NEW)
     assert seen == []
-    assert scene.serving.prepared == set()
+    assert scene.serving.prepared == {}
 
 
 def test_what_was_prepared_is_given_up_where_somebody_else_begins_meanwhile(scene):
@@ -169,5 +179,32 @@ def test_what_was_prepared_is_given_up_where_somebody_else_begins_meanwhile(scen
     scene.serving.disturb = others_begin
     with pytest.raises(Conflict, match="since it was read"):
         scene.deploy(NEW)
-    assert scene.serving.prepared == set()
+    assert scene.serving.prepared == {}
     assert scene.serves(OLD)
+
+
+def test_what_another_run_has_prepared_outlives_who_loses_the_race_and_who_is_stopped(scene):
+    scene.serving.prepared[THIRD.release_id] = "other"
+    scene.serving.disturb = lambda moment: scene.with_record(refused=("0" * 12,)) if moment == "after:prepare" else None
+    with pytest.raises(Conflict):
+        scene.deploy(NEW)
+    assert scene.rollback("waiting").outcome == "nothing"
+    assert scene.serving.prepared == {THIRD.release_id: "other"}
+
+
+def test_a_promotion_that_is_complete_ends_also_what_others_have_prepared(scene):
+    scene.serving.prepared[THIRD.release_id] = "other"
+    scene.run(NEW)
+    assert scene.serving.prepared == {}
+
+
+@pytest.mark.parametrize("error", [RollbackFailed("no way back"), ValueError("a bug")])
+def test_a_rollback_that_fails_says_so_and_leaves_nothing_that_was_prepared(scene, monkeypatch, error):
+    def fails(*_args, **_named):
+        raise error
+
+    monkeypatch.setattr("steps.rollback.recover", fails)
+    scene.serving.prepared[NEW.release_id] = "run"
+    with pytest.raises(type(error), match=str(error)):
+        scene.rollback()
+    assert scene.serving.prepared == {}

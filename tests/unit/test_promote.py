@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from steps.contracts import PromoteInputs, PromoteOutputs
+from steps.contracts import PromoteInputs
 from steps.core.record import Record
 from steps.errors import BadInput, Conflict, Failed, Missing, Refused
 from steps.promote import promote
@@ -160,9 +160,10 @@ def test_a_rollback_by_hand_is_a_promotion_of_the_previous_release(scene):
 
 
 def test_doing_it_again_changes_nothing(scene):
+    """Nor does it know what it cost the first time: that attempt may have been lost after its last write."""
     scene.run(NEW)
     calls, held = list(scene.serving.calls), scene.serving.held
-    assert scene.promote(NEW) == 0.0
+    assert scene.promote(NEW) is None
     assert (scene.serving.calls, scene.serving.held) == (calls, held)
 
 
@@ -197,9 +198,20 @@ def test_a_repaired_release_is_proved_and_nothing_moves(scene):
     scene.deploy(OLD)
     assert scene.record.phase == "repairing"
     inputs = PromoteInputs(deployment="chat", release_id=OLD.release_id, run="run", owner="run", proof="")
-    assert promote(inputs, scene.stage, OLD) == PromoteOutputs(outage_seconds=0.0)
+    scene.clock.time += 40
+    assert promote(inputs, scene.stage, OLD).outage_seconds == pytest.approx(40, abs=1), "nothing served meanwhile"
     assert scene.record == Record(live=OLD.release_id)
     assert scene.serves(OLD)
+
+
+def test_a_repair_of_one_of_several_does_not_know_whether_the_others_answered():
+    two, scene = make_release("1", replicas=2), Scene()
+    scene.serving.owners.add("run")
+    scene.live(two)
+    scene.serving.crash(two.release_id)
+    scene.deploy(two)
+    assert scene.promote(two) is None
+    assert scene.serves(two)
 
 
 def test_a_repaired_release_that_nobody_proved_is_proved_here(scene):

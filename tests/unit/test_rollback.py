@@ -10,6 +10,7 @@ from steps.deploy import deploy
 from steps.errors import Conflict, Denied, Failed, Refused, RollbackFailed, Transient
 from steps.filing import KEPT_BYTES
 from steps.recovery import recover, settle
+from steps.tries import not_brought_back
 from tests.stubs.scene import Killed, Scene, make_release
 from tests.stubs.serving import Manner
 
@@ -288,6 +289,30 @@ def test_an_unfinished_repair_is_left_as_it_is(scene, caplog):
     assert "nothing is put in its place" in caplog.text
 
 
+def cut_off_in_its_repair(scene, replicas=1):
+    """The live release had to end before it could start again, and that is as far as it got."""
+    scene.with_record(phase="repairing", owner="run", replicas=replicas, deadline=scene.clock.time + 60)
+    scene.serving.stop(OLD.release_id, "run")
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_repair_that_was_cut_off_while_nothing_ran_is_started_again_with_all_its_replicas(scene, replicas):
+    cut_off_in_its_repair(scene, replicas)
+    outputs = scene.rollback()
+    assert outputs.outcome == "nothing"
+    assert "it is started again" in outputs.noticed
+    assert scene.record == Record(live=OLD.release_id, replicas=replicas)
+    assert scene.serving.replicas(OLD.release_id) == len(scene.serving.pods(OLD.release_id)) == replicas
+
+
+def test_a_repair_of_a_release_that_somebody_has_deleted_is_left(scene):
+    cut_off_in_its_repair(scene)
+    scene.serving._specs.pop(OLD.release_id)
+    assert scene.rollback() == NOTHING
+    assert scene.record == Record(live=OLD.release_id)
+    assert scene.serving.replicas(OLD.release_id) == 0
+
+
 def test_how_fast_the_old_release_answers_is_no_reason_to_stay_away(scene):
     slow = make_release("1", smoke=Smoke(min_tokens_per_second=1000.0))
     scene.live(slow)
@@ -313,6 +338,39 @@ def test_rights_that_are_away_for_a_while_are_waited_for(scene, at):
     scene.serving.disturb = failing(3, Denied("no right to patch deployments; install again"), at)
     assert scene.rollback().outcome == "rolled-back"
     assert scene.serves(OLD)
+
+
+def test_a_promotion_that_cannot_be_completed_is_not_said_to_need_a_way_back(scene):
+    """Clients follow the new release; a pod of the old one is on a node that does not answer."""
+    scene.deploy(NEW)
+    proof = scene.smoke(NEW).proof
+
+    def lingers(moment: str) -> None:
+        if moment == "before:stop" and scene.record.phase == "draining":
+            raise Transient("it is on node-1, which is silent")
+
+    scene.serving.disturb = lingers
+    with pytest.raises(Transient):
+        scene.promote(NEW, proof=proof)
+    with pytest.raises(RollbackFailed) as failed:
+        scene.rollback()
+    assert str(failed.value) == (
+        f"the promotion of release {NEW.release_id} to chat could not be completed: it is on node-1, which is silent; "
+        "clients follow that release already, and nothing has to be brought back: put right what is named here, and "
+        "`python -m workflows.reconcile` completes it, as the reconciler does by itself"
+    )
+
+
+def test_a_way_back_that_is_over_is_not_said_to_be_in_flight(scene):
+    assert "nothing is in flight any more" in not_brought_back(scene.stage, Transient("away"))
+
+
+def test_a_record_that_cannot_be_read_is_said_to_tell_what_is_in_flight(scene, monkeypatch):
+    def away() -> None:
+        raise Transient("away")
+
+    monkeypatch.setattr(scene.serving, "read", away)
+    assert "its record still says what is in flight" in not_brought_back(scene.stage, Transient("away"))
 
 
 def test_after_ten_minutes_a_person_is_called_and_the_record_still_tells(scene):

@@ -87,8 +87,9 @@ def test_a_repair_moves_nothing():
     assert rollout.repaired(REPAIRING, ME) == replace(IDLE, replicas=2)
 
 
-def test_what_is_live_with_no_replica_is_restored_with_one():
-    assert rollout.begin(IDLE, NEW, replace(CLAIM, replicas=0)).replicas == 1
+def test_of_what_is_live_as_many_are_restored_as_the_claim_says():
+    assert rollout.begin(IDLE, NEW, replace(CLAIM, replicas=3)).replicas == 3
+    assert rollout.begin(IDLE, NEW, replace(CLAIM, replicas=0)).replicas == 0, "nothing of it was left"
 
 
 def test_a_refusal_is_remembered_once_and_through_the_rollback():
@@ -108,6 +109,12 @@ def test_a_person_may_allow_what_was_refused():
     record = replace(IDLE, refused=(NEW, OLDER))
     assert rollout.allow(record, NEW).refused == (OLDER,)
     assert rollout.allow(record, FOURTH) == record
+
+
+@pytest.mark.parametrize("phase", sorted(set(AT) - {"idle"}))
+def test_nobody_allows_anything_under_the_hands_of_a_run(phase):
+    with pytest.raises(Conflict, match=f"the record is {phase}"):
+        rollout.allow(replace(AT[phase], refused=(NEW,)), NEW)
 
 
 def test_the_outage_runs_from_making_room_to_the_move_of_the_pointer():

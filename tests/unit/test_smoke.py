@@ -103,6 +103,33 @@ def test_a_candidate_that_is_too_slow_fails():
         scene.smoke(slow)
 
 
+def test_a_gate_that_can_never_be_judged_refuses_a_candidate_so_that_no_night_repeats_the_outage(monkeypatch):
+    scene, new = Scene(), make_release("2", smoke=Smoke(min_tokens_per_second=1.0))
+    scene.publish(new)
+    scene.deploy(new)
+    stream, began = scene.chat.stream, scene.clock.time
+    monkeypatch.setattr(scene.chat, "stream", lambda *asked: replace(stream(*asked), pieces=1))
+    with pytest.raises(Failed, match=r"came in one piece.* cannot be judged: give .* a longer answer in the catalog"):
+        scene.smoke(new)
+    assert scene.clock.time - began >= scene.stage.patience.request
+    assert scene.record.refused == (new.release_id,)
+    assert evidence(scene)["result"] == "fail"
+
+
+def test_an_answer_that_came_in_one_piece_once_is_asked_for_again(monkeypatch):
+    scene, new = Scene(), make_release("2", smoke=Smoke(min_tokens_per_second=1.0))
+    scene.publish(new)
+    scene.deploy(new)
+    stream, pieces = scene.chat.stream, [1]
+
+    def again(*asked):
+        return replace(stream(*asked), pieces=pieces.pop() if pieces else 7)
+
+    monkeypatch.setattr(scene.chat, "stream", again)
+    assert scene.smoke(new).proof
+    assert pieces == []
+
+
 def test_what_stays_inconclusive_is_transient_neither_passed_nor_refused(scene):
     scene.faults[NEW.release_id] = "http-503"
     began = scene.clock.time

@@ -85,7 +85,21 @@ def test_people_see_who_is_at_work_and_whether_they_live():
     assert (
         "which is DEAD: the next promotion of this deployment first brings back" in row(read("chat", place), "phase")[0]
     )
+    place.held = replace(place.held, record=replace(place.held.record, phase="draining"))
+    assert (
+        "which is DEAD: the next promotion of this deployment first completes it"
+        in row(read("chat", place), "phase")[0]
+    )
     assert row(read("chat", place), "candidate") == [f"files unknown  (release {NEW.release_id})"]
+
+
+def test_people_see_the_name_by_which_a_run_is_stopped_where_it_has_another_in_the_record():
+    place = serving(phase="swapping", candidate=NEW.release_id, owner="uid-9")
+    place.owners.add("uid-9")
+    place.called["uid-9"] = "promote-x"
+    place.crash(OLD.release_id)
+    assert row(read("chat", place), "phase") == ["swapping, by run promote-x"]
+    assert row(read("chat", place), "live")[0].endswith("while run promote-x is at work")
 
 
 def test_a_model_that_was_stopped_to_make_room_is_not_said_to_need_a_promotion():

@@ -8,6 +8,8 @@ from steps.core.names import Layout
 from steps.core.record import Record
 from steps.errors import Conflict, Missing
 from steps.ports.serving import Held
+from tests.stubs.exploring import Promotion
+from tests.stubs.kube_scene import KubeScene
 from tests.stubs.runs import past
 from tests.stubs.scene import Scene, make_release
 from tests.stubs.store import FakeStore
@@ -90,6 +92,34 @@ def test_allowing_never_overwrites_what_somebody_else_just_wrote():
     with pytest.raises(Conflict):
         lift(scene.serving, "chat", GONE)
     assert scene.record.refused == (GONE, KEPT)
+
+
+def test_nothing_is_allowed_while_a_run_is_at_work_for_that_would_end_it():
+    scene = held(refused=(GONE,), phase="swapping", candidate=KEPT, owner="run-1")
+    scene.serving.called["run-1"] = "promote-x"
+    before = scene.record
+    with pytest.raises(Conflict, match=r"run promote-x is at work on chat \(swapping\).*allow it when that has ended"):
+        lift(scene.serving, "chat", GONE)
+    assert scene.record == before
+
+
+def test_a_promotion_in_flight_survives_that_somebody_allows_another_release():
+    old, new, bad = (make_release(mark) for mark in "123")
+    scene = KubeScene(faults={bad.release_id: "empty-text"})
+    scene.publish(new, bad)
+    scene.live(old)
+    Promotion(scene, bad).whole()
+    promotion = Promotion(scene, new)
+
+    def allowed(call):
+        if scene.record.phase == "swapping" and scene.workloads.get(new.release_id):
+            with pytest.raises(Conflict, match="allow it when that has ended"):
+                lift(scene.hand().stage.serving, "chat", bad.release_id)
+
+    promotion.go(allowed)
+    assert scene.serves(new)
+    lift(scene.hand().stage.serving, "chat", bad.release_id)
+    assert scene.record.refused == ()
 
 
 def test_a_rollback_goes_to_the_previous_release_or_to_the_one_that_is_named():

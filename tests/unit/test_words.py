@@ -150,3 +150,58 @@ def test_what_a_person_should_know_though_it_went_well_is_told_in_the_order_of_t
     assert "\n  note     pod-1: it is slow\n" in last_words(account, whole, ())
     assert account.to_json()["evidence"] == {"notices": [*noticed.values()]}
     assert draw_up(whole, NEW_LIVE).to_json()["evidence"] is None
+
+
+TAKEN = Record(phase="rolling-back", live=OLD.release_id, candidate=NEW.release_id, owner="the reconciler")
+UNDER_WAY = "; other work is under way (rolling-back)"
+
+
+@pytest.mark.parametrize(
+    ("record", "answers", "said"),
+    [
+        (
+            TAKEN,
+            False,
+            f"nothing serves at {URL} now: org/chat at ffffffffffff should, and no server of it is ready{UNDER_WAY}",
+        ),
+        (
+            TAKEN,
+            True,
+            f"the previous model (org/chat at ffffffffffff) serves at {URL}{UNDER_WAY}",
+        ),
+        (replace(TAKEN, phase="idle"), True, f"the previous model (org/chat at ffffffffffff) serves at {URL}"),
+    ],
+)
+def test_a_run_whose_work_another_took_over_claims_neither_that_anything_serves_nor_that_it_is_untouched(
+    record, answers, said
+):
+    nodes = (
+        resolved(),
+        done("deploy", startup_seconds="30.0"),
+        failed("smoke", 14, "Conflict: no"),
+        on_exit(done("rollback", outcome="nothing", outage_seconds="0.0")),
+    )
+    account = draw_up(run(*nodes), replace(OLD_LIVE, record=record, answers=answers))
+    assert summary(account).endswith(f"{said}; how long clients had no answer is not known")
+    assert "\n  outage   how long clients had no answer is not known\n" in last_words(account, run(*nodes), ())
+
+
+def test_where_no_server_of_what_is_live_is_ready_nothing_is_said_to_serve():
+    silent = replace(OLD_LIVE, answers=False)
+    assert f"nothing serves at {URL} now: org/chat at ffffffffffff should" in summary(draw_up(CORRUPT, silent))
+    assert f"nothing serves at {URL} now: org/chat at ffffffffffff should" in summary(draw_up(rolled_back(), silent))
+
+
+def test_a_rollback_that_failed_and_left_nothing_in_flight_does_not_call_certain_what_is_seen():
+    nodes = (resolved(), failed("smoke", 16, "Failed: no"), on_exit(failed("rollback", 17, "RollbackFailed: gone")))
+    account = draw_up(run(*nodes), replace(OLD_LIVE, answers=False))
+    assert f"nothing serves at {URL} now: org/chat at ffffffffffff should" in summary(account)
+
+
+def test_a_failed_rollback_that_left_nothing_in_flight_is_not_said_to_be_undone_by_the_next_promotion():
+    gone = failed("rollback", 17, "RollbackFailed: gone")
+    account = draw_up(run(resolved(), failed("smoke", 16, "Failed: no"), on_exit(gone)), OLD_LIVE)
+    assert advice(account)[1] == (
+        "then promote what should serve, or go back to another release: "
+        "python -m workflows.rollback --deployment chat --to RELEASE --local"
+    )

@@ -1,10 +1,10 @@
 """The pods of a release in a cluster, and what keeps each of them from being ready."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from steps.clients.kube.api import EVENT, POD, Api, Json
+from steps.clients.kube import events
+from steps.clients.kube.api import POD, Api, Json
 from steps.core import labels, pod_state
 from steps.core.pod_state import State
 from steps.core.workload import PORT
@@ -67,16 +67,13 @@ class ReleasePods:
             ready=state.ready,
             failure=state.failure,
             waiting=state.waiting,
+            unplaced=pod_state.is_unscheduled(pod),
         )
 
     def _state(self, pod: Json) -> State:
-        events = self._events(pod) if pod_state.is_prepared(pod) else ()
+        told = events.about(self.api, pod["metadata"]["uid"]) if pod_state.is_prepared(pod) else ()
         neighbours = self.api.list(POD, fields=ON_NODES) if pod_state.is_unscheduled(pod) else ()
-        return pod_state.state(pod, events, neighbours, self.clock.now())
-
-    def _events(self, pod: Json) -> Sequence[Json]:
-        found = self.api.list(EVENT, fields=f"involvedObject.uid={pod['metadata']['uid']}")
-        return sorted(found, key=lambda event: pod_state.moment(event) or 0.0)
+        return pod_state.state(pod, told, neighbours, self.clock.now())
 
     def _refused(self, release_id: str, workload: Json) -> tuple[Pod, ...]:
         """It stands for the pods that there are not, under the Deployment's uid."""
@@ -85,7 +82,8 @@ class ReleasePods:
         since = pod_state.refused_since(workload)
         late = since is not None and self.clock.now() - since > REFUSED_SECONDS
         told = {"failure": why} if late else {"waiting": why}
-        return (Pod(uid=workload["metadata"]["uid"], release_id=release_id, url=None, ready=False, **told),)
+        uid = workload["metadata"]["uid"]
+        return (Pod(uid=uid, release_id=release_id, url=None, ready=False, unplaced=True, **told),)
 
 
 def _ended(release_id: str, ended: list[Json]) -> Pod:

@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass
 
 from steps.clients.kube.api import FIELD_MANAGER, SERVICE, Api, Json
-from steps.core import labels, managed
+from steps.core import guards, labels, managed
 from steps.core import record as records
 from steps.core.record import Record
 from steps.core.workload import PORT
@@ -66,6 +66,8 @@ class ServiceRecord:
 
     def _changed(self, held: Held, now: Held, service: Json | None) -> str:
         """Why a write is refused: another run's work, or somebody's hand on the selector."""
+        if service is None and held.version != ABSENT:
+            return guards.record_gone(self.deployment)
         if service is not None and now.record == held.record:
             moved = _moved_by(service, held.target, now.target)
             return f"{moved}, while this run was at work on it; put it back and run it again"

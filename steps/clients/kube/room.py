@@ -2,12 +2,12 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from steps.clients.kube import claims
 from steps.clients.kube.api import CLAIM, NODE, Api, Json
 from steps.clients.kube.errors import Forbidden
-from steps.core import capacity, claim, workload
+from steps.core import cache_claim, capacity, claim, workload
 from steps.core.release import Release
 from steps.errors import BadInput, Missing, NoSpace
 
@@ -21,14 +21,10 @@ def check(api: Api, claim_name: str, release: Release) -> None:
     what they have is not looked at.
     """
     _check_claim(api, claim_name)
-    if (cache := workload.cache_claim(release)) is not None and api.get(CLAIM, cache) is None:
-        raise Missing(
-            f"claim {cache} for what the model servers compile is not in namespace {api.namespace}; make it, or take "
-            "pod.cacheClaim out of the catalog"
-        )
     nodes = _nodes(api)
-    selector: Mapping[str, str] = json.loads(release.serving.pod).get("nodeSelector", {})
-    if nodes is not None and (why := capacity.lack(nodes, workload.requests(release), selector)):
+    if (cache := workload.cache_claim(release)) is not None:
+        _check_cache(api, cache, release, nodes)
+    if nodes is not None and (why := capacity.lack(nodes, workload.requests(release), _selector(release))):
         raise NoSpace(
             f"release {release.release_id} of {release.deployment} could not start anywhere in this cluster: {why}; "
             "lower gpus or pod.resources in the catalog, add such a node, or where nodes come on demand install with "
@@ -48,6 +44,25 @@ def _check_claim(api: Api, name: str) -> None:
         raise BadInput(f"claim {name} of the models' volume {why}")
     if why := claim.problem(seen):
         raise Missing(f"claim {name} of the models' volume {why}")
+
+
+def _check_cache(api: Api, name: str, release: Release, nodes: Sequence[Json] | None) -> None:
+    about = f"claim {name} for what the model servers compile"
+    if (found := api.get(CLAIM, name)) is None:
+        raise Missing(
+            f"{about} is not in namespace {api.namespace}; make it, or take pod.cacheClaim out of the catalog"
+        )
+    seen, at_once = claims.look(api, found), release.replicas + (release.strategy == "blue-green")
+    together = nodes is None or capacity.holds(nodes, workload.requests(release), _selector(release), at_once)
+    if why := cache_claim.unfit(seen, at_once, together=together):
+        raise BadInput(f"{about} {why}")
+    if why := cache_claim.problem(seen):
+        raise Missing(f"{about} {why}")
+
+
+def _selector(release: Release) -> Mapping[str, str]:
+    selector: Mapping[str, str] = json.loads(release.serving.pod).get("nodeSelector", {})
+    return selector
 
 
 def _nodes(api: Api) -> list[Json] | None:

@@ -24,7 +24,7 @@ from steps.core.names import check_deployment
 from steps.core.record import Record
 from steps.core.release import Release
 from steps.core.workload import GRACE_SECONDS, Where
-from steps.errors import BadInput, Conflict, Corrupt, Transient
+from steps.errors import BadInput, Conflict, Corrupt, Lingering
 from steps.ports.clock import Clock
 from steps.ports.serving import Held, Place, Pod
 from steps.settings import Settings
@@ -72,11 +72,11 @@ class KubeServing:
         self.workloads.ensure(workload.deployment(release, self.where), replicas, owner)
         self.pods_of.clear(release.release_id)
 
-    def prepare(self, release: Release, beside: str, seconds: float) -> tuple[Place, ...]:
-        return self.preparations.look(release, self.pods_of.nodes(beside), seconds)
+    def prepare(self, release: Release, beside: str, seconds: float, owner: str) -> tuple[Place, ...]:
+        return self.preparations.look(release, self.pods_of.nodes(beside), seconds, owner)
 
-    def unprepare(self) -> None:
-        self.preparations.end()
+    def unprepare(self, owner: str | None) -> None:
+        self.preparations.end(owner)
 
     def stop(self, release_id: str, owner: str, *, anew: bool = False) -> None:
         self.workloads.stop(release_id, owner, anew=anew)
@@ -128,6 +128,9 @@ class KubeServing:
     def owner_alive(self, owner: str) -> bool:
         return owners.alive(self.api, owner)
 
+    def run_of(self, owner: str) -> str | None:
+        return owners.run_of(self.api, owner)
+
     def check_room(self, release: Release) -> None:
         room.check(self.api, self.where.claim, release)
 
@@ -163,7 +166,7 @@ class KubeServing:
         return self.workloads.find(release_id)
 
     def _wait_until_gone(self, release_id: str) -> None:
-        """Raises Conflict where somebody starts it again meanwhile, Transient where a pod does not end."""
+        """Raises Conflict where somebody starts it again meanwhile, Lingering where a pod does not end."""
         until = self.clock.now() + GONE_SECONDS
         while True:
             found = self._found(release_id)
@@ -173,7 +176,7 @@ class KubeServing:
             if found is not None and found["spec"].get("replicas"):
                 raise Conflict(f"release {release_id} of {self.deployment} was started again while it was stopped")
             if self.clock.now() >= until:
-                raise Transient(_lingering(release_id, self.deployment, left))
+                raise Lingering(_lingering(release_id, self.deployment, left))
             self.clock.sleep(POLL_SECONDS)
 
 

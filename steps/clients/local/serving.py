@@ -21,12 +21,13 @@ from steps.clients.local.journal import LocalJournal
 from steps.clients.local.process import Servers, Wanted
 from steps.clients.local.record import RecordFile
 from steps.clients.local.replica import listening
+from steps.clients.whole import require_whole
 from steps.core import guards
 from steps.core.measured import Measured
 from steps.core.names import check_deployment, check_run
 from steps.core.record import Record
 from steps.core.release import Release
-from steps.errors import BadInput, Conflict, StepError
+from steps.errors import BadInput, Conflict, Corrupt, StepError
 from steps.ports.serving import Held, Place, Pod
 from steps.settings import Settings
 
@@ -92,11 +93,22 @@ class LocalServing:
         self._bring_back_endpoint(held)
 
     @translated()
-    def prepare(self, release: Release, beside: str, seconds: float) -> tuple[Place, ...]:  # noqa: ARG002  # it is done
-        read = page_cache.read_ahead(self.servers.command.directory(release), page_cache.room())
+    def prepare(  # what it does is done at once, whoever asks
+        self,
+        release: Release,
+        beside: str,  # noqa: ARG002
+        seconds: float,  # noqa: ARG002
+        owner: str,  # noqa: ARG002
+    ) -> tuple[Place, ...]:
+        directory = self.servers.command.directory(release)
+        try:
+            require_whole(directory)
+        except Corrupt as err:
+            return (Place(name="this machine", done=True, problem=str(err)),)
+        read = page_cache.read_ahead(directory, page_cache.room())
         return (Place(name="this machine", done=True, said=str(read)),)
 
-    def unprepare(self) -> None:
+    def unprepare(self, owner: str | None) -> None:
         """Nothing goes on here."""
 
     @translated()
@@ -150,6 +162,9 @@ class LocalServing:
             return self.journal.alive(check_run(owner))
         except BadInput:  # a name that no run can have is nobody's
             return False
+
+    def run_of(self, owner: str) -> str | None:
+        return owner if self.owner_alive(owner) else None
 
     def check_room(self, release: Release) -> None:
         self.servers.command.check(release)
