@@ -120,9 +120,10 @@ class Watching(RuleBasedStateMachine):
             return
         self.lowered.discard(release_id)
         record = self._view.record
-        if was and not now and not self.by_hand and release_id == record.live:
-            self._had[release_id] = min(was, record.replicas)
-            assert self._view.may_stop_live(self.scene), f"{release_id} is live and was stopped by who knew {record}"
+        if now < was and not self.by_hand and release_id == record.live:
+            assert self._view.may_stop_live(self.scene), f"{release_id} is live and lost replicas to who knew {record}"
+            if not now:
+                self._had[release_id] = min(was, record.replicas)
 
     def _check_stamps(self) -> None:
         """Who knew an older record than whoever came before changes nothing."""
