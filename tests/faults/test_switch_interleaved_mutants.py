@@ -26,7 +26,8 @@ def stops_what_serves_beside_its_candidate(patch: Patch) -> None:
 
 
 def brings_nothing_back(patch: Patch) -> None:
-    patch.setattr(recovery, "_bring_back", lambda *_, **__: "")
+    """As if nothing had been live; the record says it was."""
+    patch.setattr(recovery, "_live", lambda *_, **__: None)
 
 
 def ends_the_new_release_in_place_of_the_old(patch: Patch) -> None:
