@@ -1,16 +1,21 @@
 """Promotions, crashes, retries, stops, reconcilers and people, at one deployment, in any order, at every call.
 
-A hypothesis machine: each run is frozen ahead of each of its calls, and goes on when it is let. Three invariants hold
+A hypothesis machine: each run is frozen ahead of each of its calls, and goes on when it is let. Five invariants hold
 at each write and after each step:
 
 1. at most one release gets clients, and it is the record's, unless a person has moved the pointer and still wants that
-2. what clients are sent to was read by ``checksum`` and has answered ``smoke`` before the pointer moved
+2. what clients are sent to was read by ``checksum``, and its pods, as who sends them saw them last, have been asked
 3. nothing that serves or is the rollback target is deleted by us, and what serves is stopped only to make room
+   (``recreate``), or to be started again
+4. where nothing is in flight, what is live is to have the replicas that it had, unless a person has made them fewer
+5. who has lost the record changes no Deployment: neither knowingly, nor after one who knew a newer record
 
-In the end all runs are gone, people have undone what they did, and a reconciler and a further promotion converge.
+In the end all runs are gone, people have undone what they did, a reconciler goes back, what is live then serves, and a
+further promotion converges.
 """
 
-from contextlib import suppress
+import sys
+from dataclasses import replace
 from functools import partial
 
 from hypothesis import HealthCheck, Phase, settings
@@ -18,18 +23,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 from steps.clients.kube.api import DEPLOYMENT as WORKLOAD
-from steps.clients.kube.api import SERVICE
-from steps.core import labels
-from steps.errors import RollbackFailed
+from steps.errors import RollbackFailed, StepError
 from tests.stubs.actor import Actor
-from tests.stubs.exploring import Promotion
+from tests.stubs.deeds import DEEDS, puts_the_pointer_back
+from tests.stubs.exploring import Promotion, undisturbed
 from tests.stubs.invariants import Run, Watching
 from tests.stubs.scene import DEPLOYMENT, make_release
+from tests.stubs.watched import is_write
 
 RUNS = 3
 """In flight at a time: beyond two, nothing new was seen to happen."""
 WHICH = st.integers(0, 7)
-CALLS = st.integers(1, 40)
+CALLS = st.integers(1, 160)
+START_SECONDS = 30
+"""Ten times what a pod takes to end and another one to be ready."""
 
 
 class Interleaving(Watching):
@@ -41,10 +48,23 @@ class Interleaving(Watching):
         self.runs.append(run)
         self.step(run).advance(calls)
 
-    @precondition(lambda self: self.actors())
     @rule(which=WHICH, calls=CALLS)
     def go_on(self, which: int, calls: int) -> None:
-        self.one(which).advance(calls)
+        """Where nobody is at it, somebody begins."""
+        if self.actors():
+            self.one(which).advance(calls)
+        else:
+            self.promote(which % len(self.releases), calls)
+
+    @precondition(lambda self: self.actors())
+    @rule(which=WHICH, writes=st.integers(1, 12))
+    def go_on_to_a_write(self, which: int, writes: int) -> None:
+        """It stands ahead of it, and what it will do rests on what it has seen."""
+        actor = self.one(which)
+        for _ in range(writes):
+            if actor.until(is_write):
+                actor.advance()
+        actor.until(is_write)
 
     @precondition(lambda self: self.actors())
     @rule(which=WHICH)
@@ -89,54 +109,16 @@ class Interleaving(Watching):
         """The last is beyond every deadline."""
         self.scene.clock.sleep(seconds)
 
-    @rule()
-    def node_is_lost(self) -> None:
-        self.scene.cluster.lose_pods()
-
-    @rule(which=st.integers(0, 3), replicas=st.integers(0, 2))
-    def somebody_scales(self, which: int, replicas: int) -> None:
-        self.edit(WORKLOAD, self.name(which), {"spec": {"replicas": replicas}})
-
-    @rule(which=st.integers(0, 3), value=st.sampled_from(["a", "b"]))
-    def somebody_edits_the_template(self, which: int, value: str) -> None:
-        change = {"metadata": {"annotations": {"somebody": value}}}
-        self.edit(WORKLOAD, self.name(which), {"spec": {"template": change}})
-
-    @rule(which=st.integers(0, 3))
-    def somebody_deletes_a_deployment(self, which: int) -> None:
-        if self.name(which) in self.scene.cluster.objects(WORKLOAD):
-            self.by_hand = True
-            self.scene.api.delete(WORKLOAD, self.name(which))
-            self.by_hand = False
-            self.gone.add(self.releases[which].release_id)
-
-    @precondition(lambda self: self.scene.cluster.objects(SERVICE))
-    @rule(which=st.integers(0, 3))
-    def somebody_moves_the_pointer(self, which: int) -> None:
-        release_id = self.releases[which].release_id
-        selector = labels.pods(DEPLOYMENT, release_id)
-        self.selector = None if release_id == self.scene.record.live else selector
-        self.edit(SERVICE, DEPLOYMENT, {"spec": {"selector": selector}})
-
-    @precondition(lambda self: self.selector)
-    @rule()
-    def the_pointer_is_put_back(self) -> None:
-        self.selector = None
-        target = labels.pods(DEPLOYMENT, self.scene.record.live or labels.NO_RELEASE)
-        self.edit(SERVICE, DEPLOYMENT, {"spec": {"selector": target}})
-
-    @rule(which=st.integers(0, 3))
-    def a_directory_is_deleted(self, which: int) -> None:
-        self.scene.spoil(self.releases[which])
-
-    @rule(which=st.integers(0, 3))
-    def a_directory_is_populated_again(self, which: int) -> None:
-        self.scene.publish(self.releases[which])
+    @rule(which=st.integers(0, 3), deed=st.sampled_from(sorted(DEEDS)))
+    def somebody(self, deed: str, which: int) -> None:
+        """One rule for all of them: as many as there are of the runs would leave these no turn."""
+        DEEDS[deed](self, which)
 
     def teardown(self) -> None:
         try:
-            self._converge()
-            type(self).examples += 1
+            if sys.exc_info()[0] is None:  # what has failed already need not converge
+                self._converge()
+                type(self).examples += 1
         finally:
             for actor in self.actors():
                 actor.kill()
@@ -145,44 +127,78 @@ class Interleaving(Watching):
         for actor in self.actors():
             actor.kill()
         self.scene.end(*(run.promotion.owner for run in self.runs), *(owner for owner, _ in self.reconcilers))
-        if self.selector is not None:
-            self.the_pointer_is_put_back()
+        puts_the_pointer_back(self)
         last = make_release("9")
         self.scene.publish(*self.releases, last)
+        self._what_was_lowered_is_put_back()
         self.time_passes(5.0)
         self._go_back()
-        Promotion(self.scene, last).go()
+        self._check_serves()
+        self.promotes(last)
         record = self.scene.record
         assert self.scene.serves(last)
         assert (record.phase, record.owner, record.live) == ("idle", None, last.release_id)
         assert set(self.scene.workloads) <= {record.live, record.previous}
         assert self.scene.running == {record.live}
 
+    def _what_was_lowered_is_put_back(self) -> None:
+        for release_id in self.lowered & set(self.scene.workloads):
+            replicas = self.scene.known[release_id].replicas
+            self.edit(WORKLOAD, f"{DEPLOYMENT}-{release_id}", {"spec": {"replicas": replicas}})
+
     def _go_back(self) -> None:
         """Where a person has deleted what serves, as the sentence says: it is promoted again first."""
-        with suppress(RollbackFailed):  # a person has deleted what it would go back to
-            self.scene.hand().reconciles()
+        live = self.scene.record.live
+        try:
+            self.reconciles(self.scene.hand().owner, undisturbed)
+        except RollbackFailed:
+            if live in {None, *self.scene.workloads}:
+                raise
         live = self.scene.record.live
         if live and live not in self.scene.workloads:
-            Promotion(self.scene, self.scene.known[live]).go()
+            self.promotes(self.scene.known[live])
+
+    def _check_serves(self) -> None:
+        """What the record says, within the time of a start; the weights are there, and so is room."""
+        live = self.scene.record.live
+        if live is None:
+            return
+        release = replace(self.scene.known[live], replicas=max(self.scene.workloads[live], 1))
+        for _ in range(START_SECONDS):
+            if self.scene.serves(release):
+                return
+            self.scene.clock.sleep(1.0)
+        raise AssertionError(f"what is live does not serve: {self.scene.told}")
 
 
 def explored(machine: type[Interleaving], examples: int) -> str:
     """What was done, in words. The same each time, so that it fails for a change and never by luck."""
     before, moved = machine.examples, machine.moves
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=20,
-            derandomize=True,
-            database=None,
-            deadline=None,
-            phases=[Phase.generate, Phase.shrink],
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_state_machine_as_test(machine, settings=_settings(examples, Phase.generate, Phase.shrink))
     done, moves = machine.examples - before, machine.moves - moved
     assert done >= examples
     assert moves >= examples / 2
     return f"{done} interleavings with strategy {machine.strategy}: the pointer was moved {moves} times"
+
+
+def found(machine: type[Interleaving], examples: int) -> str:
+    """What is wrong, in words, which so many examples have to show; where it is found is enough."""
+    before = machine.examples
+    try:
+        run_state_machine_as_test(machine, settings=_settings(examples, Phase.generate))
+    except (AssertionError, StepError) as err:
+        return f"found after {machine.examples - before} interleavings: {type(err).__name__}: {err}"
+    raise AssertionError(f"not found by {examples} interleavings")
+
+
+def _settings(examples: int, *phases: Phase) -> settings:
+    return settings(
+        max_examples=examples,
+        stateful_step_count=20,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=phases,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
