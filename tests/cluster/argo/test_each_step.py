@@ -22,12 +22,13 @@ from tests.stubs.machine import served_root
 STEPS = [step.name for step in (RESOLVE, PREFLIGHT, MIRROR, POPULATE, CHECKSUM, DEPLOY, SMOKE, PROMOTE)]
 IN_FLIGHT = [DEPLOY.name, SMOKE.name, PROMOTE.name]
 SLOW_START = {"fault": "slow-start:8"}
-SLOW_ANSWER = {"fault": "slow:2"}
+SLOW_ANSWER = {"fault": "slow:1"}
 WRONG = {**SLOW_START, "answer": "I do not know."}
 STORE_SECONDS = 0.3
 """For what the store says: so that a step which asks it lasts, and can be met at work."""
 LOOK_SECONDS = 0.05
 REACHED_SECONDS = 300.0
+ENDED_SECONDS = 180.0
 SETTLED_SECONDS = 35.0
 """Not earlier may a run be retried, as the README says."""
 NUMBERS = count(1)
@@ -61,11 +62,15 @@ class Met:
         return self.ended()
 
     def reconciled(self) -> str:
-        """As the reconciler does within ten minutes: what it says."""
-        told = self.at.person.run("reconcile")
-        assert told.code == 0, told.text
-        assert self.at.record().phase == "idle"
-        return next((line.strip() for line in told.text.splitlines() if self.at.deployment in line), "nothing to do")
+        """As the reconciler does, which comes every ten minutes: what it says once the run's last pod has ended."""
+        deadline = time.monotonic() + ENDED_SECONDS
+        while True:
+            told = self.at.person.run("reconcile")
+            assert told.code == 0, told.text
+            said = [line.rpartition(": ")[2] for line in told.text.splitlines() if self.at.deployment in line]
+            if self.at.record().phase == "idle":
+                return "; ".join(said) or "nothing to do"
+            assert time.monotonic() < deadline, told.text
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +96,7 @@ def meet(installed: Premises) -> Callable[..., Met]:
         before = installed.serves()
         commit = installed.publish(seed=next(NUMBERS), **(stub or (SLOW_ANSWER if step == SMOKE.name else SLOW_START)))
         run, deadline = installed.submit(), time.monotonic() + REACHED_SECONDS
-        while not installed.house.at_work(run, step):
+        while not (installed.house.at_work(run, step) and in_the_middle(installed, step)):
             assert time.monotonic() < deadline, f"{step} did not begin"
             assert not argo.is_over(argo.run(installed.house.run(run))), f"{step} was missed"
             time.sleep(LOOK_SECONDS)
@@ -99,6 +104,11 @@ def meet(installed: Premises) -> Callable[..., Met]:
         return Met(installed, run, commit, before)
 
     return meet
+
+
+def in_the_middle(at: Premises, step: str) -> bool:
+    """Of deploy, that is when nothing serves: before, it prepares."""
+    return step != DEPLOY.name or at.record().phase == "swapping"
 
 
 def stop(at: Premises, run: str) -> None:
