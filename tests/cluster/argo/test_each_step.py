@@ -10,9 +10,10 @@ from itertools import count
 
 import pytest
 
-from steps.clients.kube.api import WORKFLOW
+from steps.clients.kube.api import CRON_JOB, WORKFLOW
 from steps.contracts import CHECKSUM, DEPLOY, MIRROR, POPULATE, PREFLIGHT, PROMOTE, RESOLVE, ROLLBACK, SMOKE
 from steps.core import argo
+from steps.core.installed import RECONCILE_JOB
 from steps.core.run import Run
 from steps.errors import StepError
 from tests.cluster.argo import buttons
@@ -80,6 +81,7 @@ def installed(house, tmp_path_factory):
         made.publish(seed=next(NUMBERS))
         assert made.ended(made.submit()).phase == "Succeeded"
         made.store.down = late
+        made.api.patch(CRON_JOB, RECONCILE_JOB, {"spec": {"suspend": True}})  # else what it finds is a matter of luck
         yield made
 
 
@@ -123,6 +125,12 @@ def delete(at: Premises, run: str) -> None:
     at.api.delete(WORKFLOW, run)
 
 
+def ended_well(run: Run, step: str) -> bool:
+    """The very moment of the Stop. argo-server then finds nothing to do anew, and its Retry ends as it began."""
+    node = run.node(step)
+    return bool(node and node.attempts and node.attempts[-1].phase == "Succeeded")
+
+
 def outcome(run: Run) -> str:
     """Of its exit handler, as it tells."""
     return run.output("rollback", "outcome") or "none"
@@ -144,7 +152,8 @@ def test_who_stops_a_run_finds_one_release_serving_and_who_waits_behind_it_has_h
     first, second = met.ended(), met.at.ended(pressed["second"])
     again = met.retried()
 
-    assert (first.phase, second.phase, again.phase) == ("Failed", "Succeeded", "Succeeded"), (first, second, again)
+    assert (first.phase, second.phase) == ("Failed", "Succeeded"), (first, second)
+    assert again.phase == ("Failed" if ended_well(first, step) else "Succeeded"), again
     assert (met.serves, met.at.record().phase) == ("new", "idle")
     measured(
         f"{step}: Retry: {pressed['retry']}; Stop: rollback {outcome(first)}; Resubmit: "
