@@ -141,13 +141,15 @@ def test_a_rollback_without_a_previous_release_says_where_to_find_one():
 
 def test_a_rollback_is_given_what_identifies_the_bytes():
     release = make_release("a")
-    assert parameters(release) == {
+    assert parameters(release, "b" * 12) == {
         "model": "org/tiny",
         "commit": "a" * 40,
         "manifest_sha256": release.manifest_sha256,
         "release_id": release.release_id,
         "deployment": "chat",
+        "served": "b" * 12,
     }
+    assert parameters(release, None)["served"] == ""
 
 
 def test_an_audit_is_of_what_serves_and_of_what_can_be_gone_back_to_each_commit_once():
