@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from steps import amends
 from steps.candidate import complete
 from steps.comeback import bring_back
 from steps.contracts import RollbackOutputs
@@ -41,7 +42,9 @@ def settle(stage: Stage, release: Release, owner: str, served: str = "") -> Held
         require_pointer(stage, held)
         return held
     log.warning("run %s left %s %s: that is put right first", held.record.owner, stage.deployment, held.record.phase)
-    recover(stage, owner, take_over=True, known=release)
+    done = recover(stage, owner, take_over=True, known=release)
+    if held.record.owner != owner:  # of its own the run itself will tell
+        amends.enter(stage, held.record, done)
     held = stage.serving.read()
     check_served(stage.deployment, held.record, release_id, served)
     if _course(stage, held.record, release_id, owner) == "recover":  # what the dead one refused stays refused

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from workflows import command
 from workflows.command import DeploymentOption, LocalFlag
 
 if TYPE_CHECKING:
+    from steps.ports.store import Store
     from workflows.config import Config
 
 
@@ -49,9 +51,20 @@ def _local(config: "Config", deployment: str | None) -> int:
         chosen = step.chosen(deployments(settings), deployment or "")
     with owning(config.home, "reconcile") as owner:
         end_on_sigterm("reconcile", Path(os.devnull))  # at once, though threads wait for a model to start
-        done = step.reconcile(owner, chosen, lambda name: stage.connect(settings, name))
+        store = partial(_store, config)
+        done = step.reconcile(owner, chosen, lambda name: stage.connect(settings, name, owner, store))
     command.say(done.summary)
     return 0
+
+
+def _store(config: "Config") -> "Store":
+    """Where it is kept what was put right; started only once there is something to keep."""
+    from steps.clients import store
+    from workflows.local.verbs import session
+
+    begun = session.begin(config, os.environ)
+    session.become(begun)
+    return store.connect(begun.settings)
 
 
 def _in_the_cluster(config: "Config", deployment: str | None) -> int:
