@@ -234,6 +234,8 @@ def test_a_run_that_takes_too_long_is_stopped_and_exits_124(served: Desk):
 
     assert ended.code == 124, ended.text
     assert "timed out: " in ended.text
+    assert "  why      stopped after 4 s, as --timeout says\n" in ended.text
+    assert "    stopped after 4 s, as --timeout says" in served.machine.run("history", "--local").text
     assert served.machine.record(DEPLOYMENT)["phase"] == "idle"
     assert served_root(served.url()).endswith(good["commit"])
 
