@@ -2,7 +2,6 @@
 
 import os
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,6 @@ from workflows import command
 from workflows.command import DeploymentOption, LocalFlag
 
 if TYPE_CHECKING:
-    from steps.ports.store import Store
     from workflows.config import Config
 
 
@@ -44,27 +42,18 @@ def _local(config: "Config", deployment: str | None) -> int:
     from workflows.local.environment import direct
     from workflows.local.verbs import session
     from workflows.local.verbs.owner import owning
+    from workflows.local.verbs.storing import Later
 
     settings = session.settings(config)
     os.environ.update(direct(os.environ))
     with command.usage():
         chosen = step.chosen(deployments(settings), deployment or "")
+    store = Later(config)  # for what is kept of what was put right, where anything is
     with owning(config.home, "reconcile") as owner:
         end_on_sigterm("reconcile", Path(os.devnull))  # at once, though threads wait for a model to start
-        store = partial(_store, config)
         done = step.reconcile(owner, chosen, lambda name: stage.connect(settings, name, owner, store))
     command.say(done.summary)
     return 0
-
-
-def _store(config: "Config") -> "Store":
-    """Where it is kept what was put right; started only once there is something to keep."""
-    from steps.clients import store
-    from workflows.local.verbs import session
-
-    begun = session.begin(config, os.environ)
-    session.become(begun)
-    return store.connect(begun.settings)
 
 
 def _in_the_cluster(config: "Config", deployment: str | None) -> int:
