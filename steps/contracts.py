@@ -117,7 +117,8 @@ ANY = "any"
 class DeployInputs:
     """``proved_commit`` is the one that ``checksum`` proved as rollback target, empty where nothing served.
 
-    Room is made for nothing else; ``any`` where a person goes back by hand and takes what serves for bad.
+    Room is made for nothing else; ``any`` where a person goes back by hand and takes what serves for bad: ``served``,
+    the release id that was live when that was asked for, empty where nobody says. Another one is not touched.
     """
 
     deployment: str
@@ -125,6 +126,7 @@ class DeployInputs:
     run: str
     owner: str
     proved_commit: str = ANY
+    served: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,13 +136,14 @@ class DeployOutputs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SmokeInputs:
-    """``proved_commit`` as of deploy, whose work is begun anew here where a rollback has undone it."""
+    """``proved_commit`` and ``served`` as of deploy, whose work is begun anew here where a rollback undid it."""
 
     deployment: str
     release_id: str
     run: str
     owner: str
     proved_commit: str = ANY
+    served: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,7 +158,7 @@ class SmokeOutputs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PromoteInputs:
-    """``proved_commit`` as of smoke.
+    """``proved_commit`` and ``served`` as of smoke.
 
     With ``refuse_previous`` the release that served until now is not tried again by itself: a rollback by hand.
     """
@@ -167,6 +170,7 @@ class PromoteInputs:
     proved_commit: str = ANY
     proof: str = ""
     refuse_previous: bool = False
+    served: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 def deploy(inputs: DeployInputs, stage: Stage, release: Release) -> DeployOutputs:
     """Leaves the record in ``testing``, or ``repairing`` where this release is live already and was not healthy."""
-    held = settle(stage, release, inputs.owner)
+    held = settle(stage, release, inputs.owner, inputs.served)
     up = ensure(stage, held, release, inputs.owner, inputs.proved_commit)
     since = up.held.record.since
     seconds = 0.0 if since is None else max(stage.clock.now() - since, 0.0)

@@ -1,6 +1,6 @@
-"""What a candidate's servers said, filed in the store before their pods take it with them.
+"""What is filed in the store beside the work: what a candidate's servers said, before their pods take it with them.
 
-It is filed beside the work: a store that is away costs clients no second more without an answer, and fails nothing.
+A store that is away costs clients no second more without an answer, and fails nothing.
 """
 
 import logging
@@ -35,19 +35,23 @@ class Files:
         """Returns at once."""
         key = self.layout.report(self.run, log_name(release_id))
         body = self.redact(said).encode(errors="replace")[-KEPT_BYTES:]
-        thread = Thread(target=self._put, args=(key, body), name="filing", daemon=True)
-        thread.start()
-        return Filing(thread, key)
+        return self.beside(f"kept at {key}", "what the model server said", lambda store: store.put(key, body))
 
-    def _put(self, key: str, body: bytes) -> None:
+    def beside(self, done: str, what: str, work: Callable[[Store], object]) -> "Filing":
+        """``work`` with the store, in a thread; afterwards ``what`` is ``done``, or is not: the log says so and why."""
+        thread = Thread(target=self._do, args=(done, what, work), name="filing", daemon=True)
+        thread.start()
+        return Filing(thread, f"{what} is not {done}")
+
+    def _do(self, done: str, what: str, work: Callable[[Store], object]) -> None:
         try:
-            self.store().put(key, body)
-        except StepError as err:
-            log.warning("what the model server said is not kept at %s: %s", key, err)
+            work(self.store())
+        except (StepError, OSError) as err:
+            log.warning("%s is not %s: %s", what, done, err)
         except Exception:  # no rollback ends because of what it says about itself
-            log.exception("what the model server said is not kept at %s, for a bug", key)
+            log.exception("%s is not %s, for a bug", what, done)
         else:
-            log.info("what the model server said is kept at %s", key)
+            log.info("%s is %s", what, done)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +59,11 @@ class Filing:
     """One that goes on beside other work."""
 
     thread: Thread
-    key: str
+    missed: str
+    """What is not as it should be, where this comes to nothing."""
 
     def end(self) -> None:
         """Wait for it, but not for long."""
         self.thread.join(PATIENCE_SECONDS)
         if self.thread.is_alive():
-            log.warning("what the model server said is not kept at %s: the store does not answer", self.key)
+            log.warning("%s: the store does not answer", self.missed)

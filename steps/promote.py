@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 def promote(inputs: PromoteInputs, stage: Stage, release: Release) -> PromoteOutputs:
     """Idle at the end, with clients at this release. Proves again where other pods run than ``proof`` names."""
-    held = settle(stage, release, inputs.owner)
+    held = settle(stage, release, inputs.owner, inputs.served)
     up = ensure(stage, held, release, inputs.owner, inputs.proved_commit)
     if up.held.record.phase in ("testing", "repairing"):
         _require_proof(inputs, stage, up)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import TypeVar
 
+from steps import amends
 from steps.core.budget import backoff
 from steps.core.names import check_deployment
 from steps.core.record import Record
@@ -76,10 +77,12 @@ def settle(stage: Stage, owner: str) -> str:
     if not is_abandoned(stage, record):
         return _left_alone(stage, record)
     log.warning("owner %s left %s %s: that is put right now", record.owner, stage.deployment, record.phase)
-    outcome = recover(stage, owner, take_over=True).outcome
+    done = recover(stage, owner, take_over=True)
+    outcome = done.outcome
     if outcome == "nothing" and (now := stage.serving.read().record).phase != "idle":  # somebody else was quicker
         return _left_alone(stage, now)
     log.warning("%s: %s", stage.deployment, WORDS[outcome])
+    amends.enter(stage, record, done)
     return WORDS[outcome]
 
 

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from steps import amends
 from steps.candidate import complete
 from steps.comeback import bring_back
 from steps.contracts import RollbackOutputs
 from steps.core import course, rollout
 from steps.core.budget import ROLLBACK_PATIENCE, budget
+from steps.core.guards import check_served
 from steps.core.record import Record
 from steps.core.release import Release
 from steps.endpoint import wait_for_clients
@@ -26,20 +28,25 @@ NOTHING = RollbackOutputs(outcome="nothing", outage_seconds=0.0)
 log = logging.getLogger(__name__)
 
 
-def settle(stage: Stage, release: Release, owner: str) -> Held:
+def settle(stage: Stage, release: Release, owner: str, served: str = "") -> Held:
     """The record, once the work of dead owners is out of the way of ``release``.
 
-    Where somebody has deleted what has to be brought back, promoting that very release does bring it back. Raises
-    Conflict naming a living owner, or who has moved the endpoint by hand; Refused for a release that is not to be
-    tried; RollbackFailed.
+    Where somebody has deleted what has to be brought back, promoting that very release does bring it back. ``served``
+    is of ``guards.check_served``, before anything else: to put right what is left moves something too, and leaves
+    live what is. Raises Conflict naming a living owner, or who has moved the endpoint by hand; Refused for a release
+    that is not to be tried; RollbackFailed.
     """
     held, release_id = stage.serving.read(), release.release_id
+    check_served(stage.deployment, held.record, release_id, served)
     if _course(stage, held.record, release_id, owner) != "recover":
         require_pointer(stage, held)
         return held
     log.warning("run %s left %s %s: that is put right first", held.record.owner, stage.deployment, held.record.phase)
-    recover(stage, owner, take_over=True, known=release)
+    done = recover(stage, owner, take_over=True, known=release)
+    if held.record.owner != owner:  # of its own the run itself will tell
+        amends.enter(stage, held.record, done)
     held = stage.serving.read()
+    check_served(stage.deployment, held.record, release_id, served)
     if _course(stage, held.record, release_id, owner) == "recover":  # what the dead one refused stays refused
         raise Conflict(f"the work in flight on {stage.deployment} changed just now; run again")
     require_pointer(stage, held)

@@ -28,7 +28,7 @@ def smoke(
     inputs: SmokeInputs, stage: Stage, release: Release, store: Callable[[], Store], layout: Layout
 ) -> SmokeOutputs:
     """Raises Failed, after refusing the candidate, or Transient where nothing could be concluded."""
-    held = settle(stage, release, inputs.owner)
+    held = settle(stage, release, inputs.owner, inputs.served)
     up = ensure(stage, held, release, inputs.owner, inputs.proved_commit)
     with refused_when_failed(stage, up.held, inputs.owner):
         proof = examine(stage, up.held.record, up.release, by_hand=inputs.proved_commit == ANY)

@@ -1,6 +1,7 @@
 """One deployment, and what every step that looks at it or changes it works with."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,8 +34,13 @@ class Stage:
         return str(self.volume.absolute() / slug(release.model) / release.commit)
 
 
-def connect(settings: Settings, deployment: str, run: str | None = None) -> Stage:
-    """``run`` is the one among whose reports is filed what it ends; the store is asked for only then."""
+def connect(
+    settings: Settings, deployment: str, run: str | None = None, store: Callable[[], Store] | None = None
+) -> Stage:
+    """``run`` is the one among whose reports is filed what it ends; the store is asked for only then.
+
+    ``store`` is how it is got where this process's environment alone does not say that.
+    """
     from steps.clients import chat, serving
     from steps.clients.clock import SystemClock
 
@@ -49,18 +55,18 @@ def connect(settings: Settings, deployment: str, run: str | None = None) -> Stag
             retry_base=settings.retry_base_seconds,
         ),
         volume=settings.volume,
-        files=_files(settings, run) if run else None,
+        files=_files(settings, run, store) if run else None,
     )
 
 
-def _files(settings: Settings, run: str) -> Files:
+def _files(settings: Settings, run: str, store: Callable[[], Store] | None) -> Files:
     def connect_store() -> Store:
         from steps.clients import store  # half a second, while which nothing serves
 
         return store.connect(settings)
 
     return Files(
-        store=connect_store,
+        store=store or connect_store,
         layout=Layout(settings.prefix),
         run=run,
         redact=lambda text: redact(text, os.environ),

@@ -57,10 +57,11 @@ def read(store: Store, layout: Layout, deployments: Iterable[str], limit: int) -
 
 def line(entry: Entry) -> str:
     """One run; why it did not end well stands below."""
-    what = f"{entry.model} at {(entry.commit or 'no commit')[:12]}  release {entry.release_id or 'unknown'}"
+    commit, release = (entry.commit or "no commit")[:12], entry.release_id or "unknown"
+    what = f"{entry.model or 'unknown'} at {commit}  release {release}"
     cost = f"  outage {seconds(entry.outage_seconds)}" if entry.outage_seconds else ""
     why = f"\n    {entry.message}" if entry.message else ""
-    return f"{entry.at}  {entry.deployment}  {entry.outcome:<15}  {what}{cost}{why}"
+    return f"{entry.at}  {entry.deployment}  {entry.words:<19}  {what}{cost}{why}"
 
 
 def _entry(key: str, body: bytes | None) -> Entry | None:

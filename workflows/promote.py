@@ -118,7 +118,7 @@ def _on_this_machine(config: "Config", asked: "Asked", name: str | None, timeout
     if wait:
         return conduct.promotion(config, asked.parameters, name, timeout)
     log = conduct.detach(config, asked.parameters, name, timeout)
-    command.say(f"started {name}; it writes to {log}; see also: {typed('workflows.status', '--local')}")
+    command.say(f"started {name}; it writes to {log}; follow it with `{typed('workflows.watch', name, '--local')}`")
     return 0
 
 

@@ -42,14 +42,16 @@ def _local(config: "Config", deployment: str | None) -> int:
     from workflows.local.environment import direct
     from workflows.local.verbs import session
     from workflows.local.verbs.owner import owning
+    from workflows.local.verbs.storing import Later
 
     settings = session.settings(config)
     os.environ.update(direct(os.environ))
     with command.usage():
         chosen = step.chosen(deployments(settings), deployment or "")
+    store = Later(config)  # for what is kept of what was put right, where anything is
     with owning(config.home, "reconcile") as owner:
         end_on_sigterm("reconcile", Path(os.devnull))  # at once, though threads wait for a model to start
-        done = step.reconcile(owner, chosen, lambda name: stage.connect(settings, name))
+        done = step.reconcile(owner, chosen, lambda name: stage.connect(settings, name, owner, store))
     command.say(done.summary)
     return 0
 

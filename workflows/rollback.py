@@ -29,7 +29,8 @@ def rollback(
 ) -> int:
     """Go back to an earlier release: prove its bytes, start it, test it, and lead clients to it.
 
-    What serves until then is not promoted again by itself. Exit codes are those of promote.
+    What serves until then is not promoted again by itself. Where something else serves by the time it is this run's
+    turn, nothing is moved. Exit codes are those of promote.
     """
     from workflows import config
 
@@ -51,14 +52,18 @@ def target(held: "Held", deployment: str, to: str | None, flag: str) -> str | No
     return None if wanted == held.record.live else wanted
 
 
-def parameters(release: Release) -> dict[str, str]:
-    """Of the rollback's workflow: what identifies the bytes, so that it needs no Hub."""
+def parameters(release: Release, served: str | None) -> dict[str, str]:
+    """Of the rollback's workflow: what identifies the bytes, so that it needs no Hub, and what is to be left.
+
+    ``served`` is live now. A rollback that waits for other runs ends where something else is by then.
+    """
     return {
         "model": release.model,
         "commit": release.commit,
         "manifest_sha256": release.manifest_sha256,
         "release_id": release.release_id,
         "deployment": release.deployment,
+        "served": served or "",
     }
 
 
@@ -68,7 +73,8 @@ def _on_this_machine(config: "Config", deployment: str, to: str | None) -> int:
     from workflows.naming import run_name
 
     place = serving.connect(session.settings(config), deployment)
-    wanted = target(place.read(), deployment, to, conduct.FLAG)
+    held = place.read()
+    wanted = target(held, deployment, to, conduct.FLAG)
     if wanted is None:
         return _already_live(place)
     release = place.release(wanted)
@@ -77,7 +83,7 @@ def _on_this_machine(config: "Config", deployment: str, to: str | None) -> int:
             begun = session.begin(config, os.environ)
         session.become(begun)
         release = from_store(begun.settings, deployment, wanted)
-    return conduct.rollback(config, parameters(release), run_name("rollback"))
+    return conduct.rollback(config, parameters(release, held.record.live), run_name("rollback"))
 
 
 def _in_the_cluster(config: "Config", deployment: str, to: str | None) -> int:
@@ -98,7 +104,7 @@ def _in_the_cluster(config: "Config", deployment: str, to: str | None) -> int:
     if release is None:
         with command.submitting((Transient,)), session.from_here(config):
             release = from_store(settings, deployment, wanted)
-    return conduct.follow(submit.submit(config, ROLLBACK_TEMPLATE, parameters(release)))
+    return conduct.follow(submit.submit(config, ROLLBACK_TEMPLATE, parameters(release, held.record.live)))
 
 
 def from_store(settings: "Settings", deployment: str, release_id: str) -> Release:

@@ -58,10 +58,11 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class RunParameter:
-    """A run is told this. None has a value in the template, so that a run which forgot one is refused."""
+    """A run is told this. Without a ``value`` in the template, a run which forgot it is refused."""
 
     name: str
     description: str
+    value: str | None = None
 
     @property
     def reference(self) -> str:
@@ -74,6 +75,8 @@ DEPLOYMENT = RunParameter("deployment", "Name that clients know; selects the cat
 COMMIT = RunParameter("commit", "Commit of the model, 40 hex digits")
 MANIFEST = RunParameter("manifest_sha256", "Identity of the model's bytes, 64 hex digits")
 RELEASE = RunParameter("release_id", "Release to go back to, 12 hex digits, as `python -m workflows.history` prints")
+
+SERVED = RunParameter("served", "Release that served when this was asked for; empty: go back whatever serves", value="")
 
 
 def build(config: TemplateConfig) -> WorkflowTemplate:
@@ -120,14 +123,21 @@ def build(config: TemplateConfig) -> WorkflowTemplate:
 def build_rollback(config: TemplateConfig) -> WorkflowTemplate:
     """Go back to a release: what identifies its bytes comes as parameters, so neither Hub nor store is needed."""
     flow = Flow("roll-back-to-release")
-    name, release = DEPLOYMENT.reference, RELEASE.reference
+    name, release, served = DEPLOYMENT.reference, RELEASE.reference, SERVED.reference
     target = ChecksumInputs(model=MODEL.reference, commit=COMMIT.reference, manifest_sha256=MANIFEST.reference)
     flow.call(CHECKSUM, target)
-    flow.call(DEPLOY, DeployInputs(deployment=name, release_id=release, run=RUN, owner=OWNER), after=[CHECKSUM])
-    suspect = SmokeInputs(deployment=name, release_id=release, run=RUN, owner=OWNER)
+    candidate = DeployInputs(deployment=name, release_id=release, run=RUN, owner=OWNER, served=served)
+    flow.call(DEPLOY, candidate, after=[CHECKSUM])
+    suspect = SmokeInputs(deployment=name, release_id=release, run=RUN, owner=OWNER, served=served)
     tested = flow.call(SMOKE, suspect, after=[DEPLOY])
     proved = PromoteInputs(
-        deployment=name, release_id=release, run=RUN, owner=OWNER, proof=tested.proof, refuse_previous=True
+        deployment=name,
+        release_id=release,
+        run=RUN,
+        owner=OWNER,
+        proof=tested.proof,
+        refuse_previous=True,
+        served=served,
     )
     flow.call(PROMOTE, proved)
     return _workflow(
@@ -138,7 +148,7 @@ def build_rollback(config: TemplateConfig) -> WorkflowTemplate:
                 f"Roll {DEPLOYMENT.reference} back", f"To {RELEASE.reference}: {MODEL.reference} at {COMMIT.reference}"
             ),
         ),
-        (MODEL, COMMIT, MANIFEST, RELEASE, DEPLOYMENT),
+        (MODEL, COMMIT, MANIFEST, RELEASE, DEPLOYMENT, SERVED),
         (flow.dag(), _finish(revision=COMMIT.reference)),
         config,
     )
@@ -175,7 +185,10 @@ def _metadata(run: Shown) -> WorkflowMetadata:
 def _argument(parameter: RunParameter, config: TemplateConfig) -> Parameter:
     """A choice binds the UI's form alone: a run that the API is given may name any deployment."""
     offered = list(config.deployments) if parameter is DEPLOYMENT else []
-    return Parameter(name=parameter.name, description=parameter.description, enum=offered or None)
+    argument = Parameter(name=parameter.name, description=parameter.description, enum=offered or None)
+    if parameter.value is not None:  # Hera would write a None as null
+        argument.value = parameter.value
+    return argument
 
 
 def _workflow(

@@ -140,6 +140,7 @@ class Account:
             startup_seconds=self.startup_seconds,
             message=self.failure,
             previous=self.previous.release_id if self.previous else None,
+            by_hand=self.by_hand,
         )
 
 

@@ -43,6 +43,8 @@ _IMAGE = re.compile(
     re.ASCII,
 )
 _SMOKE = Smoke()
+TOKENS_OF_A_RATE = 2
+"""The first of an answer says how long it took to begin; see ``core.gates.speed``."""
 
 
 def _words(value: Any) -> Any:
@@ -92,6 +94,18 @@ class SmokeTest(Block):
     max_first_token_of_live: Positive | None = None
     min_tokens_per_second_of_live: Positive | None = None
     max_logprob_change: Positive | None = _SMOKE.max_logprob_change
+
+    @model_validator(mode="after")
+    def _no_rate_of_one_token(self) -> "SmokeTest":
+        """It would be found out when what serves has been stopped already."""
+        rates = ("min_tokens_per_second", "min_tokens_per_second_of_live")
+        asked = next((name for name in rates if getattr(self, name) is not None), None)
+        if asked and self.max_tokens < TOKENS_OF_A_RATE:
+            raise ValueError(
+                f"{asked} can never be judged by an answer of one token; set max_tokens to {TOKENS_OF_A_RATE} or more, "
+                f"or remove {asked}"
+            )
+        return self
 
 
 class Entry(Block):

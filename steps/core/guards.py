@@ -61,6 +61,19 @@ def check_proved(deployment: str, target: Release | None, proved_commit: str) ->
         )
 
 
+def check_served(deployment: str, record: Record, release_id: str, served: str) -> None:
+    """``served`` was live when a person asked to go back to ``release_id``; empty where nobody says. Raises Conflict.
+
+    A run that has waited for others would take for bad what that person has never seen.
+    """
+    if served and record.live not in (served, release_id):
+        raise Conflict(
+            f"what serves as {deployment} has changed since you asked: it was {served}, now "
+            f"{record.live or 'nothing'}; nothing was moved: look at `python -m workflows.status --deployment "
+            f"{deployment}`, and ask again"
+        )
+
+
 def unnamed(record: Record, release_ids: Iterable[str]) -> tuple[str, ...]:
     """Those that nothing needs any longer, and that may be removed."""
     return tuple(r for r in release_ids if r not in (record.live, record.previous, record.candidate))

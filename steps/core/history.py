@@ -4,7 +4,7 @@ An entry is written once and never changed, at ``Layout.history`` under the time
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from steps.core import canonical
@@ -29,6 +29,13 @@ class Entry:
     """Why it did not end well, empty where it did."""
     previous: str | None
     """The rollback target from then on."""
+    by_hand: bool = False
+    """A rollback that a person asked for: one that ends well is ``promoted`` as well."""
+
+    @property
+    def words(self) -> str:
+        """The outcome as people call it."""
+        return "rolled back by hand" if self.by_hand and self.outcome == "promoted" else self.outcome
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -38,9 +45,9 @@ class Entry:
 
 
 def parse(body: bytes, where: str) -> Entry:
-    """Raises Corrupt, naming ``where``. What a later program adds is passed over."""
+    """Raises Corrupt, naming ``where``. What a later program adds is passed over; an earlier one may say less."""
     try:
         value = json.loads(body)
-        return Entry(**{f.name: value[f.name] for f in fields(Entry)})
+        return Entry(**{f.name: value[f.name] for f in fields(Entry) if f.default is MISSING or f.name in value})
     except (ValueError, KeyError, TypeError) as err:
         raise Corrupt(f"{where} is no entry of a history: {err!r}; see who wrote it") from err

@@ -146,7 +146,7 @@ def test_people_read_in_lines_what_programs_read_in_json(served: Desk):
     assert re.search(r"\d{4}-\d\d-\d\dT\S+Z  talk  promoted +acme/small at [0-9a-f]{12}  release [0-9a-f]{12}", history)
     assert list(served.machine.history(DEPLOYMENT)[0]) == [
         *("run", "deployment", "release_id", "model", "commit", "outcome", "at"),
-        *("outage_seconds", "startup_seconds", "message", "previous"),
+        *("outage_seconds", "startup_seconds", "message", "previous", "by_hand"),
     ]
 
 
@@ -156,6 +156,7 @@ def test_stop_ends_a_run_only_when_forced_and_the_next_promotion_starts_all_of_i
     started = served.promote("--revision", "slow", "--no-wait")
     assert started.code == 0, started.text
     run = re.findall(r"started (promote-\S+);", started.text)[0]
+    assert f"workflows.watch {run} --local`" in started.text
     wait_until(lambda: served.machine.record(DEPLOYMENT)["phase"] == "swapping")
 
     refused = served.machine.run("stop", "--local")
@@ -234,6 +235,8 @@ def test_a_run_that_takes_too_long_is_stopped_and_exits_124(served: Desk):
 
     assert ended.code == 124, ended.text
     assert "timed out: " in ended.text
+    assert "  why      stopped after 4 s, as --timeout says\n" in ended.text
+    assert "    stopped after 4 s, as --timeout says" in served.machine.run("history", "--local").text
     assert served.machine.record(DEPLOYMENT)["phase"] == "idle"
     assert served_root(served.url()).endswith(good["commit"])
 

@@ -289,6 +289,20 @@ def test_stop_ends_the_running_step_and_runs_the_exit_handler_once(home, begin, 
     assert ended.message == "Stopped with strategy 'Stop'"
 
 
+def test_what_is_stopped_for_a_reason_says_the_reason_and_the_exit_handler_can_read_it(home, begin, tmp_path):
+    up, go = tmp_path / "up", tmp_path / "go"
+    built = manifest({"a": task(f"touch:{up} forever")}, on_exit={"back": task(f"until:{go}")})
+    begun = begin(built, "r1")
+    until(up.exists)
+
+    begun.engine.stop("its time is over")
+    until(lambda: seen(home, "r1").nodes[1].phase == "Running")
+
+    assert (seen(home, "r1").message, seen(home, "r1").nodes[0].attempts[0].message) == ("its time is over",) * 2
+    go.touch()
+    assert begun.end().message == "its time is over"
+
+
 def test_stop_between_two_attempts_tries_no_more(home, begin, tmp_path):
     begun = begin(manifest({"a": task("75", retryStrategy=retry(duration="60s", cap="60s"))}), "r1")
     until(lambda: seen(home, "r1").nodes[0].message == "Backoff for 60 s")

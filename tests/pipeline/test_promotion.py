@@ -93,6 +93,25 @@ def test_a_second_promotion_waits_for_the_first(world: World):
 
 
 @pytest.mark.exhaustive
+@pytest.mark.exhaustive
+def test_a_rollback_that_waited_moves_nothing_where_what_serves_has_changed_meanwhile(world: World):
+    world.publish(seed=1)
+    assert world.promote().code == 0
+    world.publish(seed=2)
+    assert world.promote().code == 0
+    third = world.publish(seed=3, fault="slow-start:4")
+    promotion = world.start_promotion()
+    world.machine.wait_for_step(promotion, "deploy")
+
+    back = world.machine.run("rollback", "--local", "--deployment", world.deployment)
+
+    assert world.machine.end(promotion).code == 0
+    assert (back.code, "has changed since you asked" in back.text) == (1, True), back.text
+    status = world.status()
+    assert (status["live"]["commit"], status["refused"]) == (third, [])
+    assert served_root(status["url"]).endswith(third)
+
+
 def test_a_slow_start_is_waited_for(world: World):
     world.publish(seed=1, fault="slow-start:3")
 

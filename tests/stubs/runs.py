@@ -94,4 +94,4 @@ def rolled_back(outcome: str = "rolled-back", phase: Phase = "Running") -> Run:
 def past(name: str, **known: Any) -> Entry:
     """An entry of the history of which only so much is known."""
     nothing: dict[str, Any] = dict.fromkeys(f.name for f in fields(Entry))
-    return Entry(**{**nothing, "run": name, "deployment": "chat", "model": "org/chat", **known})
+    return Entry(**{**nothing, "by_hand": False, "run": name, "deployment": "chat", "model": "org/chat", **known})

@@ -47,6 +47,7 @@ def test_the_history_entry_tells_what_a_later_plan_needs():
         "startup_seconds": 30.4,
         "message": "",
         "previous": OLD.release_id,
+        "by_hand": False,
     }
 
 
@@ -100,6 +101,7 @@ def test_a_rollback_by_hand_takes_its_release_from_the_parameters():
     )
     account = draw_up(by_hand, LIVE_OLD)
     assert (account.by_hand, account.release, account.outcome) == (True, OLD, "promoted")
+    assert (account.history().by_hand, account.history().outcome) == (True, "promoted")
 
 
 def test_a_release_whose_document_is_lost_is_called_by_its_id():

@@ -125,3 +125,19 @@ def _running(pid: int) -> bool:
             return stat.read().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_one_that_is_stopped_before_it_can_say_anything_is_no_riddle_and_its_last_line_no_reason(launch):
+    process = Process(launch("import time; print('INFO: a line', flush=True); time.sleep(60)"))
+    while not (process._launch.log.exists() and process._launch.log.read_text()):
+        time.sleep(0.01)
+    process.stop()
+
+    ended = ending(process)
+    assert ended.exit_code == 143
+    assert ended.message == "Stopped: s was ended before it could say anything; run it again to go on"
+
+
+def test_one_that_is_ended_by_somebody_else_is_told_by_its_last_line(launch):
+    ended = ending(Process(launch("import os; print('a line', flush=True); os.kill(os.getpid(), 15)")))
+    assert ended.message == "exit code 143: a line"

@@ -47,6 +47,11 @@ def test_the_commented_example_shows_every_key_and_is_right():
     assert catalog.licenses == ("apache-2.0", "mit")
 
 
+def test_an_answer_of_one_token_is_enough_where_no_rate_is_asked_for():
+    assert entry(smoke={"max_tokens": 1, "max_first_token_seconds": 2}).smoke.max_tokens == 1
+    assert entry(smoke={"max_tokens": 2, "min_tokens_per_second": 20}).smoke.max_tokens == 2
+
+
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "deployments:\n", "deployments: {}\n"])
 def test_an_empty_catalog_is_a_catalog(text):
     assert parse(text, "catalog.yaml") == Catalog()
@@ -57,6 +62,14 @@ def test_an_empty_catalog_is_a_catalog(text):
     [
         ("replica: 2", "replica: is no key here; did you mean replicas?"),
         ("colour: blue", "colour: is no key here; keys are accept_licenses, allow_auto_map, args,"),
+        (
+            "smoke: {max_tokens: 1, min_tokens_per_second: 20}",
+            "smoke: min_tokens_per_second can never be judged by an answer of one token; set max_tokens to 2 or more",
+        ),
+        (
+            "smoke: {max_tokens: 1, min_tokens_per_second_of_live: 0.8}",
+            "smoke: min_tokens_per_second_of_live can never be judged by an answer of one token; set max_tokens to",
+        ),
         ("smoke: {promt: hello}", "smoke.promt: is no key here; did you mean prompt?"),
         ("pod: {nodeselector: {}}", "pod.nodeselector: is no key here; did you mean nodeSelector?"),
         ("pod: {env: [{name: A, val: x}]}", "pod.env.0.val: is no key here; did you mean value?"),

@@ -31,6 +31,35 @@ def test_no_room_is_made_where_another_release_serves_than_the_one_that_was_prov
     scene.deploy(NEW, proved_commit=THIRD.commit)  # room is made already; what was proved then still is
 
 
+class TestWhatSomebodyWantedToLeave:
+    """A rollback by hand that waited: it says what served when it was asked for."""
+
+    def test_is_left_while_it_serves(self, scene):
+        scene.deploy(NEW, served=OLD.release_id)
+        scene.smoke(NEW, served=OLD.release_id)
+        scene.promote(NEW, served=OLD.release_id)
+        scene.promote(NEW, served=OLD.release_id)  # again, by who has moved the pointer already
+        assert scene.serves(NEW)
+
+    @pytest.mark.parametrize("step", ["deploy", "smoke", "promote"])
+    def test_may_serve_no_more_and_then_nothing_moves_and_nobody_is_refused(self, scene, step):
+        before, changed = scene.serving.held, f"since you asked: it was {THIRD.release_id}, now {OLD.release_id}"
+        with pytest.raises(Conflict, match=changed):
+            getattr(scene, step)(NEW, served=THIRD.release_id)
+        assert (scene.serving.held, scene.serving.calls) == (before, [])
+
+    def test_is_not_looked_for_before_unfinished_work_is_put_right_and_then_it_is_not_put_right_here(self, scene):
+        scene.deploy(NEW, "dead")
+        before = scene.record
+        with pytest.raises(Conflict, match="since you asked"):
+            scene.deploy(THIRD, served=THIRD.release_id[::-1])
+        assert scene.record == before
+
+    def test_is_no_concern_of_who_wants_what_serves_already(self, scene):
+        scene.deploy(OLD, served=THIRD.release_id)
+        assert scene.serves(OLD)
+
+
 @pytest.mark.parametrize("moved", [OLD, NEW])
 def test_no_room_is_made_where_another_volume_would_be_read_than_the_one_that_was_proved(scene, moved):
     scene.serving.away[moved.release_id] = "Deployment reads claim old"

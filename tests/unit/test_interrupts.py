@@ -38,6 +38,18 @@ def test_the_second_interrupt_by_a_person_ends_at_once(interrupts, signals, wish
     assert after(interrupts, *signals) is wish
 
 
+def test_a_run_that_is_out_of_time_is_stopped_for_that_reason_and_not_for_a_later_one(interrupts):
+    interrupts.timeout_seconds = 12.0
+    after(interrupts, signal.SIGALRM, signal.SIGINT)
+    assert interrupts.engine._control.reason == "stopped after 12 s, as --timeout says"
+
+
+def test_a_person_who_interrupts_needs_no_reason(interrupts):
+    interrupts.timeout_seconds = 12.0
+    after(interrupts, signal.SIGINT, signal.SIGALRM)
+    assert interrupts.engine._control.reason == ""
+
+
 def test_a_wish_is_told_once_and_by_who_hears_it_not_by_who_has_it():
     told: list[Wish] = []
     control = Control(told.append)

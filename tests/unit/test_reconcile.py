@@ -3,14 +3,17 @@ from dataclasses import replace
 
 import pytest
 
+from steps.core.account import sortable
+from steps.core.history import parse
 from steps.core.record import Record
 from steps.errors import BadInput, Missing, RollbackFailed, Transient
 from steps.reconcile import LONGEST_PAUSE_SECONDS, PATIENCE_SECONDS, chosen, patiently, reconcile, stages
 from steps.settings import from_environment
+from tests.stubs.runs import past
 from tests.stubs.scene import FakeClock, Killed, Scene, make_release
 from tests.stubs.serving import FakeServing, Manner
 
-OLD, NEW = (make_release(mark) for mark in "12")
+OLD, NEW, THIRD = (make_release(mark) for mark in "123")
 
 
 def scene():
@@ -32,6 +35,8 @@ def abandoned():
 def put_right(**scenes):
     for each in scenes.values():
         each.serving.owners.add("pod")
+        if each.stage.files is not None:
+            each.stage = replace(each.stage, files=replace(each.stage.files, run="reconcile-1"))
     return reconcile("pod", sorted(scenes), lambda name: scenes[name].stage).summary
 
 
@@ -47,7 +52,7 @@ def test_what_the_candidate_of_a_dead_run_said_is_kept():
     left = abandoned()
     put_right(chat=left)
 
-    assert left.store.objects[f"p/reports/run/server-{NEW.release_id}.log"] == Manner().log.encode()
+    assert left.store.objects[f"p/reports/reconcile-1/server-{NEW.release_id}.log"] == Manner().log.encode()
 
 
 def test_in_the_cluster_it_is_kept_under_the_name_of_the_turn_and_without_secrets(tmp_path, monkeypatch):
@@ -83,6 +88,89 @@ def test_a_promotion_that_clients_follow_already_is_completed():
 
     assert put_right(chat=left).startswith("chat: its promotion is completed")
     assert (left.record.phase, left.record.live) == ("idle", NEW.release_id)
+
+
+def followed(made):
+    """Clients are at the new release already; the old one has not been ended."""
+    made.with_record(phase="draining", live=NEW.release_id, previous=OLD.release_id, candidate=NEW.release_id)
+    made.serving.held = replace(made.serving.held, target=NEW.release_id)
+    return made
+
+
+def entries(made):
+    return [parse(body, key) for key, body in sorted(made.store.objects.items()) if "/history/" in key]
+
+
+class TestTheHistoryOfWhatADeadRunLeft:
+    """Its own report was never written."""
+
+    def test_has_the_promotion_that_is_completed(self):
+        left = followed(abandoned())
+        put_right(chat=left)
+
+        (entry,) = entries(left)
+        assert (entry.run, entry.outcome, entry.release_id) == ("run", "promoted", NEW.release_id)
+        assert (entry.model, entry.commit, entry.previous) == (NEW.model, NEW.commit, OLD.release_id)
+        assert entry.message == "its run was cut off: completed by reconcile-1"
+        assert not entry.by_hand
+        assert entry.outage_seconds is not None
+
+    def test_calls_a_rollback_by_hand_one(self):
+        left = followed(abandoned())
+        left.with_record(refused=(OLD.release_id,))
+        put_right(chat=left)
+
+        assert [(e.outcome, e.by_hand) for e in entries(left)] == [("promoted", True)]
+
+    def test_has_what_was_brought_back(self):
+        left = abandoned()
+        left.clock.time += 30
+        put_right(chat=left)
+
+        (entry,) = entries(left)
+        assert (entry.outcome, entry.release_id, entry.previous) == ("rolled-back", NEW.release_id, None)
+        assert entry.message == "its run was cut off: what served before was brought back by reconcile-1"
+        assert entry.outage_seconds == pytest.approx(30, abs=1)
+
+    def test_has_it_also_where_the_next_run_puts_it_right(self):
+        left = abandoned()
+        left.publish(THIRD)
+        left.serving.owners.add("next")
+        left.deploy(THIRD, "next")
+
+        (entry,) = entries(left)
+        assert (entry.run, entry.outcome, entry.release_id) == ("run", "rolled-back", NEW.release_id)
+
+    def test_knows_of_a_release_that_is_gone_no_more_than_its_id(self):
+        left = abandoned()
+        left.store.objects.clear()
+        put_right(chat=left)
+
+        (entry,) = entries(left)
+        assert (entry.release_id, entry.model, entry.commit) == (NEW.release_id, "", None)
+
+    def test_does_not_say_again_what_the_run_has_said(self):
+        left = followed(abandoned())
+        told = past("run-by-name", release_id=NEW.release_id, outcome="promoted", by_hand=False)
+        left.store.put(left.layout.history("chat", sortable(left.clock.now()), "run-by-name"), told.dump())
+        put_right(chat=left)
+
+        assert entries(left) == [told]
+
+    def test_is_no_condition(self, caplog):
+        left = followed(abandoned())
+        left.no_store = Transient("the store is away")
+        assert put_right(chat=left).startswith("chat: its promotion is completed")
+        assert "is not in the history: the store is away" in caplog.text
+
+        alone = followed(abandoned())
+        alone.stage = replace(alone.stage, files=None)
+        assert put_right(chat=alone).startswith("chat: its promotion is completed")
+
+    def test_has_nothing_of_what_nobody_has_done(self):
+        left = scene()
+        put_right(chat=left)
+        assert entries(left) == []
 
 
 def test_the_second_time_there_is_nothing_left_to_do():

@@ -49,11 +49,24 @@ def test_a_rollback_by_hand_refuses_what_it_replaces_and_asks_neither_hub_nor_st
     assert given["refuse_previous"] == "true"
 
 
+def test_a_rollback_by_hand_is_told_what_served_when_it_was_asked_for_and_need_not_be():
+    flow = tasks("vllm-promote-rollback", "roll-back-to-release")
+    parameters = manifest("vllm-promote-rollback")["spec"]["arguments"]["parameters"]
+    (served,) = (p for p in parameters if p["name"] == "served")
+    told = {
+        step: {p["name"]: p["value"] for p in flow[step]["arguments"]["parameters"]}["served"]
+        for step in ("deploy", "smoke", "promote")
+    }
+
+    assert set(told.values()) == {"{{workflow.parameters.served}}"}
+    assert served["value"] == ""
+
+
 @pytest.mark.parametrize("name", BUILDERS)
 def test_a_run_without_a_parameter_is_refused_because_none_has_a_value(name):
     parameters = manifest(name)["spec"]["arguments"]["parameters"]
 
-    assert all(set(p) == {"name", "description"} for p in parameters)
+    assert all(set(p) == {"name", "description"} for p in parameters if p["name"] != "served")
 
 
 @pytest.mark.parametrize("name", BUILDERS)

@@ -1,6 +1,7 @@
 """What history, allow, rollback and stop decide."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -54,14 +55,28 @@ def test_an_entry_is_told_in_a_line_with_its_reason_below():
     ended = {"at": "2026-11-22T03:04:05Z", "outcome": "rolled-back", "message": "Failed: banana"}
     told = line(past("x", **ended, commit="a" * 40, release_id=GONE, outage_seconds=42.0))
     assert told == (
-        f"2026-11-22T03:04:05Z  chat  rolled-back      org/chat at aaaaaaaaaaaa  release {GONE}  outage 42 s\n"
+        f"2026-11-22T03:04:05Z  chat  rolled-back          org/chat at aaaaaaaaaaaa  release {GONE}  outage 42 s\n"
         "    Failed: banana"
     )
 
 
+def test_a_rollback_by_hand_is_called_so_though_its_outcome_is_that_of_a_promotion():
+    by_hand = past("rollback-1", at="2026-11-22T03:04:05Z", outcome="promoted", by_hand=True)
+    assert "  rolled back by hand  " in line(by_hand)
+    assert "  rolled-back  " in line(replace(by_hand, outcome="rolled-back"))
+    assert (by_hand.to_json()["outcome"], by_hand.to_json()["by_hand"]) == ("promoted", True)
+
+
+def test_an_entry_of_an_older_program_says_nothing_of_hands():
+    store = FakeStore()
+    body = {key: value for key, value in past("chat-1").to_json().items() if key != "by_hand"}
+    store.put(LAYOUT.history("chat", "t", "chat-1"), json.dumps(body).encode())
+    assert read(store, LAYOUT, ["chat"], 1) == [past("chat-1")]
+
+
 def test_a_run_that_ended_before_anything_was_known_is_told_as_such():
     told = line(past("x", at="2026-11-22T03:04:05Z", outcome="refused"))
-    assert told == "2026-11-22T03:04:05Z  chat  refused          org/chat at no commit  release unknown"
+    assert told == "2026-11-22T03:04:05Z  chat  refused              org/chat at no commit  release unknown"
 
 
 def held(**record):
@@ -141,13 +156,15 @@ def test_a_rollback_without_a_previous_release_says_where_to_find_one():
 
 def test_a_rollback_is_given_what_identifies_the_bytes():
     release = make_release("a")
-    assert parameters(release) == {
+    assert parameters(release, "b" * 12) == {
         "model": "org/tiny",
         "commit": "a" * 40,
         "manifest_sha256": release.manifest_sha256,
         "release_id": release.release_id,
         "deployment": "chat",
+        "served": "b" * 12,
     }
+    assert parameters(release, None)["served"] == ""
 
 
 def test_an_audit_is_of_what_serves_and_of_what_can_be_gone_back_to_each_commit_once():

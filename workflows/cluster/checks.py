@@ -11,11 +11,11 @@ from workflows.checkout import typed
 from workflows.cluster import argo, claim, secrets
 from workflows.config import Config
 from workflows.pods import CATALOG, SETTINGS
-from workflows.template import COMMIT, DEPLOYMENT, MANIFEST, MODEL, RELEASE, REVISION
+from workflows.template import COMMIT, DEPLOYMENT, MANIFEST, MODEL, RELEASE, REVISION, SERVED
 
 PARAMETERS = {
     PROMOTE_TEMPLATE: {MODEL.name, REVISION.name, DEPLOYMENT.name},
-    ROLLBACK_TEMPLATE: {MODEL.name, COMMIT.name, MANIFEST.name, RELEASE.name, DEPLOYMENT.name},
+    ROLLBACK_TEMPLATE: {MODEL.name, COMMIT.name, MANIFEST.name, RELEASE.name, DEPLOYMENT.name, SERVED.name},
 }
 """Of each template, those that its runs are given."""
 ENDPOINT = "AWS_ENDPOINT_URL"

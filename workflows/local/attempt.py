@@ -28,6 +28,8 @@ from workflows.local.spec import Output
 CANNOT_START = 127
 """A shell's exit code for a command that is not there."""
 TAIL_BYTES = 4096
+STOPPED = (128 + signal.SIGTERM, 128 + signal.SIGKILL)
+"""Exit codes of one that was told to end, and did so, or had to be made to."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,7 +136,9 @@ class Process:
         code = self._popen.wait()
         if self._popen.stdin:
             self._popen.stdin.close()
-        return gathered(self._launch, 128 - code if code < 0 else code, overdue=self._overdue)
+        return gathered(
+            self._launch, 128 - code if code < 0 else code, overdue=self._overdue, stopped=self._kill_at is not None
+        )
 
 
 def never_started(launch: Launch, err: OSError) -> Ending:
@@ -164,10 +168,14 @@ def _start(launch: Launch) -> subprocess.Popen[bytes]:
         )
 
 
-def gathered(launch: Launch, code: int, *, overdue: bool = False) -> Ending:
-    """What it left in its files. ``code`` as a shell would have it; ``overdue``: it was ended at its deadline."""
+def gathered(launch: Launch, code: int, *, overdue: bool = False, stopped: bool = False) -> Ending:
+    """What it left in its files. ``code`` as a shell would have it; ``overdue``: it was ended at its deadline.
+
+    ``stopped``: it was told to end. Of one that had no time to say so its last line is not the reason.
+    """
     if code:
-        return Ending(phase="Failed", exit_code=code, message=_message(launch, code, overdue=overdue), outputs={})
+        message = _message(launch, code, overdue=overdue, stopped=stopped)
+        return Ending(phase="Failed", exit_code=code, message=message, outputs={})
     files = {o.name: launch.output_dir / o.file for o in launch.outputs}
     outputs = {o.name: _text(files[o.name]) if files[o.name].exists() else o.default for o in launch.outputs}
     if missing := [name for name, value in outputs.items() if value is None]:
@@ -178,10 +186,13 @@ def gathered(launch: Launch, code: int, *, overdue: bool = False) -> Ending:
     )
 
 
-def _message(launch: Launch, code: int, *, overdue: bool) -> str:
+def _message(launch: Launch, code: int, *, overdue: bool, stopped: bool) -> str:
     if overdue:
         return f"{launch.name} was still at work at its deadline of {launch.deadline_seconds:g} s and was ended"
-    said = _text(launch.termination_log) or f"exit code {code}: {_last_line(launch.log)}"
+    said = _text(launch.termination_log)
+    if not said and stopped and code in STOPPED:
+        said = f"Stopped: {launch.template} was ended before it could say anything; run it again to go on"
+    said = said or f"exit code {code}: {_last_line(launch.log)}"
     return one_line(redact(said, launch.environ))
 
 

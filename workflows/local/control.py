@@ -24,7 +24,14 @@ class Control:
 
     on_wish: Callable[[Wish], None]
     wish: Wish = Wish.GO_ON
+    reason: str = ""
+    """Why it is stopped, where the user should be told that instead of how it went."""
     _heard: Wish = Wish.GO_ON
+
+    @property
+    def message(self) -> str:
+        """For the run: the reason, else Argo's word."""
+        return self.reason or self.wish.message
 
     def hear(self) -> Wish:
         """What is wished now. ``on_wish`` is told of it here, for a signal handler must not write."""

@@ -81,9 +81,13 @@ class Engine:
             latest = self._journal.run(run.name) or run  # nobody else changes it from here on
             return self._carried_out(prepare.again(self._workflow, latest, time.time()), alive)
 
-    def stop(self) -> None:
-        """End the running steps, then run the exit handler; may be called from a signal handler."""
+    def stop(self, reason: str = "") -> None:
+        """End the running steps, then run the exit handler; may be called from a signal handler.
+
+        ``reason`` is what an attempt that is cut short is said to have ended for: who waits for it knows nothing of it.
+        """
         if self._control.wish is Wish.GO_ON:
+            self._control.reason = reason
             self._control.wish = Wish.STOP
 
     def terminate(self) -> None:
@@ -135,6 +139,8 @@ class Engine:
         ledger.change(phase="Running", message="")
         phase = self._walk(self._workflow.main, ledger, locks, _scope(ledger.run))
         end: Phase = "Succeeded"
+        if phase != "Succeeded" and self._control.reason:
+            ledger.change(message=self._control.reason)  # the report is made before the run is closed
         if self._workflow.on_exit and self._control.hear() is not Wish.TERMINATE:
             scope = {**_scope(ledger.run), "workflow.status": phase}
             end = self._walk(self._workflow.on_exit, ledger, locks, scope)
@@ -157,7 +163,7 @@ class Engine:
         for node in ledger.run.nodes:
             if node.phase == "Pending":
                 ledger.change_node(node.name, phase="Omitted", message=self._control.wish.message)
-        ledger.change(phase=phase, finished=time.time(), message=self._control.wish.message if stopped else "")
+        ledger.change(phase=phase, finished=time.time(), message=self._control.message if stopped else "")
 
 
 def _scope(run: Run) -> dict[str, str | None]:

@@ -10,7 +10,7 @@ from steps.core.run import FINISHED, Attempt, Phase, together
 from workflows import argument
 from workflows.checkout import CHECKOUT
 from workflows.local import fanout, retry, substitute
-from workflows.local.attempt import Ending, Execution, Launch, Process, never_started
+from workflows.local.attempt import STOPPED, Ending, Execution, Launch, Process, never_started
 from workflows.local.control import Control, Wish
 from workflows.local.environment import Sources, compose
 from workflows.local.fanout import Unit
@@ -143,7 +143,9 @@ class Walk:
             self._ended(name, ending)
 
     def _ended(self, name: str, ending: Ending) -> None:
-        self.ledger.end_attempt(name, ending.phase, ending.exit_code, ending.message)
+        cut = self._cut_short and ending.exit_code in STOPPED
+        message = (self.control.reason if cut else "") or ending.message
+        self.ledger.end_attempt(name, ending.phase, ending.exit_code, message)
         self._settle(name, ending)
         self._gather(self._units[name])
 

@@ -17,6 +17,7 @@ STEPS: Mapping[str, Step[Any, Any]] = {step.name: step for step in ALL}
 TOLD: Mapping[str, str] = {
     "deployment": "chat",
     "release_id": "ab12ab12ab12",
+    "served": "0ddba11c0de5",
     "model": "org/model",
     "commit": "c0ffee",
     "manifest_sha256": "d16e57",

@@ -46,17 +46,20 @@ class Interrupts:
     """
 
     engine: Engine
+    timeout_seconds: float | None = None
     interrupted: bool = False
     timed_out: bool = False
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
+        reason = ""
         if number == signal.SIGALRM:
             self.timed_out = True
+            reason = f"stopped after {self.timeout_seconds or 0.0:g} s, as --timeout says"
         elif self.interrupted and number != signal.SIGHUP:  # a terminal that goes away may say so twice
             self.engine.terminate()
         else:
             self.interrupted = True
-        self.engine.stop()
+        self.engine.stop(reason)
 
     def preface(self, run: Run) -> str:
         """Of the last words about a run that they kept from succeeding."""
@@ -148,7 +151,7 @@ def conduct(
             with submitting():
                 told = sources(session, os.environ)
                 engine = Engine(manifest, session.home, told, follower.update, lambda w: follower.note(SAID[w]))
-            interrupts = Interrupts(engine)
+            interrupts = Interrupts(engine, timeout_seconds)
             until_the_last_word.enter_context(_handled(interrupts, timeout_seconds))
             with submitting((StepError,)):  # a disk that is full may end it when much of it is done
                 run = carry_out(engine)
