@@ -157,11 +157,12 @@ def text(status: Status | Unread, flag: str) -> str:
 def _rows(status: Status, flag: str) -> Iterator[tuple[str, str]]:
     yield "live", f"{_shown(status.live)}{_health(status)}"
     yield from (("changed", said) for said in status.meddled)
-    yield "previous", _shown(status.previous)
+    refused = ", refused" if status.previous and status.previous.release_id in status.refused else ""
+    yield "previous", f"{_shown(status.previous)}{refused}"
     if status.candidate:
         yield "candidate", _shown(status.candidate)
     if status.phase != "idle":
-        yield "phase", f"{status.phase}, by run {status.run or status.owner}{_owner(status)}"
+        yield "phase", f"{status.phase}, by run {status.run or status.owner}{_owner(status, flag)}"
     for release in status.strays:
         yield "runs", f"release {release}, which no record names: the next promotion to {status.deployment} ends it"
     for release in status.refused:
@@ -187,11 +188,12 @@ def _health(status: Status) -> str:
     return f", no pod ready while run {status.run or status.owner} is at work" if status.owner_alive else ", NOT READY"
 
 
-def _owner(status: Status) -> str:
+def _owner(status: Status, flag: str) -> str:
     if status.owner_alive:
         return ""
     done = "completes it" if status.phase == "draining" else "brings back what served"
-    return f", which is DEAD: the next promotion of this deployment first {done}"
+    now = typed("workflows.reconcile", *filter(None, ("--deployment", status.deployment, flag)))
+    return f", which is DEAD: the next promotion of this deployment first {done}; `{now}` does so now"
 
 
 def _named(named: Named | None) -> dict[str, Any] | None:
