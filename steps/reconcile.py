@@ -113,7 +113,10 @@ def chosen(known: Sequence[str], deployment: str) -> Sequence[str]:
     if not deployment:
         return known
     if check_deployment(deployment) not in known:
-        raise BadInput(f"nothing was ever promoted to {deployment}; there is {', '.join(known) or 'nothing yet'}")
+        raise BadInput(
+            f"there is no deployment {deployment}: nothing was ever promoted to {deployment}; "
+            f"there is {', '.join(known) or 'nothing yet'}"
+        )
     return (deployment,)
 
 

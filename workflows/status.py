@@ -69,10 +69,15 @@ class Unread:
         return {"deployment": self.deployment, "error": self.why}
 
 
+Found = tuple[Sequence[str], list[Status | Unread]]
+"""The deployments that there are, and what is shown."""
+
+
 def status(*, deployment: DeploymentOption = None, local: LocalFlag = False, output: OutputOption = "text") -> int:
     """Show what serves under each name, what it can go back to, and what is under way.
 
-    Exit code: 0; 1 where one of them could not be read, which is shown in its place; 3 where nobody could be asked.
+    Exit code: 0; 1 where one of them could not be read, which is shown in its place; 2 where there is no such
+    deployment, of which JSON has nulls instead; 3 where nobody could be asked.
     """
     from workflows import config
 
@@ -80,13 +85,22 @@ def status(*, deployment: DeploymentOption = None, local: LocalFlag = False, out
         settings = config.load(local=local)
         if deployment is not None:
             check_deployment(deployment)
-    found = _on_this_machine(settings, deployment) if local else _in_the_cluster(settings, deployment)
+    known, found = _on_this_machine(settings, deployment) if local else _in_the_cluster(settings, deployment)
     if output == "json":
         command.say(json.dumps([s.to_json() for s in found], indent=1))
     else:
+        _require(known, deployment)
         flag = "--local" if local else ""
         command.say("\n\n".join(text(s, flag) for s in found) or "nothing was ever promoted here")
     return command.FAILED_EXIT if any(isinstance(s, Unread) for s in found) else 0
+
+
+def _require(known: Sequence[str], deployment: str | None) -> None:
+    """Raises Usage, naming those that there are."""
+    from steps.reconcile import chosen
+
+    with command.usage():
+        chosen(known, deployment or "")
 
 
 def look(deployment: str, connect: Callable[[str], "Serving"]) -> Status | Unread:
@@ -200,21 +214,22 @@ def _named(named: Named | None) -> dict[str, Any] | None:
     return {"release_id": named.release_id, "model": named.model, "commit": named.commit} if named else None
 
 
-def _on_this_machine(config: "Config", deployment: str | None) -> list[Status | Unread]:
+def _on_this_machine(config: "Config", deployment: str | None) -> Found:
     from steps.clients.local.serving import deployments
     from workflows.local.verbs import session
 
-    return _found(session.settings(config), deployments(config.home), deployment)
+    known = deployments(config.home)
+    return known, _found(session.settings(config), known, deployment)
 
 
-def _in_the_cluster(config: "Config", deployment: str | None) -> list[Status | Unread]:
+def _in_the_cluster(config: "Config", deployment: str | None) -> Found:
     from steps.clients.kube.serving import deployments
     from workflows.argo import session
 
     api = session.connect(config, "ask")
     with command.submitting(what="ask"):
         known = deployments(api)
-    return _found(session.settings(config), known, deployment)
+    return known, _found(session.settings(config), known, deployment)
 
 
 def _found(settings: "Settings", known: Sequence[str], deployment: str | None) -> list[Status | Unread]:
