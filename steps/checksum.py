@@ -57,8 +57,9 @@ def checksum(inputs: ChecksumInputs, volume: ReadableVolume, progress_file: Path
     if problems:
         more = f" and {len(problems) - SHOWN} more, see the log" if len(problems) > SHOWN else ""
         raise Corrupt(
-            f"the volume is not as it should be: {'; '.join(problems[:SHOWN])}{more}; a directory that nothing serves "
-            "can be moved away and populated again, a model that is published broken needs another commit"
+            f"the volume is not as it should be: {'; '.join(problems[:SHOWN])}{more}; what was changed since it was "
+            "published `python -m workflows.audit --all --repair` makes right, a model that is published broken needs "
+            "another commit"
         )
     return ChecksumOutputs(
         checked_files=sum(len(m.files) for m in manifests), checked_bytes=sum(m.total_bytes for m in manifests)
@@ -69,11 +70,15 @@ def _manifest(volume: ReadableVolume, model: str, commit: str, sha256: str) -> M
     """The volume's own, once it is proved to be the one that is meant: no store is asked."""
     found = volume.manifest(model, commit)
     if found is None:
-        raise Corrupt(f"{model} at {commit} is not published on the volume; run populate for it")
+        raise Corrupt(
+            f"{model} at {commit} is not published on the volume; promoting it brings it back, and "
+            "`python -m workflows.audit --repair` what a deployment serves or can go back to"
+        )
     if found.sha256 != sha256:
         raise Corrupt(
             f"the volume's manifest of {model} at {commit} is {found.sha256} where {sha256} is meant; "
-            "move the directory away when nothing serves it and run populate again"
+            "`python -m workflows.audit --repair` makes right what a deployment serves or can go back to; else move it "
+            "away and promote again"
         )
     return found
 

@@ -93,7 +93,7 @@ def is_complete(store: Store, layout: Layout, manifest: Manifest) -> bool:
     key = layout.manifest(manifest.model, manifest.commit)
     found = store.get(key)
     if found not in (None, manifest.dump()):
-        raise Corrupt(f"{key} is not the manifest of this release; see who wrote it, delete it, then run mirror again")
+        raise Corrupt(f"{key} is not the manifest of this release; see who wrote it, delete it, then promote again")
     return found is not None
 
 

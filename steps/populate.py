@@ -73,11 +73,11 @@ def is_published(volume: WritableVolume, manifest: Manifest) -> bool:
         return False
     where = f"directory {slug(manifest.model)}/{manifest.commit} of the volume"
     if found.sha256 != manifest.sha256:
-        raise Corrupt(f"{where} was published from another manifest; move it away when nothing serves it, run again")
+        raise Corrupt(f"{where} was published from another manifest; move it away if nothing serves it, promote again")
     if wrong := transfer.differences(manifest, dict(volume.sizes(manifest.model, manifest.commit))):
         raise Corrupt(
-            f"{where} differs from its manifest ({'; '.join(wrong[:SHOWN])}); move it away when nothing serves it, "
-            "run again"
+            f"{where} differs from its manifest ({'; '.join(wrong[:SHOWN])}); "
+            "`python -m workflows.audit --all --repair` publishes it anew, then promote again"
         )
     return True
 
@@ -140,7 +140,10 @@ class _Source:
 
     def where(self, file: File) -> str:
         key = copying.key(self.layout, self.manifest, file)
-        return f"object {key} was changed in the store; delete it and run mirror again to heal it"
+        return (
+            f"object {key} was changed in the store; `python -m workflows.audit --all --repair` writes it anew, "
+            "then promote again"
+        )
 
 
 @dataclass(frozen=True)

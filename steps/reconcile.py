@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import count
 from typing import TypeVar
 
@@ -11,7 +12,7 @@ from steps.core.budget import backoff
 from steps.core.names import check_deployment
 from steps.core.record import Record
 from steps.entry import run_step
-from steps.errors import BadInput, Transient
+from steps.errors import BadInput, StepError, Transient
 from steps.parallel import in_order
 from steps.ports.clock import Clock
 from steps.recovery import is_abandoned, recover
@@ -24,7 +25,9 @@ WORKERS = 8
 """Deployments that are looked at side by side: one that takes half an hour to come back keeps few others waiting."""
 PATIENCE_SECONDS, LONGEST_PAUSE_SECONDS = 300.0, 30.0
 """For an API server that is away: nobody tries this step again, and whom its failure calls should be needed."""
-LEFT_ALONE = "left alone"
+NOTHING = "nothing unfinished"
+NOT_READY = f"{NOTHING}; its live release is NOT READY: promote it again"
+"""What was stopped, or killed where nobody restarts it, is no unfinished work: whether it is to serve a person says."""
 WORDS = {
     "rolled-back": "back at the previous release",
     "removed": "a first promotion was taken away",
@@ -87,9 +90,25 @@ def settle(stage: Stage, owner: str) -> str:
 
 
 def _left_alone(stage: Stage, record: Record) -> str:
-    at_work = "" if record.phase == "idle" else f": owner {record.owner} is at it ({record.phase})"
-    log.info("%s is left alone%s", stage.deployment, at_work)
-    return LEFT_ALONE
+    if record.phase != "idle":
+        said = f"run {_name(stage, record.owner or '')} is at work ({record.phase})"
+    else:
+        said = NOT_READY if _is_silent(stage, record) else NOTHING
+    log.info("%s is left alone: %s", stage.deployment, said)
+    return said
+
+
+def _name(stage: Stage, owner: str) -> str:
+    with suppress(StepError):  # it is only told
+        return stage.serving.run_of(owner) or owner
+    return owner
+
+
+def _is_silent(stage: Stage, record: Record) -> bool:
+    """Whether no server of what is live is ready. What cannot be seen at this moment is no verdict."""
+    with suppress(StepError):
+        return record.live is not None and not any(pod.ready for pod in stage.serving.pods(record.live))
+    return False
 
 
 def chosen(known: Sequence[str], deployment: str) -> Sequence[str]:
@@ -97,15 +116,20 @@ def chosen(known: Sequence[str], deployment: str) -> Sequence[str]:
     if not deployment:
         return known
     if check_deployment(deployment) not in known:
-        raise BadInput(f"nothing was ever promoted to {deployment}; there is {', '.join(known) or 'nothing yet'}")
+        raise BadInput(
+            f"there is no deployment {deployment}: nothing was ever promoted to {deployment}; "
+            f"there is {', '.join(known) or 'nothing yet'}"
+        )
     return (deployment,)
 
 
 def summary(done: dict[str, str]) -> str:
-    """One line: names where something was done, else a number."""
-    told = [f"{deployment}: {outcome}" for deployment, outcome in sorted(done.items()) if outcome != LEFT_ALONE]
-    quiet = sum(outcome == LEFT_ALONE for outcome in done.values())
-    return "; ".join([*told, f"{quiet} left alone"])
+    """One line: of each deployment what was done or found, those together of which it is the same."""
+    names = dict[str, list[str]]()
+    for deployment, said in sorted(done.items()):
+        names.setdefault(said, []).append(deployment)
+    told = (f"{', '.join(of)}: {said}" for said, of in names.items())
+    return "; ".join(told) or "nothing was ever promoted here"
 
 
 def stages(owner: str, settings: Settings) -> Callable[[str], Stage]:

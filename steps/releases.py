@@ -14,11 +14,14 @@ def read(store: Store, layout: Layout, deployment: str, release_id: str) -> Docu
     key = layout.release(check_deployment(deployment), release_id)
     body = store.get(key)
     if body is None:
-        raise Missing(f"release {release_id} of {deployment} is not in the store at {key}; run resolve for it again")
+        raise Missing(
+            f"release {release_id} of {deployment} is not in the store at {key}; promote its model and commit again, "
+            "which writes it anew"
+        )
     document = parse_document(body, key)
     found = document.release
     if (found.deployment, found.release_id) != (deployment, release_id):
-        raise Corrupt(f"{key} holds release {found.release_id} of {found.deployment}; delete it and run resolve again")
+        raise Corrupt(f"{key} holds release {found.release_id} of {found.deployment}; delete it and promote again")
     return document
 
 

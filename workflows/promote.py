@@ -44,7 +44,7 @@ def promote(  # noqa: PLR0913  # typer makes an option of each
     """Bring a model into service: fetch, prove, start, test, promote; else what served goes on serving.
 
     In a cluster Argo carries out the run, which goes on when Ctrl-C ends the following; with --local Ctrl-C stops it.
-    Exit code: 0 promoted or already live; 1 failed or refused, the previous model serves; 2 usage; 3 could not
+    Exit code: 0 promoted or already live; 1 failed or refused, what served before serves; 2 usage; 3 could not
     submit, or lost sight of it; 4 the rollback failed; 124 timed out; 130 interrupted.
     """
     from workflows import config

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def reconcile(*, deployment: DeploymentOption = None, local: LocalFlag = False) -> int:
     """Put right what a dead run left unfinished; what a living one is at, and what is idle, is left alone.
 
+    Says of each deployment what was done or found. A model server that is gone without a run is told, not started.
     The cluster does so by itself every ten minutes. Exit code: 0 nothing is left unfinished by the dead; 1 it could not
     be found out; 3 not started, or lost sight of; 4 what served could not be brought back, a person is needed.
     """

@@ -2,21 +2,27 @@
 
 import os
 import sys
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from steps.core.names import Layout, check_deployment, check_release_id
+from steps.core.record import Record
 from steps.core.release import Release
-from steps.errors import Missing, Transient
+from steps.errors import Missing, Refused, Transient
 from workflows import command
 from workflows.checkout import typed
 from workflows.command import LocalFlag
 
 if TYPE_CHECKING:
     from steps.ports.serving import Held, Serving
+    from steps.ports.store import Store
     from steps.settings import Settings
     from workflows.config import Config
+
+SHOWN = 10
+"""Releases that a sentence names."""
 
 
 def rollback(
@@ -44,12 +50,41 @@ def rollback(
 
 
 def target(held: "Held", deployment: str, to: str | None, flag: str) -> str | None:
-    """The release to go back to; None where it is live already. Raises Missing where there is none."""
+    """The release to go back to; None where it is live already.
+
+    Raises Missing where there is none, and Refused for one that no run would start: that is told before one begins.
+    """
     wanted = to or held.record.previous
     if wanted is None:
-        listed = typed("workflows.history", *filter(None, ("--deployment", deployment, flag)))
+        listed = _typed("history", deployment, flag)
         raise Missing(f"{deployment} has no previous release; say which with --to, `{listed}` lists them")
-    return None if wanted == held.record.live else wanted
+    if wanted == held.record.live:
+        return None
+    if wanted in held.record.refused:
+        what = f"release {wanted} of {deployment}" if to else f"the previous release of {deployment}, {wanted},"
+        raise Refused(
+            f"{what} is refused: it failed its test, or was rolled back by hand; "
+            f"`{_typed('allow', deployment, '--release', wanted, flag)}` lets it be tried again, "
+            f"`{_typed('history', deployment, flag)}` lists others for --to"
+        )
+    return wanted
+
+
+def require_known(store: "Store", layout: Layout, deployment: str, release_id: str, flag: str) -> None:
+    """Raises Missing, naming the releases that there are."""
+    if store.stat(layout.release(deployment, release_id)):
+        return
+    prefix = f"{layout.all_releases}{deployment}/"
+    known = sorted(key.removeprefix(prefix).removesuffix(".json") for key in store.list(prefix))
+    more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+    raise Missing(
+        f"there is no release {release_id} of {deployment}; there are: {', '.join(known[:SHOWN]) or 'none'}{more}; "
+        f"`{_typed('history', deployment, flag)}` tells of each; give one with --to"
+    )
+
+
+def _typed(verb: str, deployment: str, *more: str) -> str:
+    return typed(f"workflows.{verb}", *filter(None, ("--deployment", deployment, *more)))
 
 
 def parameters(release: Release, served: str | None) -> dict[str, str]:
@@ -74,6 +109,7 @@ def _on_this_machine(config: "Config", deployment: str, to: str | None) -> int:
 
     place = serving.connect(session.settings(config), deployment)
     held = place.read()
+    _require_deployment(held, lambda: serving.deployments(session.settings(config)), deployment)
     wanted = target(held, deployment, to, conduct.FLAG)
     if wanted is None:
         return _already_live(place)
@@ -82,7 +118,7 @@ def _on_this_machine(config: "Config", deployment: str, to: str | None) -> int:
         with command.submitting():
             begun = session.begin(config, os.environ)
         session.become(begun)
-        release = from_store(begun.settings, deployment, wanted)
+        release = from_store(begun.settings, deployment, wanted, conduct.FLAG)
     return conduct.rollback(config, parameters(release, held.record.live), run_name("rollback"))
 
 
@@ -96,6 +132,7 @@ def _in_the_cluster(config: "Config", deployment: str, to: str | None) -> int:
         place = serving.connect(settings, deployment)
     with command.submitting():
         held = place.read()
+        _require_deployment(held, lambda: serving.deployments(settings), deployment)
     wanted = target(held, deployment, to, "")
     if wanted is None:
         return _already_live(place)
@@ -103,16 +140,29 @@ def _in_the_cluster(config: "Config", deployment: str, to: str | None) -> int:
         release = place.release(wanted)
     if release is None:
         with command.submitting((Transient,)), session.from_here(config):
-            release = from_store(settings, deployment, wanted)
+            release = from_store(settings, deployment, wanted, "")
     return conduct.follow(submit.submit(config, ROLLBACK_TEMPLATE, parameters(release, held.record.live)))
 
 
-def from_store(settings: "Settings", deployment: str, release_id: str) -> Release:
+def from_store(settings: "Settings", deployment: str, release_id: str, flag: str) -> Release:
     """Of an older one, which is kept nowhere else. Raises Missing."""
     from steps import releases
     from steps.clients import store
 
-    return releases.read(store.connect(settings), Layout(settings.prefix), deployment, release_id).release
+    documents, layout = store.connect(settings), Layout(settings.prefix)
+    require_known(documents, layout, deployment, release_id, flag)
+    return releases.read(documents, layout, deployment, release_id).release
+
+
+def _require_deployment(held: "Held", known: Callable[[], Sequence[str]], deployment: str) -> None:
+    """Of one without a record ``known`` is asked. Raises Usage, naming those that there are."""
+    from steps.reconcile import chosen
+
+    if held.record != Record():
+        return
+    names = known()
+    with command.usage():
+        chosen(names, deployment)
 
 
 def _already_live(place: "Serving") -> int:

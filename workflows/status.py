@@ -69,10 +69,15 @@ class Unread:
         return {"deployment": self.deployment, "error": self.why}
 
 
+Found = tuple[Sequence[str], list[Status | Unread]]
+"""The deployments that there are, and what is shown."""
+
+
 def status(*, deployment: DeploymentOption = None, local: LocalFlag = False, output: OutputOption = "text") -> int:
     """Show what serves under each name, what it can go back to, and what is under way.
 
-    Exit code: 0; 1 where one of them could not be read, which is shown in its place; 3 where nobody could be asked.
+    Exit code: 0; 1 where one of them could not be read, which is shown in its place; 2 where there is no such
+    deployment, of which JSON has nulls instead; 3 where nobody could be asked.
     """
     from workflows import config
 
@@ -80,13 +85,22 @@ def status(*, deployment: DeploymentOption = None, local: LocalFlag = False, out
         settings = config.load(local=local)
         if deployment is not None:
             check_deployment(deployment)
-    found = _on_this_machine(settings, deployment) if local else _in_the_cluster(settings, deployment)
+    known, found = _on_this_machine(settings, deployment) if local else _in_the_cluster(settings, deployment)
     if output == "json":
         command.say(json.dumps([s.to_json() for s in found], indent=1))
     else:
+        _require(known, deployment)
         flag = "--local" if local else ""
         command.say("\n\n".join(text(s, flag) for s in found) or "nothing was ever promoted here")
     return command.FAILED_EXIT if any(isinstance(s, Unread) for s in found) else 0
+
+
+def _require(known: Sequence[str], deployment: str | None) -> None:
+    """Raises Usage, naming those that there are."""
+    from steps.reconcile import chosen
+
+    with command.usage():
+        chosen(known, deployment or "")
 
 
 def look(deployment: str, connect: Callable[[str], "Serving"]) -> Status | Unread:
@@ -157,11 +171,12 @@ def text(status: Status | Unread, flag: str) -> str:
 def _rows(status: Status, flag: str) -> Iterator[tuple[str, str]]:
     yield "live", f"{_shown(status.live)}{_health(status)}"
     yield from (("changed", said) for said in status.meddled)
-    yield "previous", _shown(status.previous)
+    refused = ", refused" if status.previous and status.previous.release_id in status.refused else ""
+    yield "previous", f"{_shown(status.previous)}{refused}"
     if status.candidate:
         yield "candidate", _shown(status.candidate)
     if status.phase != "idle":
-        yield "phase", f"{status.phase}, by run {status.run or status.owner}{_owner(status)}"
+        yield "phase", f"{status.phase}, by run {status.run or status.owner}{_owner(status, flag)}"
     for release in status.strays:
         yield "runs", f"release {release}, which no record names: the next promotion to {status.deployment} ends it"
     for release in status.refused:
@@ -187,32 +202,34 @@ def _health(status: Status) -> str:
     return f", no pod ready while run {status.run or status.owner} is at work" if status.owner_alive else ", NOT READY"
 
 
-def _owner(status: Status) -> str:
+def _owner(status: Status, flag: str) -> str:
     if status.owner_alive:
         return ""
     done = "completes it" if status.phase == "draining" else "brings back what served"
-    return f", which is DEAD: the next promotion of this deployment first {done}"
+    now = typed("workflows.reconcile", *filter(None, ("--deployment", status.deployment, flag)))
+    return f", which is DEAD: the next promotion of this deployment first {done}; `{now}` does so now"
 
 
 def _named(named: Named | None) -> dict[str, Any] | None:
     return {"release_id": named.release_id, "model": named.model, "commit": named.commit} if named else None
 
 
-def _on_this_machine(config: "Config", deployment: str | None) -> list[Status | Unread]:
+def _on_this_machine(config: "Config", deployment: str | None) -> Found:
     from steps.clients.local.serving import deployments
     from workflows.local.verbs import session
 
-    return _found(session.settings(config), deployments(config.home), deployment)
+    known = deployments(config.home)
+    return known, _found(session.settings(config), known, deployment)
 
 
-def _in_the_cluster(config: "Config", deployment: str | None) -> list[Status | Unread]:
+def _in_the_cluster(config: "Config", deployment: str | None) -> Found:
     from steps.clients.kube.serving import deployments
     from workflows.argo import session
 
     api = session.connect(config, "ask")
     with command.submitting(what="ask"):
         known = deployments(api)
-    return _found(session.settings(config), known, deployment)
+    return known, _found(session.settings(config), known, deployment)
 
 
 def _found(settings: "Settings", known: Sequence[str], deployment: str | None) -> list[Status | Unread]:

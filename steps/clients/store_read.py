@@ -123,7 +123,8 @@ class _Wanted:
             self.start, self.left = self.start + taken, self.left[taken:]
 
     def _short(self) -> Corrupt:
-        return Corrupt(f"{self.where} is gone, or shorter than {self.end} bytes; run mirror again to heal it")
+        said = f"{self.where} is gone, or shorter than {self.end} bytes"
+        return Corrupt(f"{said}; promote again, which brings what is missing")
 
 
 def _error(answer: "AWSResponse") -> boto.ClientError:

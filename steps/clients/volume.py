@@ -44,7 +44,8 @@ class Directory(AuditedVolume):
         except FileNotFoundError as err:
             raise Corrupt(
                 f"{place.published} is there but {place.manifest} is not, so nobody knows what should be in it; "
-                "move it away and run populate again"
+                "`python -m workflows.audit --all --repair` publishes it anew where the store knows; else move it away "
+                "and promote again"
             ) from err
 
     def sizes(self, model: str, commit: str) -> Mapping[str, int]:

@@ -17,7 +17,7 @@ from steps.errors import Corrupt, Missing, StepError, Transient
 
 SHOWN = 5
 """Files that the sentence names."""
-_MAKE_ROOM = "move it away when nothing serves it, and the next promotion brings it back"
+_MAKE_RIGHT = "`python -m workflows.audit --all --repair` publishes it anew, then promote again"
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +42,13 @@ def _wrong(place: Place) -> str:
     if not place.is_published():
         return "has been removed since it was checked; see who did that, the next promotion brings it back"
     if not (entries := places.entries(place.published)):
-        return f"has been emptied since it was checked; {_MAKE_ROOM}"
+        return f"has been emptied since it was checked; {_MAKE_RIGHT}"
     if (manifest := _manifest(place)) is None:
         return ""
     named = {f.path for f in manifest.files}
     wrong = [f"{path}: {word}" for path, word in transfer.by_path(manifest, entries).items() if path in named]
     more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-    return f"has been changed since it was checked ({'; '.join(wrong[:SHOWN])}{more}); {_MAKE_ROOM}" if wrong else ""
+    return f"has been changed since it was checked ({'; '.join(wrong[:SHOWN])}{more}); {_MAKE_RIGHT}" if wrong else ""
 
 
 def _manifest(place: Place) -> Manifest | None:

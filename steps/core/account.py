@@ -85,6 +85,8 @@ class Account:
     """The rollback target now."""
     refused: bool
     """The release will not be tried again until a person allows it."""
+    previous_refused: bool
+    """Nor will the rollback target, so there is no way back to it."""
     answers: bool | None
     """Whether a server of what is live is ready; None where nobody has looked."""
     record_known: bool
@@ -166,6 +168,7 @@ def draw_up(run: Run, around: Surroundings) -> Account:
         live=_named(record.live, around.names),
         previous=_named(record.previous, around.names),
         refused=about in record.refused,
+        previous_refused=record.previous in record.refused,
         answers=around.answers,
         record_known=around.record is not None,
         url=around.url,

@@ -105,7 +105,8 @@ def _facts(account: Account) -> Iterable[tuple[str, str]]:
         yield "commit", release.commit or "unknown"
         yield "release", release.release_id
     yield "serves now", str(account.live) if account.live else "nothing, or unknown"
-    yield "rollback target", str(account.previous) if account.previous else "none"
+    refused = ", refused" if account.previous_refused else ""
+    yield "rollback target", f"{account.previous}{refused}" if account.previous else "none"
     yield "outage", _unknown(account) if account.outage_seconds is None else _span(account.outage_seconds)
     if account.startup_seconds is not None:
         yield "start-up", seconds(account.startup_seconds)

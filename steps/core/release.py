@@ -13,6 +13,7 @@ from steps.errors import BadInput, Corrupt
 Device = Literal["cuda", "cpu"]
 Strategy = Literal["recreate", "blue-green"]
 ID_LENGTH = 12
+_ANEW = "promote its model again, which writes it anew"
 _LATER = frozenset({"max_first_token_of_live", "min_tokens_per_second_of_live", "max_logprob_change"})
 """Fields of ``Smoke`` that documents of earlier versions do not have."""
 
@@ -115,10 +116,10 @@ def parse_document(body: bytes, where: str) -> Document:
         value = json.loads(body)
         release, manifest = from_json(value["release"]), manifests.from_json(value["manifest"])
     except (ValueError, KeyError, TypeError, BadInput) as err:
-        raise Corrupt(f"{where} is not a release: {err}; resolve it again") from err
+        raise Corrupt(f"{where} is not a release: {err}; {_ANEW}") from err
     promised = (release.manifest_sha256, release.model, release.commit, release.total_bytes)
     if promised != (manifest.sha256, manifest.model, manifest.commit, manifest.total_bytes):
-        raise Corrupt(f"{where} holds a manifest that is not its release's; resolve it again")
+        raise Corrupt(f"{where} holds a manifest that is not its release's; {_ANEW}")
     return Document(release=release, manifest=manifest)
 
 

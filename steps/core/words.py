@@ -4,7 +4,7 @@ from steps.contracts import ROLLBACK
 from steps.core.account import Account
 from steps.core.amounts import seconds
 from steps.core.outcome import GOOD, Outcome
-from steps.errors import BadInput, Missing
+from steps.core.way_on import after_failure, command
 
 HEADLINES: dict[Outcome, str] = {
     "promoted": "promoted",
@@ -63,28 +63,20 @@ def outage(account: Account) -> str:
 def advice(account: Account) -> tuple[str, ...]:
     """What to do next, the first thing first; each a command or a sentence."""
     if account.outcome == "rollback-failed" and not _tried_to_go_back(account):
-        return (f"bring back what served: {_command(account, 'reconcile')}",)
+        return (f"bring back what served: {command(account, 'reconcile')}",)
     if account.outcome == "rollback-failed":
-        return (f"see what serves: {_command(account, 'status')}", _after_failed_rollback(account))
+        return (f"see what serves: {command(account, 'status')}", _after_failed_rollback(account))
     if account.outcome in GOOD:
         return _after_promotion(account) if account.outcome == "promoted" else ()
     if account.refused and account.release:
-        allow = _command(account, "allow", f"--release {account.release.release_id}")
+        allow = command(account, "allow", f"--release {account.release.release_id}")
         return (f"the same release is not tried again until you allow it: {allow}",)
-    if account.outcome == "refused" or _wants_mending(account):
-        return ("mend what the sentence names, and run the same command again",)
-    return (f"go on where it ended: {_again(account)}",)
+    return after_failure(account)
 
 
 def _tried_to_go_back(account: Account) -> bool:
     """Not where the run was terminated, or killed: then nothing has failed yet, and anybody may put it right."""
     return any(line.step == ROLLBACK.name for line in account.lines)
-
-
-def _wants_mending(account: Account) -> bool:
-    """What was asked for cannot be had as it was asked for: doing the same again would end the same way."""
-    codes = [line.exit_code for line in account.lines if line.step == account.failed_step]
-    return codes[-1:] in ([BadInput.exit_code], [Missing.exit_code])
 
 
 def _why(account: Account) -> str:
@@ -98,7 +90,7 @@ def _about_live(account: Account) -> bool:
 
 def _who(account: Account) -> str:
     if account.outcome in ("refused", "failed", "rolled-back"):
-        return f"the previous model ({account.live})"
+        return f"what served before ({account.live})"
     return str(account.live)
 
 
@@ -122,24 +114,13 @@ def _under_way(account: Account) -> str:
 def _after_promotion(account: Account) -> tuple[str, ...]:
     asked = f"ask it: curl {account.url}/v1/models" if account.url else ""
     back = ""
-    if account.previous and not account.by_hand:  # what was left by hand is refused, so there is no way back to it
-        back = f"go back to {account.previous}: {_command(account, 'rollback')}"
+    if account.previous and not account.previous_refused:
+        back = f"go back to {account.previous}: {command(account, 'rollback')}"
     return tuple(filter(None, (asked, back)))
 
 
 def _after_failed_rollback(account: Account) -> str:
     if account.phase != "idle" or not account.record_known:
-        return "then run the same promotion again, which first of all brings back what served"
-    go_back = _command(account, "rollback", "--to RELEASE")
+        return f"mend what the sentence names, then bring back what served: {command(account, 'reconcile')}"
+    go_back = command(account, "rollback", "--to RELEASE")
     return f"then promote what should serve, or go back to another release: {go_back}"
-
-
-def _again(account: Account) -> str:
-    if account.by_hand:
-        return _command(account, "rollback")
-    return " ".join(filter(None, ("python -m workflows.promote --retry", account.run, account.flag)))
-
-
-def _command(account: Account, verb: str, *more: str) -> str:
-    words = (f"python -m workflows.{verb}", f"--deployment {account.deployment}", *more, account.flag)
-    return " ".join(filter(None, words))

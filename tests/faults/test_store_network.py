@@ -155,7 +155,7 @@ def test_bits_that_flip_each_time_are_corrupt_and_nothing_is_published(shipment:
     ended = shipment.run(POPULATE, through(network))
     assert (ended.code, network.hits) == (13, 3), ended.sentence
     assert f"{BIG} has sha256" in ended.sentence
-    assert "delete it and run mirror again to heal it" in ended.sentence
+    assert "`python -m workflows.audit --all --repair` writes it anew" in ended.sentence
     assert (shipment.published.exists(), shipment.debris()) == (False, [])
 
 

@@ -115,7 +115,7 @@ def test_a_deleted_object_is_told_by_populate_and_healed_by_mirror(world):
     world.store.delete(world.model.key(SHARD))
     ended = world.run(POPULATE)
     assert ended.code == 13
-    assert "run mirror again" in ended.sentence
+    assert "promote again, which brings what is missing" in ended.sentence
     healed = world.run(MIRROR)
     assert healed.outputs["copied_bytes"] == str(len(world.content[SHARD]))
     assert b"".join(world.store.read(world.model.key(SHARD), 0, len(world.content[SHARD]))) == world.content[SHARD]

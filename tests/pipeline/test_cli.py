@@ -130,6 +130,15 @@ def test_what_was_never_promoted_has_a_status_and_that_is_all_null(desk: Desk):
     assert not (desk.home / "serving" / "nobody-knows").exists()
 
 
+def test_a_deployment_that_there_is_not_is_wrong_usage_that_names_those_there_are(served: Desk):
+    before = served.machine.digest("serving")
+    for line in (["status"], ["rollback"], ["rollback", "--to", "deadbeef0000"], ["reconcile"]):
+        ended = served.machine.run(*line, "--local", "--deployment", "nochat")
+        assert ended.code == 2, ended.text
+        assert "there is no deployment nochat: nothing was ever promoted to nochat; there is talk" in ended.text
+    assert served.machine.digest("serving") == before
+
+
 def test_on_a_terminal_a_run_is_a_picture_that_ends_with_the_last_words(served: Desk):
     code, text = served.on_a_terminal("promote", "--local", "--model", MODEL)
 

@@ -86,7 +86,7 @@ def test_after_a_power_cut_the_previous_model_is_brought_back_without_a_new_prom
     assert ended.code == 0, ended.text
     assert "chat: back at the previous release" in ended.text
     assert served.live() == good
-    assert served.machine.run("reconcile", "--local", "--deployment", "chat").text == "1 left alone\n"
+    assert served.machine.run("reconcile", "--local", "--deployment", "chat").text == "chat: nothing unfinished\n"
     newest, why, *_ = served.machine.run("history", "--local").text.splitlines()
     assert "  rolled-back  " in newest
     assert why.startswith("    its run was cut off: what served before was brought back by reconcile-")

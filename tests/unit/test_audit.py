@@ -224,6 +224,34 @@ def test_a_directory_of_which_nobody_knows_what_should_be_in_it_is_told_and_left
     assert (stray / "model.safetensors").read_bytes() == b"x"
 
 
+@pytest.mark.parametrize("name", ["missing", "extra", "cut off", "no manifest", "all files"])
+def test_a_damaged_directory_that_nothing_serves_is_mended_by_the_command_that_populate_names(world, name):
+    if name == "all files":
+        shutil.rmtree(world.published)
+        world.published.mkdir()
+    else:
+        ON_VOLUME[name][1](world)
+    inputs = PopulateInputs(deployment="chat", release_id=world.model.release_id)
+    with pytest.raises(Corrupt, match=r"`python -m workflows\.audit --all --repair` publishes it anew"):
+        populate(inputs, world.store, world.means.volume, world.layout)
+
+    world.audit(everything=True, commits="", repair=True)
+    assert world.volume_is_right()
+    assert populate(inputs, world.store, world.means.volume, world.layout).copied_bytes == 0
+
+
+def test_an_object_that_was_changed_and_that_nothing_serves_is_mended_by_the_command_that_populate_names(world):
+    IN_STORE["flipped"][1](world)
+    shutil.rmtree(world.published)
+    inputs = PopulateInputs(deployment="chat", release_id=world.model.release_id)
+    with pytest.raises(Corrupt, match=r"`python -m workflows\.audit --all --repair` writes it anew"):
+        populate(inputs, world.store, world.means.volume, world.layout)
+
+    world.audit(everything=True, commits="", repair=True)
+    populate(inputs, world.store, world.means.volume, world.layout)
+    assert world.volume_is_right()
+
+
 def test_where_the_copies_disagree_and_nobody_serves_it_a_person_decides(world):
     IN_STORE["another manifest"][1](world)
     was = world.everything()

@@ -52,9 +52,14 @@ def test_the_page_tells_what_happened_what_serves_and_what_to_do():
     text = parsed(draw_up(rolled_back(), AROUND))
     assert "rolled back" in text
     assert "pod-1 answered 'banana banana'" in text
-    assert "the previous model (org/chat at ffffffffffff) serves at http://e:1 again" in text
+    assert "what served before (org/chat at ffffffffffff) serves at http://e:1 again" in text
     assert "python -m workflows.allow --deployment chat --release ab12ab12ab12" in text
     assert "smoke, attempt 2 exit 16" in text
+
+
+def test_the_page_says_where_the_rollback_target_is_refused():
+    here = replace(AROUND, record=Record(live=NEW.release_id, previous=OLD.release_id, refused=(OLD.release_id,)))
+    assert "rollback target org/chat at ffffffffffff, refused" in parsed(draw_up(promoted(), here))
 
 
 @pytest.mark.parametrize("outcome", ["nothing", "removed", "completed"])

@@ -43,7 +43,7 @@ def put_right(**scenes):
 def test_what_a_dead_run_left_is_undone_and_the_old_release_answers_again():
     left = abandoned()
 
-    assert put_right(chat=left) == "chat: back at the previous release; 0 left alone"
+    assert put_right(chat=left) == "chat: back at the previous release"
     assert left.record == Record(live=OLD.release_id)
     assert left.serves(OLD)
 
@@ -65,12 +65,49 @@ def test_in_the_cluster_it_is_kept_under_the_name_of_the_turn_and_without_secret
     assert files.redact("key hush-hush") == "key [secret]"
 
 
+NOT_READY = "nothing unfinished; its live release is NOT READY: promote it again"
+
+
+def test_where_a_live_model_server_is_gone_a_person_is_told_what_starts_it():
+    gone, idle, first = Scene(), Scene(), Scene()
+    for each in (gone, idle):
+        each.live(OLD)
+    gone.serving.crash(OLD.release_id)
+
+    assert put_right(chat=gone) == f"chat: {NOT_READY}"
+    assert put_right(chat=gone, embed=idle, new=first) == f"chat: {NOT_READY}; embed, new: nothing unfinished"
+
+
+class Hidden(FakeServing):
+    """Its record can be read, its pods cannot be looked at."""
+
+    unseen = False
+
+    def pods(self, release_id):
+        if self.unseen:
+            raise Transient("the API server does not answer")
+        return super().pods(release_id)
+
+
+def test_pods_that_cannot_be_looked_at_fail_nothing():
+    hidden = Hidden()
+    idle = Scene(serving=hidden)
+    idle.live(OLD)
+    hidden.unseen = True
+
+    assert put_right(chat=idle) == "chat: nothing unfinished"
+
+
+def test_where_nothing_was_ever_promoted_that_is_said():
+    assert reconcile("pod", (), lambda name: Scene().stage).summary == "nothing was ever promoted here"
+
+
 def test_the_work_of_a_living_run_and_what_is_idle_are_not_touched():
     busy, idle = scene(), Scene()
     idle.live(OLD)
     before = busy.serving.held, list(busy.serving.calls), idle.serving.held
 
-    assert put_right(busy=busy, idle=idle) == "2 left alone"
+    assert put_right(busy=busy, idle=idle) == "busy: run run is at work (testing); idle: nothing unfinished"
     assert (busy.serving.held, busy.serving.calls, idle.serving.held) == before
 
 
@@ -177,7 +214,7 @@ def test_the_second_time_there_is_nothing_left_to_do():
     left = abandoned()
     put_right(chat=left)
 
-    assert put_right(chat=left) == "1 left alone"
+    assert put_right(chat=left) == "chat: nothing unfinished"
 
 
 @pytest.mark.parametrize("already_done", [False, True])
@@ -199,7 +236,8 @@ def test_what_another_reconciler_takes_over_meanwhile_is_not_said_to_be_over(alr
 
     done = put_right(chat=left)
 
-    assert done == ("chat: nothing is in flight any more; 0 left alone" if already_done else "1 left alone")
+    said = "nothing is in flight any more" if already_done else "run other is at work (rolling-back)"
+    assert done == f"chat: {said}"
     assert left.record.owner == (None if already_done else "other")
 
 

@@ -17,7 +17,7 @@ def test_a_release_is_read_as_resolve_wrote_it():
 
 
 def test_a_release_that_is_not_there_is_missing_and_the_message_names_the_key():
-    with pytest.raises(Missing, match=r"pre/fix/releases/chat/000000000000\.json; run resolve"):
+    with pytest.raises(Missing, match=r"pre/fix/releases/chat/000000000000\.json; promote its model"):
         releases.read(FakeStore(), LAYOUT, "chat", "0" * 12)
 
 

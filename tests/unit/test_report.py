@@ -230,7 +230,7 @@ def test_releases_are_called_by_model_and_commit_where_serving_knows_them():
     world.serving.held = Held(Record(phase="swapping", owner="me"), "1", None)
     world.serving.ensure(release, 1, "me")
     world.serving.held = Held(Record(live=release.release_id), "2", release.release_id)
-    assert f"the previous model (org/old at {COMMIT[:12]}) serves" in world.report().summary
+    assert f"what served before (org/old at {COMMIT[:12]}) serves" in world.report().summary
 
 
 def test_whether_what_is_live_answers_is_looked_at_and_no_report_waits_for_it(monkeypatch):

@@ -82,14 +82,15 @@ def test_people_see_who_is_at_work_and_whether_they_live():
     place.owners.add("promote-x")
     assert row(read("chat", place), "phase") == ["testing, by run promote-x"]
     place.owners.clear()
-    assert (
-        "which is DEAD: the next promotion of this deployment first brings back" in row(read("chat", place), "phase")[0]
-    )
+    now = "-m workflows.reconcile --deployment chat --local` does so now"
+    said = "which is DEAD: the next promotion of this deployment first brings back what served; `"
+    assert said in row(read("chat", place), "phase")[0]
+    assert row(read("chat", place), "phase")[0].endswith(now)
     place.held = replace(place.held, record=replace(place.held.record, phase="draining"))
-    assert (
-        "which is DEAD: the next promotion of this deployment first completes it"
-        in row(read("chat", place), "phase")[0]
-    )
+    said = "which is DEAD: the next promotion of this deployment first completes it; `"
+    assert said in row(read("chat", place), "phase")[0]
+    assert row(read("chat", place), "phase")[0].endswith(now)
+    assert "--local" not in text(read("chat", place), "")
     assert row(read("chat", place), "candidate") == [f"files unknown  (release {NEW.release_id})"]
 
 
@@ -131,6 +132,12 @@ def test_where_nobody_can_be_asked_none_is_shown(err):
 
     with pytest.raises(NotSubmitted, match=f"could not ask: {err}"):
         look("chat", connect)
+
+
+def test_people_see_that_there_is_no_way_back_to_a_previous_release_that_is_refused():
+    status = read("chat", serving(previous=NEW.release_id, refused=(NEW.release_id,)))
+    assert row(status, "previous") == [f"files unknown  (release {NEW.release_id}), refused"]
+    assert not row(read("chat", serving(previous=NEW.release_id)), "previous")[0].endswith("refused")
 
 
 def test_people_see_how_to_allow_what_is_refused():

@@ -339,7 +339,7 @@ def test_a_published_directory_that_is_damaged_is_told_and_left(world, caplog):
     (world.published / "config.json").write_bytes(b"damaged")
     world.store.delete(world.model.key(SHARD))
     assert world.mirror().volume_bytes == 0
-    assert "move it away" in caplog.text
+    assert "workflows.audit --all --repair` publishes it anew" in caplog.text
     assert world.is_mirrored()
     assert (world.published / "config.json").read_bytes() == b"damaged"
 

@@ -7,7 +7,7 @@ import pytest
 
 from steps.core.names import Layout
 from steps.core.record import Record
-from steps.errors import Conflict, Missing
+from steps.errors import Conflict, Missing, Refused
 from steps.ports.serving import Held
 from tests.stubs.exploring import Promotion
 from tests.stubs.kube_scene import KubeScene
@@ -17,7 +17,7 @@ from tests.stubs.store import FakeStore
 from workflows.allow import lift
 from workflows.audit import served
 from workflows.history import line, read
-from workflows.rollback import parameters, target
+from workflows.rollback import parameters, require_known, target
 
 LAYOUT = Layout("team")
 GONE, KEPT = "c" * 12, "d" * 12
@@ -152,6 +152,29 @@ def test_a_rollback_without_a_previous_release_says_where_to_find_one():
         Missing, match=r"no previous release; .* -m workflows\.history --deployment chat --local` lists them"
     ):
         target(Held(Record(), "0", None), "chat", None, "--local")
+
+
+@pytest.mark.parametrize("to", [None, GONE])
+def test_a_rollback_to_what_is_refused_is_refused_before_it_begins_and_says_what_to_type(to):
+    held = Held(Record(live="a" * 12, previous=GONE, refused=(GONE,)), "1", "a" * 12)
+    with pytest.raises(Refused) as told:
+        target(held, "chat", to, "--local")
+    what = f"release {GONE} of chat" if to else f"the previous release of chat, {GONE},"
+    assert str(told.value).startswith(f"{what} is refused: it failed its test, or was rolled back by hand; ")
+    assert f"-m workflows.allow --deployment chat --release {GONE} --local` lets it be tried again" in str(told.value)
+    assert "-m workflows.history --deployment chat --local` lists others for --to" in str(told.value)
+    assert target(held, "chat", KEPT, "") == KEPT
+
+
+def test_a_rollback_to_a_release_that_there_never_was_names_those_there_are():
+    store, layout = FakeStore(), Layout("p")
+    for deployment, release in (("chat", GONE), ("chat", KEPT), ("other", "e" * 12)):
+        store.put(layout.release(deployment, release), b"{}")
+    with pytest.raises(Missing) as told:
+        require_known(store, layout, "chat", "deadbeef0000", "--local")
+    assert str(told.value).startswith(f"there is no release deadbeef0000 of chat; there are: {GONE}, {KEPT}; `")
+    assert str(told.value).endswith("-m workflows.history --deployment chat --local` tells of each; give one with --to")
+    require_known(store, layout, "chat", KEPT, "")
 
 
 def test_a_rollback_is_given_what_identifies_the_bytes():

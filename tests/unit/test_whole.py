@@ -11,6 +11,7 @@ from steps.core.names import slug
 from steps.errors import Corrupt
 
 MODEL, COMMIT = "org/tiny", "c" * 40
+ANEW = "`python -m workflows.audit --all --repair` publishes it anew"
 FILES = (File("config.json", 2, "a" * 64), File("sub/model.safetensors", 4, "b" * 64))
 
 
@@ -48,18 +49,18 @@ def test_a_directory_that_was_removed_is_told_with_what_brings_it_back(directory
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["its manifest is there", "nobody knows what was in it"])
-def test_a_directory_that_was_emptied_is_told_with_what_makes_room_for_a_new_one(directory, known):
+def test_a_directory_that_was_emptied_is_told_with_what_publishes_it_anew(directory, known):
     remove(directory)
     if not known:
         manifest_of(directory).unlink()
-    with pytest.raises(Corrupt, match=rf"^{directory} has been emptied since it was checked; move it away when noth"):
+    with pytest.raises(Corrupt, match=rf"^{directory} has been emptied since it was checked; {ANEW}"):
         require_whole(directory)
 
 
 def test_files_that_are_gone_or_have_another_size_are_named(directory):
     (directory / "config.json").unlink()
     (directory / "sub/model.safetensors").write_bytes(bytes(3))
-    said = r"\(config.json: missing; sub/model.safetensors: 3 bytes, the manifest says 4\); move it away"
+    said = r"\(config.json: missing; sub/model.safetensors: 3 bytes, the manifest says 4\); " + ANEW
     with pytest.raises(Corrupt, match=said):
         require_whole(directory)
 

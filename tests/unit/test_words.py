@@ -40,15 +40,100 @@ def test_what_is_live_already_needs_no_advice():
 def test_a_failure_names_the_step_its_sentence_and_the_model_that_goes_on_serving():
     assert summary(draw_up(CORRUPT, OLD_LIVE)) == (
         "failed (mirror): Corrupt: 2 of 9 files differ; run it again; "
-        f"the previous model (org/chat at ffffffffffff) serves at {URL}, untouched"
+        f"what served before (org/chat at ffffffffffff) serves at {URL}, untouched"
     )
 
 
-def test_a_failure_tells_how_to_go_on():
-    not_refused = replace(OLD_LIVE, record=Record(live=OLD.release_id))
-    assert advice(draw_up(CORRUPT, not_refused)) == (
-        "go on where it ended: python -m workflows.promote --retry promote-20261122-030405-ab12 --local",
+PROMOTE = "python -m workflows.promote --model org/chat --revision main --deployment chat --local"
+RETRY = "go on where it ended: python -m workflows.promote --retry promote-20261122-030405-ab12 --local"
+ALL = "python -m workflows.audit --all --repair --local"
+NOT_REFUSED = replace(OLD_LIVE, record=Record(live=OLD.release_id))
+
+
+def after(step, code, around=NOT_REFUSED):
+    return advice(draw_up(run(resolved(), failed(step, code, "X: no"), phase="Failed"), around))
+
+
+@pytest.mark.parametrize(
+    ("step", "code"),
+    [("mirror", 75), ("populate", 15), ("deploy", 143), ("checksum", 75), ("mirror(0:1-of-3)", 75), ("smoke", 1)],
+)
+def test_a_failure_that_another_try_can_help_tells_how_to_go_on(step, code):
+    assert after(step, code) == (RETRY,)
+
+
+def test_a_run_that_ended_before_any_step_told_why_is_gone_on_with():
+    assert advice(draw_up(run(resolved(), phase="Error", message="lost"), NOT_REFUSED)) == (RETRY,)
+
+
+@pytest.mark.parametrize("step", ["resolve", "mirror", "mirror(0:1-of-3)"])
+def test_bytes_that_came_wrong_are_mended_where_they_come_from_and_promoted_anew(step):
+    assert after(step, 13) == (f"mend what the sentence names, or take another commit, then promote again: {PROMOTE}",)
+
+
+@pytest.mark.parametrize("code", [10, 12])
+@pytest.mark.parametrize("step", ["resolve", "mirror"])
+def test_what_cannot_be_had_as_it_was_asked_for_is_not_retried(step, code):
+    assert after(step, code) == ("mend what the sentence names, and run the same command again",)
+
+
+def test_a_volume_that_is_damaged_is_repaired_before_it_is_promoted_to_again():
+    """What succeeded is kept by a retry, so it would find the same bytes for ever."""
+    assert after("populate", 13) == (f"make store and volume right again: {ALL}", f"then promote again: {PROMOTE}")
+    assert after("checksum", 13) == (
+        f"make store and volume right again: {ALL}",
+        f"then promote again, another commit where the model is published broken: {PROMOTE}",
     )
+    assert after("preflight", 13)[0] == (
+        "make store and volume right again: python -m workflows.audit --repair --local"
+    )
+
+
+@pytest.mark.parametrize("code", [13, 16])
+def test_what_went_away_after_it_was_checked_is_brought_back_by_a_new_promotion_and_no_retry(code):
+    assert after("deploy", code) == (f"promote again: {PROMOTE}",)
+
+
+def test_where_somebody_else_was_quicker_a_new_run_is_started():
+    assert after("promote", 14) == (
+        "see what has changed: python -m workflows.status --deployment chat --local",
+        f"then promote again: {PROMOTE}",
+    )
+
+
+def test_a_promotion_without_a_revision_is_advised_without_one():
+    asked = run(resolved(), failed("deploy", 16, "Failed: gone"), phase="Failed", revision="")
+    assert advice(draw_up(asked, NOT_REFUSED)) == (f"promote again: {PROMOTE.replace(' --revision main', '')}",)
+
+
+def by_hand(code, release, step="checksum"):
+    nodes = run(failed(step, code, "Corrupt: no"), phase="Failed", release_id=release.release_id, commit=release.commit)
+    here = replace(NOT_REFUSED, record=Record(live=NEW.release_id, previous=OLD.release_id))
+    return advice(draw_up(replace(nodes, template="vllm-promote-rollback"), here))
+
+
+def test_a_rollback_to_a_directory_that_is_gone_is_helped_by_the_audit():
+    assert by_hand(13, OLD) == (
+        "make store and volume right again: python -m workflows.audit --repair --local",
+        f"then go back again: python -m workflows.rollback --deployment chat --to {OLD.release_id} --local",
+    )
+
+
+def test_what_the_audit_would_not_bring_back_for_a_rollback_a_promotion_does():
+    older = replace(OLD, release_id="123456789abc")
+    names = replace(NOT_REFUSED, record=Record(live=NEW.release_id, previous=OLD.release_id))
+    names = replace(names, names={**NAMES, older.release_id: older})
+    nodes = run(failed("checksum", 13, "Corrupt: no"), phase="Failed", release_id=older.release_id)
+    assert advice(draw_up(replace(nodes, template="vllm-promote-rollback"), names)) == (
+        f"make store and volume right again: {ALL}",
+        f"then promote it, which brings back a directory that is gone: {PROMOTE.replace('main', OLD.commit or '')}",
+    )
+
+
+def test_a_rollback_that_another_try_can_help_is_begun_anew():
+    to = f"python -m workflows.rollback --deployment chat --to {OLD.release_id} --local"
+    assert by_hand(75, OLD, "deploy") == (f"go back again: {to}",)
+    assert by_hand(14, OLD, "deploy")[1] == f"then go back again: {to}"
 
 
 def test_what_the_hub_does_not_have_is_mended_and_not_retried():
@@ -56,16 +141,32 @@ def test_what_the_hub_does_not_have_is_mended_and_not_retried():
     assert advice(absent) == ("mend what the sentence names, and run the same command again",)
 
 
-def test_a_rollback_says_that_the_previous_model_serves_again():
+def test_a_rollback_says_that_what_served_before_serves_again():
     account = draw_up(rolled_back(), OLD_LIVE)
     assert summary(account).endswith(
-        f"the previous model (org/chat at ffffffffffff) serves at {URL} again; clients had no answer for 1 min 13 s"
+        f"what served before (org/chat at ffffffffffff) serves at {URL} again; clients had no answer for 1 min 13 s"
     )
     assert "python -m workflows.allow --deployment chat --release ab12ab12ab12 --local" in advice(account)[0]
 
 
 def test_a_first_deployment_that_failed_leaves_nothing_and_says_so():
     assert "nothing serves, and what this run created is removed" in summary(draw_up(rolled_back("removed"), NONE_LIVE))
+
+
+def test_a_way_back_that_is_refused_is_not_advised():
+    record = Record(live=NEW.release_id, previous=OLD.release_id, refused=(OLD.release_id,))
+    back = replace(NEW_LIVE, record=record)
+    assert advice(draw_up(promoted(), back)) == (f"ask it: curl {URL}/v1/models",)
+
+
+def test_a_failed_rollback_names_the_command_that_brings_back_what_served():
+    nodes = (resolved(), failed("smoke", 16, "Failed: no"), on_exit(failed("rollback", 17, "RollbackFailed: stuck.")))
+    own = Record(phase="rolling-back", live=OLD.release_id, candidate=NEW.release_id, owner=run(*nodes).uid)
+    reconcile = "python -m workflows.reconcile --deployment chat --local"
+    for around in (replace(OLD_LIVE, record=own), Surroundings(flag="--local")):
+        assert advice(draw_up(run(*nodes, phase="Failed"), around))[1] == (
+            f"mend what the sentence names, then bring back what served: {reconcile}"
+        )
 
 
 def test_a_failed_rollback_calls_for_a_person():
@@ -167,9 +268,9 @@ UNDER_WAY = "; other work is under way (rolling-back)"
         (
             TAKEN,
             True,
-            f"the previous model (org/chat at ffffffffffff) serves at {URL}{UNDER_WAY}",
+            f"what served before (org/chat at ffffffffffff) serves at {URL}{UNDER_WAY}",
         ),
-        (replace(TAKEN, phase="idle"), True, f"the previous model (org/chat at ffffffffffff) serves at {URL}"),
+        (replace(TAKEN, phase="idle"), True, f"what served before (org/chat at ffffffffffff) serves at {URL}"),
     ],
 )
 def test_a_run_whose_work_another_took_over_claims_neither_that_anything_serves_nor_that_it_is_untouched(

@@ -163,7 +163,7 @@ def test_a_step_that_fails_tells_its_own_sentence_and_the_old_model_serves(serve
     publish(served, seed=1)
     assert done.returncode == 1, done.stdout + done.stderr
     assert re.search(r"\nrolled back \(smoke\)\n  why      Failed: .*banana", done.stdout)
-    assert "serves   the previous model (acme/tiny at " in done.stdout
+    assert "serves   what served before (acme/tiny at " in done.stdout
     assert served.says() == ANSWER
     [refused] = asked(served, "status")[0]["refused"]
     assert command(served, "allow", "--deployment", served.deployment, "--release", refused).returncode == 0

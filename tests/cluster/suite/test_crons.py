@@ -109,7 +109,7 @@ def test_out_of_its_turn_it_finds_nothing_left_to_do(served):
     ended = by_hand.follow(served.api, job, SystemClock(), said.append)
 
     assert (ended.code, said) == (0, [])
-    assert "1 left alone" in ended.log
+    assert f"{served.deployment}: nothing unfinished" in ended.log
 
 
 def test_no_reconciler_has_failed_meanwhile(served):

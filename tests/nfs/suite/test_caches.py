@@ -26,7 +26,7 @@ def test_what_a_client_saw_missing_it_sees_as_soon_as_another_one_has_published_
 def test_a_checksum_step_that_runs_where_preflight_looked_finds_it(site, model, a, b):
     before = site.checksum(b, model).end()
     assert before.code == 13, before.stderr
-    assert "is not published on the volume; run populate for it" in before.sentence
+    assert "is not published on the volume; promoting it brings it back" in before.sentence
     assert site.populate(a, model).end().code == 0
     after = site.checksum(b, model).end()
     assert after.code == 0, after.stderr
