@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from steps.contracts import PopulateInputs
+from steps.checksum import checksum
+from steps.contracts import ChecksumInputs, PopulateInputs
 from steps.core.audit import Subject, dump
 from steps.errors import BadInput, Corrupt, Missing, Transient
 from steps.populate import populate
@@ -238,6 +239,24 @@ def test_a_damaged_directory_that_nothing_serves_is_mended_by_the_command_that_p
     world.audit(everything=True, commits="", repair=True)
     assert world.volume_is_right()
     assert populate(inputs, world.store, world.means.volume, world.layout).copied_bytes == 0
+
+
+@pytest.mark.parametrize("name", ["flipped", "swapped", "no manifest"])
+def test_what_checksum_finds_of_a_directory_that_nothing_serves_is_mended_by_the_command_that_it_names(world, name):
+    ON_VOLUME[name][1](world)
+    inputs = ChecksumInputs(
+        model=world.model.model,
+        commit=world.model.commit,
+        manifest_sha256=world.model.manifest.sha256,
+        previous_model="",
+        previous_commit="",
+        previous_manifest_sha256="",
+    )
+    with pytest.raises(Corrupt, match=r"`python -m workflows\.audit --all --repair`"):
+        checksum(inputs, world.means.volume)
+
+    world.audit(everything=True, commits="", repair=True)
+    assert checksum(inputs, world.means.volume).checked_files == len(world.content)
 
 
 def test_an_object_that_was_changed_and_that_nothing_serves_is_mended_by_the_command_that_populate_names(world):
