@@ -41,15 +41,15 @@ def examine(stage: Stage, record: Record, release: Release, *, by_hand: bool) ->
     return prove(stage, release, Past(own=own, live=live))
 
 
-def prove(stage: Stage, release: Release, before: Past, *, placed: bool = False) -> Proof:
+def prove(stage: Stage, release: Release, before: Past, *, again: bool = False) -> Proof:
     """Ask until it is known, at most as long as one request may take; inconclusive when it still is not.
 
-    But for what will never be known: that is the candidate's own fault then. ``placed``: those that have no place to
-    start are not counted.
+    But for what will never be known: that is the candidate's own fault then. ``again``: it has passed before. Pods that
+    have no place to start are not counted then, and no fingerprint is asked for but of one that has given one.
     """
     until = stage.clock.now() + stage.patience.request
     while True:
-        proof = _round(stage, release, before, placed=placed)
+        proof = _round(stage, release, before, again=again)
         over = stage.clock.now() >= until
         proof = proof.at_last() if over else proof
         if over or proof.result != "inconclusive":
@@ -74,7 +74,7 @@ def prove_again(stage: Stage, release: Release) -> Proof:
     Pods that have no place to start get no clients, and are none of those that have to answer.
     """
     asked = _with(release, **dict.fromkeys(GATES))
-    proof = prove(stage, asked, Past(own=stage.serving.measured(release.release_id)), placed=True)
+    proof = prove(stage, asked, Past(own=stage.serving.measured(release.release_id)), again=True)
     require_pass(stage, proof)
     return proof
 
@@ -89,11 +89,13 @@ def _with(release: Release, **gates: Any) -> Release:
     return replace(release, smoke=replace(release.smoke, **gates))
 
 
-def _round(stage: Stage, release: Release, before: Past, *, placed: bool) -> Proof:
-    pods = (p for p in stage.serving.pods(release.release_id) if not (placed and p.unplaced))
-    seen = [_ask(stage, release, p) for p in pods]
+def _round(stage: Stage, release: Release, before: Past, *, again: bool) -> Proof:
+    pods = (p for p in stage.serving.pods(release.release_id) if not (again and p.unplaced))
+    compared = not again or bool(before.own and before.own.fingerprint)
+    seen = [_ask(stage, release, p, compared=compared) for p in pods]
     # A pod that ends by our very question says so only afterwards.
-    ended = {p.uid: p.failure for p in stage.serving.pods(release.release_id) if p.failure}
+    ended = {s.uid: s.failure for s in seen if s.failure}
+    ended |= {p.uid: p.failure for p in stage.serving.pods(release.release_id) if p.failure}
     if ended:
         keep_log(stage, release.release_id)
         said = stage.serving.log_tail(release.release_id, LOG_LINES)
@@ -115,8 +117,8 @@ def _first_of_all(seen: Sequence[Seen], before: Past) -> Past:
     return replace(before, own=Measured(at=0.0, fingerprint=first))
 
 
-def _ask(stage: Stage, release: Release, pod: Pod) -> Seen:
-    """One pod's answers; what an earlier one has shown to be pointless is not asked."""
+def _ask(stage: Stage, release: Release, pod: Pod, *, compared: bool) -> Seen:
+    """One pod's answers; what an earlier one has shown to be pointless is not asked. ``compared``: its fingerprint."""
     seen = Seen(uid=pod.uid, name=pod.name or pod.uid, release_id=pod.release_id)
     if pod.url is None or not pod.ready:
         return seen
@@ -126,6 +128,18 @@ def _ask(stage: Stage, release: Release, pod: Pod) -> Seen:
         return replace(seen, denied=not seen.roots and chat.denies(pod.url))
     plain = chat.complete(pod.url, name, smoke)
     streamed = chat.stream(pod.url, name, smoke) if plain.done else None
-    found, why = chat.fingerprint(pod.url, name) if streamed and streamed.done else (None, "it was not asked for one")
-    device = stage.serving.device_seen(pod.uid)
-    return replace(seen, plain=plain, streamed=streamed, fingerprint=found, no_fingerprint=why, device=device)
+    seen = replace(seen, plain=plain, streamed=streamed, device=stage.serving.device_seen(pod.uid))
+    if not (compared and streamed and streamed.done):
+        return replace(seen, no_fingerprint="it was not asked for one")
+    return _traced(stage, seen, pod.url, name)
+
+
+def _traced(stage: Stage, seen: Seen, url: str, name: str) -> Seen:
+    """With its fingerprint. A vLLM that cannot compile what it needs for it ends, and its node starts it again.
+
+    Seen on vLLM 0.32 for CPUs in an image without a compiler. What any client's question ends is fit for none.
+    """
+    found, why = stage.chat.fingerprint(url, name)
+    if found is None and not stage.chat.healthy(url):
+        return replace(seen, failure=f"it no longer answers since it was asked for logprobs ({why})")
+    return replace(seen, fingerprint=found, no_fingerprint=why)

@@ -126,6 +126,15 @@ def test_where_there_is_no_fingerprint_it_is_said_why(start, fault, why):
     assert why in said
 
 
+def test_a_server_that_the_question_for_its_fingerprint_ends_is_not_healthy_afterwards(start):
+    chat, url, _root = start("dead-of-logprobs")
+    assert chat.healthy(url)
+    found, said = chat.fingerprint(url, NAME)
+    assert found is None
+    assert "HTTP 500" in said
+    assert not chat.healthy(url)
+
+
 @pytest.mark.parametrize("fault", ["stream-cut", "no-done"])
 def test_a_stream_without_its_end_is_not_done(start, fault):
     chat, url, _root = start(fault)

@@ -35,10 +35,12 @@ class FakeChat:
 
     at: Callable[[str], Model | None]
     asked: list[str] = field(default_factory=list)
+    ended: set[str] = field(default_factory=set)
+    """Addresses at which a question has ended the server."""
 
     def healthy(self, url: str) -> bool:
         model = self.at(url)
-        return model is not None and model.fault != "not-ready-ever"
+        return model is not None and model.fault != "not-ready-ever" and url not in self.ended
 
     def models(self, url: str) -> Mapping[str, str | None]:
         model = self.at(url)
@@ -65,6 +67,9 @@ class FakeChat:
 
     def fingerprint(self, url: str, served_name: str) -> tuple[Fingerprint | None, str]:
         model = self.at(url)
+        if model is not None and model.fault == "dead-of-logprobs":
+            self.ended.add(url)
+            return None, "is HTTP 500: 'EngineCore encountered an issue.'"
         if model is not None and model.fault == "no-logprobs":
             return None, f"is HTTP 400: {NO_LOGPROBS!r}"
         answer = self._answer(model)

@@ -7,7 +7,7 @@ How it behaves is part of the model: ``stub.json`` in its directory, so that one
     device      what its log says that it uses; default: cpu
     shift       nats by which its tokens are less likely; default: 0. So does --shift, for one commit that changes
     fault       one of, with seconds where there is a colon:
-        crash-on-start  crash-on-request  slow-start:S  not-ready:S  not-ready-ever  ignore-sigterm
+        crash-on-start  crash-on-request  dead-of-logprobs  slow-start:S  not-ready:S  not-ready-ever  ignore-sigterm
         wrong-answer  empty-text  degenerate  long-text  not-json  http-500  hang  slow:S
         no-template  no-logprobs
         stream-cut  no-done  wrong-root  wrong-model  other-key
@@ -95,6 +95,7 @@ class Server(ThreadingHTTPServer):
         self.model, self.served_name, self.manner = model, served_name, manner(model)
         self.ending = threading.Event()
         self.in_flight: set[int] = set()
+        self.dead = False
 
     def server_bind(self) -> None:
         """As the parent's parent: without the reverse look-up of our own name, which may take seconds."""
@@ -141,6 +142,8 @@ class Handler(BaseHTTPRequestHandler):
             self.server.in_flight.discard(threading.get_ident())
 
     def ready(self) -> bool:
+        if self.server.dead:
+            return False
         manner = self.server.manner
         waits = manner.fault == "not-ready" and time.monotonic() - STARTED < manner.seconds
         return not waits and manner.fault != "not-ready-ever"
@@ -162,6 +165,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send_json(400, {"error": {"message": NO_TEMPLATE, "type": "BadRequestError", "code": 400}})
         elif manner.fault == "no-logprobs" and self.path == "/v1/completions":
             self.send_json(400, {"error": {"message": NO_LOGPROBS, "type": "BadRequestError", "code": 400}})
+        elif manner.fault == "dead-of-logprobs" and self.path == "/v1/completions":
+            self.server.dead = True
+            self.send_json(500, {"error": {"message": "EngineCore encountered an issue.", "code": 500}})
         elif manner.fault == "crash-on-request":
             os._exit(139)
         elif manner.fault == "hang":

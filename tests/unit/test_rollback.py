@@ -63,6 +63,15 @@ def test_the_old_release_serves_again_and_has_answered(scene):
     assert scene.chat.asked == [p.url for p in scene.serving.pods(OLD.release_id)]
 
 
+def test_an_old_release_of_which_no_fingerprint_is_known_is_not_asked_for_one(scene):
+    """One that was promoted before there were any may be ended by the very question."""
+    scene.faults[OLD.release_id] = "dead-of-logprobs"
+    scene.deploy(NEW)
+    assert scene.rollback().outcome == "rolled-back"
+    assert scene.chat.ended == set()
+    assert scene.serves(OLD)
+
+
 def test_as_many_replicas_come_back_as_there_were(scene):
     scene.with_record(owner="human")
     scene.serving.ensure(OLD, 3, "human")

@@ -61,6 +61,10 @@ def test_every_pod_is_asked():
         ("wrong-root", "wrong weights: it serves /models/somebody--else"),
         ("wrong-model", "it serves another-model, not tiny"),
         ("crash-on-request", "the model server died while it was tested: ended with exit code 139"),
+        (
+            "dead-of-logprobs",
+            "the model server died while it was tested: it no longer answers since it was asked for logprobs",
+        ),
     ],
 )
 def test_a_candidate_that_fails_is_refused_with_evidence_and_gets_no_client(scene, fault, sentence):

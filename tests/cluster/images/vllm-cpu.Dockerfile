@@ -5,4 +5,6 @@ FROM ${BASE}
 COPY stands-for /opt/vllm/
 WORKDIR /tmp
 USER 1000:1000
+# Logprobs are compiled, eager mode or not, and there is no compiler here: without this the first question ends the engine.
+ENV TORCHDYNAMO_DISABLE=1
 ENV HOME=/tmp PYTHONPATH=/opt/vllm PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
