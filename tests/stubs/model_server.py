@@ -163,11 +163,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_json(500, {"error": {"message": "EngineCore encountered an issue.", "code": 500}})
         elif manner.fault == "no-template":
             self.send_json(400, {"error": {"message": NO_TEMPLATE, "type": "BadRequestError", "code": 400}})
-        elif manner.fault == "no-logprobs" and self.path == "/v1/completions":
-            self.send_json(400, {"error": {"message": NO_LOGPROBS, "type": "BadRequestError", "code": 400}})
-        elif manner.fault == "dead-of-logprobs" and self.path == "/v1/completions":
-            self.server.dead = True
-            self.send_json(500, {"error": {"message": "EngineCore encountered an issue.", "code": 500}})
+        elif manner.fault in ("no-logprobs", "dead-of-logprobs") and self.path == "/v1/completions":
+            self.without_logprobs()
         elif manner.fault == "crash-on-request":
             os._exit(139)
         elif manner.fault == "hang":
@@ -182,6 +179,13 @@ class Handler(BaseHTTPRequestHandler):
         else:
             time.sleep(manner.seconds if manner.fault == "slow" else 0)
             self.send_json(200, self.whole() if self.path == "/v1/chat/completions" else self.plain(body))
+
+    def without_logprobs(self) -> None:
+        if self.server.manner.fault == "no-logprobs":
+            self.send_json(400, {"error": {"message": NO_LOGPROBS, "type": "BadRequestError", "code": 400}})
+            return
+        self.server.dead = True
+        self.send_json(500, {"error": {"message": "EngineCore encountered an issue.", "code": 500}})
 
     def whole(self) -> dict[str, Any]:
         manner = self.server.manner
