@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from steps.clients.clock import SystemClock
-from steps.clients.kube.api import ROLE_BINDING
+from steps.clients.kube.api import ROLE_BINDING, WORKFLOW
 from steps.clients.kube.serving import KubeServing
+from steps.core import argo
 from steps.core.installed import ROLLBACK_TEMPLATE
 from steps.core.run import Run
 from steps.core.workload import Where
@@ -26,6 +27,7 @@ from tests.cluster.suite.node import ACCELERATOR
 from tests.cluster.suite.test_real_vllm import IMPATIENT_SECONDS, PATIENCE_SECONDS, bring, catalog, chat, made, times
 from tests.stubs.clients import PATIENT_SECONDS, Clients
 from workflows.local.hub import publish
+from workflows.rollback import parameters
 
 __all__ = ["bring", "chat"]  # fixtures
 PREPARE = "vllm-promote-prepare"
@@ -81,8 +83,8 @@ def back(served: Estate) -> str:
     known = KubeServing(served.api, served.deployment, where, SystemClock())
     release = known.release(served.record().previous or "")
     assert release
-    given = {"commit": release.commit, "manifest_sha256": release.manifest_sha256, "release_id": release.release_id}
-    return served.submit(release.commit, ROLLBACK_TEMPLATE, **given)
+    body = argo.workflow(ROLLBACK_TEMPLATE, parameters(release, served.record().live), generate_name="back-")
+    return str(served.api.create(WORKFLOW, body)["metadata"]["name"])
 
 
 def outage(run: Run, clients: Clients) -> str:
