@@ -25,7 +25,6 @@ def test_no_list_names_what_our_manifests_never_had_without_need():
     assert spare == {
         "metadata.namespace",
         "spec.arguments.parameters[].enum[]",  # the catalog's deployments
-        "spec.arguments.parameters[].value",  # a template with a value of its own
         "spec.templates[].retryStrategy.backoff.maxDuration",
     }
 
