@@ -74,6 +74,10 @@ class ClusterBench(Bench):
         body = {**WORKFLOW.header, "metadata": {"generateName": "bench-"}, "spec": spec}
         return str(self.estate.api.create(WORKFLOW, body)["metadata"]["uid"])
 
+    def called(self, owner: str) -> str:
+        found = self.estate.api.list(WORKFLOW)
+        return str(next(w["metadata"]["name"] for w in found if w["metadata"]["uid"] == owner))
+
     def leave_no_room(self, release: Release) -> Release:
         return replace(release, serving=replace(release.serving, device="cuda", gpus=64))
 

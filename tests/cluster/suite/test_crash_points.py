@@ -53,8 +53,7 @@ class House:
 
     def begin(self) -> str:
         owner = self.bench.live()
-        found = self.estate.api.list(WORKFLOW)
-        self.workflows[owner] = next(w["metadata"]["name"] for w in found if w["metadata"]["uid"] == owner)
+        self.workflows[owner] = self.bench.called(owner)
         return owner
 
     def end(self, owner: str) -> None:
