@@ -27,6 +27,11 @@ HOLD_SECONDS = 120.0
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
+def endpoint(service: dict[str, Any]) -> str:
+    """Where clients in the cluster reach what a Kubernetes Service leads to, also where nobody knows it by name."""
+    return f"http://{service['spec']['clusterIP']}:{service['spec']['ports'][0]['port']}"
+
+
 @dataclass(frozen=True, slots=True)
 class Chat:
     """Whom clients ask. ``url`` may give None before the deployment is there."""

@@ -129,8 +129,10 @@ def _running(pid: int) -> bool:
 
 def test_one_that_is_stopped_before_it_can_say_anything_is_no_riddle_and_its_last_line_no_reason(launch):
     process = Process(launch("import time; print('INFO: a line', flush=True); time.sleep(60)"))
+    deadline = time.monotonic() + DEADLINE_SECONDS
     while not (process._launch.log.exists() and process._launch.log.read_text()):
-        time.sleep(0.01)
+        assert time.monotonic() < deadline
+        time.sleep(0.01)  # what it has said is seen in its log alone
     process.stop()
 
     ended = ending(process)

@@ -28,6 +28,7 @@ from steps.core.installed import PROMOTE_TEMPLATE
 from steps.core.record import Record, parse
 from steps.core.run import Run
 from tests.cluster.argo.house import House
+from tests.stubs.clients import endpoint
 from tests.stubs.hub import LocalHub, local_hub
 from tests.stubs.machine import Machine
 from tests.stubs.proxy import Proxy, proxy
@@ -62,7 +63,7 @@ class Premises:
         """Of the endpoint, as clients in the cluster reach it."""
         service = self.api.get(SERVICE, self.deployment)
         assert service, f"there is no Service {self.deployment}"
-        return f"http://{service['spec']['clusterIP']}:{service['spec']['ports'][0]['port']}"
+        return endpoint(service)
 
     @property
     def api(self) -> Cluster:

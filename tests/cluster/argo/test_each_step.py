@@ -28,6 +28,7 @@ WRONG = {**SLOW_START, "answer": "I do not know."}
 STORE_SECONDS = 0.3
 """For what the store says: so that a step which asks it lasts, and can be met at work."""
 LOOK_SECONDS = 0.05
+"""Some steps are at work for half a second."""
 REACHED_SECONDS = 300.0
 ENDED_SECONDS = 180.0
 SETTLED_SECONDS = 35.0
@@ -55,6 +56,10 @@ class Met:
 
     def ended(self) -> Run:
         return self.at.ended(self.run)
+
+    def gone(self) -> None:
+        """Once it was deleted, and its pods with it."""
+        self.at.house.until(lambda: None if self.at.house.began(self.run) else True)
 
     def retried(self) -> Run:
         """To its end."""
@@ -191,7 +196,7 @@ def test_who_terminates_a_run_may_retry_it_before_any_reconciler_came(meet, step
 @pytest.mark.parametrize("step", STEPS)
 def test_who_deletes_a_run_leaves_it_to_the_reconciler_and_begins_a_new_one(meet, step, measured):
     met = meet(step, delete)
-    met.at.house.until(lambda: True if not met.at.house.began(met.run) else None)
+    met.gone()
 
     left, said = met.at.record().phase, met.reconciled()
     after = met.serves
@@ -207,7 +212,7 @@ def test_who_ends_a_run_in_its_rollback_has_the_old_model_back(meet, deed, measu
     if deed is not delete:
         met.ended()
     else:
-        met.at.house.until(lambda: True if not met.at.house.began(met.run) else None)
+        met.gone()
 
     left, said = met.at.record().phase, met.reconciled()
     assert met.serves == "old"

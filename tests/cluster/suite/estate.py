@@ -36,7 +36,7 @@ from steps.core.run import Run
 from steps.settings import Settings
 from tests.cluster.conductor.controller import Conductor
 from tests.cluster.suite.node import Node, until
-from tests.stubs.clients import IMPATIENT_SECONDS, Chat, Clients
+from tests.stubs.clients import IMPATIENT_SECONDS, Chat, Clients, endpoint
 from tests.stubs.hub import LocalHub
 from tests.stubs.machine import ask, served_root
 from tests.stubs.proxy import Proxy
@@ -155,7 +155,7 @@ class Estate:
     def url(self) -> str | None:
         """Of the endpoint, as clients in the cluster reach it; None before there is one."""
         service = self.service()
-        return f"http://{service['spec']['clusterIP']}:{service['spec']['ports'][0]['port']}" if service else None
+        return endpoint(service) if service else None
 
     def root(self) -> str:
         """The directory of the weights that answer clients."""

@@ -20,6 +20,7 @@ from steps.ports.serving import Pod
 from tests.cluster.suite.estate import MODEL_SERVER, Estate
 from tests.cluster.suite.node import until
 from tests.contract.test_serving import Bench
+from tests.stubs.clients import endpoint
 from tests.stubs.local import a_release
 from tests.stubs.weights import write_model
 from workflows.pods import TemplateConfig
@@ -40,7 +41,7 @@ class Beside(KubeServing):
         service = self.administrator.get(SERVICE, self.deployment)
         if service is None:
             return super().url
-        return f"http://{service['spec']['clusterIP']}:{service['spec']['ports'][0]['port']}"
+        return endpoint(service)
 
 
 class ClusterBench(Bench):
