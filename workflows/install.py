@@ -112,7 +112,7 @@ def upgrade(api: "Api", config: "Config", wanted: Iterable["Json"], consent: Con
         plans.carry_out(api, plan, take_over=consent.take_over)
         command.say("\nDone.")
         if any(change.kind is CLAIM and change.action == "create" for change in plan):
-            claim.settled(api, config.claim, claim.BINDING_SECONDS)
+            claim.settled(api, config.claim)
     if left := todo.todo(api, config, given.parsed_catalog(config)):
         command.say(f"\nLeft to you:\n{left}")
     return 0

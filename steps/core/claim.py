@@ -12,6 +12,8 @@ Json = dict[str, Any]
 SHARED, ONE_NODE, ONE_POD = "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"
 WAITS = ("WaitForFirstConsumer", "WaitForPodScheduled")
 """Reasons of the events that say: its class makes the volume where the first pod goes, and that has no node yet."""
+NO_VOLUME = "FailedBinding"
+"""Reason of the event, no warning, that says: it has no class, and no volume that is there fits it."""
 HOST = "kubernetes.io/hostname"
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 
@@ -60,7 +62,7 @@ def binds(seen: Seen) -> bool:
         is_pending(seen.claim)
         and not _is_released(seen.volume)
         and not waits_for_a_pod(seen)
-        and not any(event.get("type") == "Warning" for event in seen.events)
+        and not any(event.get("type") == "Warning" or event.get("reason") == NO_VOLUME for event in seen.events)
     )
 
 

@@ -124,6 +124,7 @@ def test_what_one_has_no_right_to_see_is_not_held_against_the_claim(api):
         seen("ReadWriteMany", phase="Pending", volume=volume(phase="Released")),
         seen("ReadWriteMany", phase="Pending", events=[event("class nope not found") | {"type": "Warning"}]),
         seen("ReadWriteMany", phase="Pending", events=[event("waits for a pod", "WaitForFirstConsumer")]),
+        seen("ReadWriteMany", phase="Pending", events=[event("no persistent volumes available", "FailedBinding")]),
     ],
 )
 def test_what_will_not_be_otherwise_in_a_moment_is_not_waited_for(stays):
@@ -135,6 +136,14 @@ def test_a_claim_that_nothing_speaks_against_is_given_a_moment():
     assert binds(seen("ReadWriteMany", phase="Pending", volume=volume(phase="Available")))
     asked = event("waiting for a volume to be created", "ExternalProvisioning") | {"type": "Normal"}
     assert binds(seen("ReadWriteMany", phase="Pending", events=[asked]))
+
+
+def test_who_waits_for_a_claim_is_told_so_once(api, caplog):
+    api.tell(CLAIM, "models", {"phase": "Pending"})
+    settled(api, "models", 2.0, lambda seconds: None)
+    assert caplog.messages == []
+    settled(api, "models", 20.0, lambda seconds: None)
+    assert caplog.messages == ["claim models is not bound to its volume yet; waiting for that, at most 20 s"]
 
 
 def test_binding_is_waited_for_no_longer_than_it_takes_and_not_for_ever(api):

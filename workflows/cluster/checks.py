@@ -19,14 +19,12 @@ PARAMETERS = {
 }
 """Of each template, those that its runs are given."""
 ENDPOINT = "AWS_ENDPOINT_URL"
-BINDING_SECONDS = 6.0
-"""Somebody waits for the answer; a claim that takes longer is worth a look."""
 
 
 def before_submitting(api: Api, config: Config, name: str = PROMOTE_TEMPLATE) -> None:
     """``name`` is the template's. Raises Missing or Conflict where a run could not even start, or would wait for ever.
 
-    A claim that is just being bound is given some seconds.
+    A claim that is just being bound is waited for.
     """
     argo.require(api)
     argo.require_controller((api,))
@@ -72,7 +70,7 @@ def _require_claim(api: Api, template: Json) -> None:
     volumes = (volume.get("persistentVolumeClaim") for volume in template["spec"].get("volumes", ()))
     for held in filter(None, volumes):
         try:
-            claim.settled(api, held["claimName"], BINDING_SECONDS)
+            claim.settled(api, held["claimName"])
             claim.require(api, held["claimName"])
         except Forbidden:
             continue
