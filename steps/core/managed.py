@@ -6,7 +6,8 @@ The API server keeps for each manager (``kubectl-edit``, ``kube-controller-manag
      "fieldsV1": {"f:spec": {"f:template": {"f:spec": {"f:containers": {'k:{"name":"vllm"}': {"f:image": {}}}}}}}}
 
 A value that somebody sets to what it is already stays the former manager's, and of what was removed nobody is known.
-Of a change through ``scale`` the API server (1.34) keeps no time.
+Of a change through ``scale`` the API server (1.34) keeps no time, and nobody's name where it is to 0, which its Scale
+leaves out as empty.
 """
 
 import json

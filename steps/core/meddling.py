@@ -17,6 +17,7 @@ REPLICAS: Path = ("spec", "replicas")
 TEMPLATE: Path = ("spec", "template")
 RESTARTED: Path = (*TEMPLATE, "metadata", "annotations")
 """``kubectl rollout restart`` writes there: other pods of the same kind."""
+UNNAMED = "somebody, as `kubectl scale` does (the API server keeps no name of who scales to 0; its audit log may)"
 DIGITS = 12
 
 
@@ -58,6 +59,8 @@ def _replicas(found: Json, ours: str) -> Iterator[Change]:
     before, now = _said(found, labels.REPLICAS), _wanted(found)
     if before is not None and before != now:
         who = managed.author(found, ours, REPLICAS)
+        if (who, now) == (managed.SOMEBODY, "0"):
+            who = UNNAMED
         yield Change(f"replicas of {_name(found)} were changed from {before} to {now} by {who}")
 
 

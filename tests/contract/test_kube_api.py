@@ -61,6 +61,17 @@ def test_who_set_a_field_last_is_kept_with_when(api, edit):
     assert re.search(r"to .*other:2.* by kubectl-edit at 20", image)
 
 
+def test_nobody_s_name_is_kept_of_a_scale_to_zero(api, edit):
+    body = a_deployment("ours:1")
+    body["spec"]["replicas"], body["metadata"]["annotations"] = 1, {labels.REPLICAS: "1"}
+    made = api.create(DEPLOYMENT, body)
+    edit(DEPLOYMENT, NAME, {"spec": {"replicas": 0}}, "kubectl", "scale")
+    (change,) = meddling.changes(api.get(DEPLOYMENT, NAME), made, FIELD_MANAGER)
+    assert "were changed from 1 to 0 by somebody, as `kubectl scale` does (the API server keeps no name" in (
+        change.sentence
+    )
+
+
 def test_what_we_set_back_is_ours_and_what_is_set_to_what_it_is_stays_with_whom_it_was(api, edit):
     made = api.create(DEPLOYMENT, a_deployment("ours:1"))
     edit(DEPLOYMENT, NAME, {"spec": {"replicas": 1}}, "kubectl", "scale")

@@ -22,12 +22,12 @@ class Owners:
     """When each of them changed something last."""
 
     def update(self, old: Json, change: Json, owner: Owner, now: str) -> None:
-        """What is set to what it is already stays its owner's; what is removed is nobody's."""
-        said = leaves_of(change)
-        for path in [p for p, value in said.items() if value is None]:
+        """What is set to what it is already stays its owner's; what is removed is nobody's, and so is a scale to 0."""
+        said = {path: value for path, value in leaves_of(change).items() if value_at(old, path) != value}
+        nobodys = [path for path, value in said.items() if value is None or (value == 0 and owner[-1] == "scale")]
+        for path in nobodys:
             self.of = {p: o for p, o in self.of.items() if p[: len(path)] != path}
-        anew = [p for p, value in said.items() if value is not None and value_at(old, p) != value]
-        self._own(anew, owner, now)
+        self._own([path for path in said if path not in nobodys], owner, now)
 
     def apply(self, body: Json, now: str, *, changed: bool) -> None:
         for path in self.dropped(body):

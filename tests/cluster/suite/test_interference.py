@@ -81,7 +81,7 @@ def test_a_run_that_is_stopped_in_the_middle_ends_its_step_at_once_and_goes_back
 class TestSomebody:
     """Who does with kubectl what only a run should do: it is named, and what it did is not written over."""
 
-    def test_who_scales_a_candidate_ends_its_run_by_name_and_clients_get_back_what_they_had(self, served, tell):
+    def test_who_scales_a_candidate_to_nothing_ends_its_run_and_clients_get_back_what_they_had(self, served, tell):
         root = served.root()
         _, name = under_way(served, seed=6)
         apps(served).patch_namespaced_deployment_scale(
@@ -95,7 +95,7 @@ class TestSomebody:
 
         node, attempt = run.failure()
         assert (node.name, attempt.exit_code) == ("deploy", 14), told(run)
-        assert "were changed from 1 to 0 by kubectl through scale" in attempt.message
+        assert "were changed from 1 to 0 by somebody, as `kubectl scale` does" in attempt.message
         assert run.output("rollback", "outcome") == "rolled-back", told(run)
         assert (served.root(), served.record().phase, served.record().refused) == (root, "idle", ())
         tell(f"scaled by hand: {attempt.message}")
