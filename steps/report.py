@@ -15,6 +15,7 @@ from steps.core.account import Account, Named, Surroundings, draw_up, sortable
 from steps.core.names import Layout, check_deployment
 from steps.core.outcome import GOOD, release_id
 from steps.core.page import render
+from steps.core.page_log import tail
 from steps.core.record import Record
 from steps.core.run import Node, Phase, Run
 from steps.core.serverlog import log_name
@@ -47,6 +48,7 @@ class Outside:
     """Of a deployment."""
     store: Callable[[], Store]
     layout: Layout
+    bucket: str
     shelf: Shelf | None
     flag: str
     """What every command needs to act on the same place."""
@@ -105,7 +107,7 @@ def keep(account: Account, run: Run, outside: Outside, troubles: Troubles) -> Ac
         store = outside.store()
         if _attempted(run, SMOKE.name):
             account = replace(account, evidence=evidence(store, outside.layout, run.name))
-        account = replace(account, server_log=server_log(store, outside.layout, account))
+        account = with_server_log(account, store, outside)
         account = replace(account, repaired=served_before(store, outside.layout, account))
     deliver(account, outside, store, troubles)
     return account
@@ -175,17 +177,24 @@ def evidence(store: Store, layout: Layout, run: str) -> Any:
         return None
 
 
-def server_log(store: Store, layout: Layout, account: Account) -> str:
-    """The key of what was filed when the candidate was ended; empty where nothing was."""
+def with_server_log(account: Account, store: Store, outside: Outside) -> Account:
+    """With what was filed when the candidate was ended, as far as anything was."""
     if account.outcome in GOOD or account.release is None:
-        return ""
-    key = layout.report(account.run, log_name(account.release.release_id))
-    return key if store.stat(key) else ""
+        return account
+    key = outside.layout.report(account.run, log_name(account.release.release_id))
+    said = store.get(key)
+    if said is None:
+        return account
+    return replace(account, server_log=key, server_log_uri=f"s3://{outside.bucket}/{key}", server_said=tail(said))
 
 
 def deliver(account: Account, outside: Outside, store: Store | None, troubles: Troubles) -> None:
     """To this machine first: the store may be what failed."""
-    documents = {"report.json": canonical.dump(account.to_json()), "report.html": render(account).encode()}
+    documents: dict[str, bytes] = {}
+    with troubles.noted():  # what is wrong with one is wrong with no more than that
+        documents["report.json"] = canonical.dump(account.to_json())
+    with troubles.noted():
+        documents["report.html"] = render(account).encode()
     for file_name, body in documents.items():
         if outside.shelf is not None:
             with troubles.noted():
@@ -227,6 +236,7 @@ def main(inputs: ReportInputs, settings: Settings) -> ReportOutputs:
         serving=partial(serving.connect, settings),
         store=connect_store,
         layout=Layout(settings.prefix),
+        bucket=settings.bucket,
         shelf=Reports(settings.local_dir / "reports") if settings.local_dir else None,
         flag="--local" if settings.local_dir else "",
     )

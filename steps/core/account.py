@@ -102,6 +102,10 @@ class Account:
     """It was live before, and was started again in its place: as the history tells, which is looked at later."""
     server_log: str = ""
     """Where in the store it is kept what the model server said; empty where nothing is."""
+    server_log_uri: str = ""
+    """The same, with the bucket."""
+    server_said: tuple[str, ...] = ()
+    """The last lines of it."""
 
     @property
     def removed(self) -> bool:

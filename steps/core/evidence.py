@@ -6,7 +6,7 @@ from typing import Any
 from steps.core import fingerprint
 from steps.core.answers import SHOWN
 from steps.core.finding import Result, worst
-from steps.core.fingerprint import Fingerprint
+from steps.core.fingerprint import Change, Fingerprint, compare
 from steps.core.measured import Measured
 from steps.core.release import Release
 from steps.core.verdict import Past, Verdict
@@ -83,6 +83,15 @@ class Proof:
     def _too_few(self) -> bool:
         return len(self.verdicts) < self.release.replicas
 
+    def _change(self, verdict: Verdict) -> Change | None:
+        """Of its fingerprint since the first test, or from the first pod's; None where there are not two."""
+        now, own = verdict.seen.fingerprint, self.past.own
+        before = own.fingerprint if own else None
+        first = next((v for v in self.verdicts if v.seen.fingerprint), verdict)
+        if before is None and first is not verdict:
+            before = first.seen.fingerprint
+        return compare(before, now) if before and now else None
+
     def to_json(self) -> dict[str, Any]:
         """For the reports: what was asked, what each pod answered, what follows."""
         release, smoke = self.release, self.release.smoke
@@ -100,11 +109,11 @@ class Proof:
             "live": _figures(self.past.live),
             "fingerprint_prompt": fingerprint.PROMPT,
             "fingerprint_before": _fingerprint_json(self.past.own.fingerprint if self.past.own else None),
-            "pods": [_verdict_json(v) for v in self.verdicts],
+            "pods": [_verdict_json(v, self._change(v)) for v in self.verdicts],
         }
 
 
-def _verdict_json(verdict: Verdict) -> dict[str, Any]:
+def _verdict_json(verdict: Verdict, change: Change | None) -> dict[str, Any]:
     seen = verdict.seen
     return {
         "pod": seen.name,
@@ -119,6 +128,7 @@ def _verdict_json(verdict: Verdict) -> dict[str, Any]:
         "first_token_seconds": verdict.first_token_seconds,
         "tokens_per_second": verdict.tokens_per_second,
         "fingerprint": _fingerprint_json(seen.fingerprint),
+        "fingerprint_change": asdict(change) if change else None,
     }
 
 

@@ -1,8 +1,9 @@
-"""JSON of any shape as HTML: what a smoke test left behind, for people."""
+"""JSON of any shape as HTML: evidence that is not in the form which ``core.tested`` knows."""
 
 from collections.abc import Mapping
-from html import escape
 from typing import Any
+
+from steps.core.visible import text
 
 TONES = {"pass": "good", "notice": "warn", "inconclusive": "warn", "fail": "bad"}
 """Of results of findings, where they stand in a table."""
@@ -14,13 +15,13 @@ def shown(value: Any) -> str:
         return f"<dl>{''.join(_pair(name, each) for name, each in value.items())}</dl>"
     if isinstance(value, list):
         return _list(value)
-    return f'<span class="mono">{escape(_scalar(value))}</span>'
+    return f'<span class="mono">{text(_scalar(value))}</span>'
 
 
 def _pair(name: object, value: Any) -> str:
     """What is a list of mappings, a table among them, gets the whole width."""
-    if name == "result" and value in TONES:
-        return f'<dt>{_label(name)}</dt><dd class="word {TONES[value]}">{escape(value)}</dd>'
+    if name == "result" and isinstance(value, str) and value in TONES:
+        return f'<dt>{_label(name)}</dt><dd class="word {TONES[value]}">{text(value)}</dd>'
     wide = isinstance(value, list) and any(isinstance(v, Mapping) for v in value)
     kind = "wide" if wide else "one"
     return f'<dt>{_label(name)}</dt><dd class="{kind}">{shown(value)}</dd>'
@@ -33,8 +34,8 @@ def _list(items: list[Any]) -> str:
         return "".join(f'<div class="item">{shown(i)}</div>' for i in items)
     if all(isinstance(i, str) for i in items):
         lines = "\n".join(items) or "none"
-        return f'<pre class="mono">{escape(lines)}</pre>'
-    return f'<span class="mono">{escape(", ".join(map(_scalar, items)))}</span>'
+        return f'<pre class="mono">{text(lines)}</pre>'
+    return f'<span class="mono">{text(", ".join(map(_scalar, items)))}</span>'
 
 
 def _is_table(items: list[Any]) -> bool:
@@ -55,19 +56,19 @@ def _row(item: Mapping[str, Any]) -> str:
 
 
 def _cell(name: object, value: Any) -> str:
-    if name == "result" and value in TONES:
-        return f'<td class="word {TONES[value]}">{escape(value)}</td>'
-    return f"<td>{escape(value) if name == 'sentence' else shown(value)}</td>"
+    if name == "result" and isinstance(value, str) and value in TONES:
+        return f'<td class="word {TONES[value]}">{text(value)}</td>'
+    return f"<td>{text(value) if name == 'sentence' else shown(value)}</td>"
 
 
 def _label(name: object) -> str:
-    return escape(str(name).replace("_", " "))
+    return text(str(name).replace("_", " "))
 
 
 def _scalar(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
     if isinstance(value, float):
-        text = f"{value:.3f}".rstrip("0").rstrip(".")
-        return "0" if text == "-0" else text
+        short = f"{value:.3f}".rstrip("0").rstrip(".")
+        return "0" if short == "-0" else short
     return str(value)

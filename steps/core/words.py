@@ -1,6 +1,6 @@
 """What happened, what serves now and what to do next: sentences for a person who was woken by them."""
 
-from steps.contracts import ROLLBACK
+from steps.contracts import CHECKSUM, DEPLOY, MIRROR, POPULATE, PREFLIGHT, PROMOTE, RESOLVE, ROLLBACK, SMOKE
 from steps.core.account import Account
 from steps.core.amounts import seconds
 from steps.core.outcome import GOOD, Outcome
@@ -14,6 +14,17 @@ HEADLINES: dict[Outcome, str] = {
     "rolled-back": "rolled back",
     "rollback-failed": "rollback failed: a person is needed",
 }
+STAGES = {
+    RESOLVE.name: "while it was looked up",
+    PREFLIGHT.name: "in the checks before its start",
+    MIRROR.name: "while it was copied to the store",
+    POPULATE.name: "while it was brought to the volume",
+    CHECKSUM.name: "while its bytes were checked",
+    DEPLOY.name: "while it started",
+    SMOKE.name: "in its smoke test",
+    PROMOTE.name: "while clients were moved to it",
+}
+"""What is done with a release in each step."""
 
 
 def summary(account: Account) -> str:
@@ -34,6 +45,31 @@ def headline(account: Account) -> str:
     if account.outcome == "rollback-failed" and not _tried_to_go_back(account):
         return "ended before it was rolled back"
     return HEADLINES[account.outcome]
+
+
+def verdict(account: Account) -> str:
+    """What became of what was asked for, in one plain sentence; what serves now is another one."""
+    who = about(account)
+    match account.outcome:
+        case "promoted":
+            return _well(account, who)
+        case "live":
+            return f"{who} was live already: nothing was changed."
+        case "refused" | "failed":
+            word = "was refused" if account.outcome == "refused" else "failed"
+            return f"{who} {word} {_stage(account)}{_before_deploy(account)}."
+        case "rolled-back" if account.removed:
+            return f"{who} failed {_stage(account)} and was taken away again: there was nothing to go back to."
+        case "rolled-back":
+            return f"{who} failed {_stage(account)} and was rolled back."
+        case "rollback-failed":
+            how = "failed, and its rollback failed" if _tried_to_go_back(account) else "was cut off in the middle"
+            return f"{who} {how}: a person is needed now."
+
+
+def about(account: Account) -> str:
+    """What the run was to bring into service."""
+    return str(account.release) if account.release else f"{account.model} {account.revision}".strip() or "The run"
 
 
 def serves(account: Account) -> str:
@@ -72,6 +108,23 @@ def advice(account: Account) -> tuple[str, ...]:
         allow = command(account, "allow", f"--release {account.release.release_id}")
         return (f"the same release is not tried again until you allow it: {allow}",)
     return after_failure(account)
+
+
+def _well(account: Account, who: str) -> str:
+    if account.by_hand:
+        return f"{account.deployment} was rolled back by hand to {who}."
+    if account.repaired:
+        return f"{who} was repaired: it was live before and was started again."
+    return f"{who} passed its tests and was promoted."
+
+
+def _stage(account: Account) -> str:
+    step = account.failed_step.partition("(")[0]  # of several side by side each has a name
+    return STAGES.get(step, f"in {step}" if step else "before it came to its end")
+
+
+def _before_deploy(account: Account) -> str:
+    return "" if any(line.step == DEPLOY.name for line in account.lines) else ", before anything was deployed"
 
 
 def _tried_to_go_back(account: Account) -> bool:

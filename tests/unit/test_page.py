@@ -1,16 +1,16 @@
+import unicodedata
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
+from steps.core import words
 from steps.core.account import Surroundings, draw_up
-from steps.core.evidence import Proof
-from steps.core.measured import Measured
 from steps.core.page import render
 from steps.core.record import Record
-from steps.core.verdict import Past
+from steps.core.visible import spelt
+from tests.stubs.accounts import ACCOUNTS
 from tests.stubs.runs import NAMES, NEW, OLD, failed, on_exit, promoted, resolved, rolled_back, run
-from tests.unit.test_verdict import RELEASE, verdict
 
 AROUND = Surroundings(record=Record(live=OLD.release_id, refused=(NEW.release_id,)), names=NAMES, url="http://e:1")
 SCRIPT = "<script>alert('&')</script>"
@@ -83,20 +83,67 @@ def test_what_a_step_or_a_model_said_is_text_and_never_markup():
 def test_evidence_of_any_shape_is_shown():
     evidence = {"result": "pass", "pods": [{"uid": "pod-1", "answer": None, "done": True, "seconds": 0.25}]}
     text = parsed(replace(draw_up(promoted(), AROUND), evidence=evidence))
-    for word in ("Evidence of the smoke test", "pass", "pod-1", "none", "yes", "0.25"):
+    for word in ("The smoke test", "pass", "pod-1", "none", "yes", "0.25"):
         assert word in text
 
 
-def test_a_real_proof_is_shown_with_its_notices_figures_and_fingerprint():
-    past = Past(live=Measured(at=1.0, tokens_per_second=7.0))
-    proof = Proof(RELEASE, (verdict(past=past, last_lines=("Traceback", "<b>ValueError</b>")),), past)
-    account = replace(draw_up(promoted(), AROUND), evidence=proof.to_json(), noticed=proof.notices)
-    text, page = parsed(account), render(account)
-    assert "pod chat-1: it makes 3.0 tokens a second, the live release 7.0" in text
-    assert '<p class="note">pod chat-1: it makes' in page
-    assert '<td class="word warn">notice</td>' in page
-    assert "Traceback\n&lt;b&gt;ValueError&lt;/b&gt;" in page
-    assert "logprobs -0.2" in text
+def test_a_note_stands_at_the_top():
+    account = replace(draw_up(promoted(), AROUND), noticed=("pod chat-1: it makes 3.0 tokens a second",))
+    assert '<p class="note">pod chat-1: it makes 3.0 tokens a second</p></header>' in render(account)
+
+
+@pytest.mark.parametrize("how", ACCOUNTS)
+def test_the_page_begins_with_the_verdict_then_what_serves_then_why_and_what_to_do(how):
+    account = ACCOUNTS[how]
+    text = parsed(account)
+    verdict, now = spelt(words.verdict(account)), text.index("Serves now")
+    assert text.index(verdict) < now
+    rest = [text.index(word, now) for word in ("Why", "Do next") if word in text[now:]]
+    assert rest == sorted(rest)
+    assert len(rest) >= (how not in ("promoted", "live", "no server is ready", "nothing is known"))
+
+
+@pytest.mark.parametrize(
+    ("how", "tone", "health"),
+    [
+        ("promoted", "good", "good"),
+        ("wrong weights", "warn", "good"),
+        ("nothing serves", "bad", "bad"),
+        ("no server is ready", "bad", "bad"),
+        ("rollback failed", "bad", "warn"),
+        ("nothing is known", "warn", "warn"),
+    ],
+)
+def test_the_colours_tell_whether_clients_have_an_answer(how, tone, health):
+    page = render(ACCOUNTS[how])
+    assert f'<header class="{tone}">' in page
+    assert f'<dd class="now {health}">' in page
+
+
+def test_what_nobody_has_seen_answer_is_not_green():
+    page = render(replace(ACCOUNTS["promoted"], answers=None))
+    assert '<header class="warn">' in page
+    assert '<dd class="now warn">' in page
+
+
+def test_nothing_that_a_model_said_is_markup_hidden_or_endless():
+    page = render(ACCOUNTS["hostile"])
+    parsed(ACCOUNTS["hostile"])
+    assert not any(unicodedata.category(c) in ("Cc", "Cf", "Cs") for c in page.replace("\n", ""))
+    assert "\\u202eevil\\u202c" in page
+    assert "\\ud83d" in page
+    assert len(page.encode()) < 60_000
+    assert "A" * 1500 not in page
+
+
+@pytest.mark.parametrize("how", ACCOUNTS)
+def test_the_page_holds_no_script_no_address_to_fetch_and_can_be_written(how):
+    parsed(ACCOUNTS[how])
+    page = render(ACCOUNTS[how])
+    assert page.encode()
+    assert "prefers-color-scheme:dark" in page
+    assert "@media print" in page
+    assert 'name="viewport" content="width=device-width' in page
 
 
 def test_the_style_is_inline_and_fetches_nothing():

@@ -69,6 +69,7 @@ class World:
             serving=lambda _deployment: give(self.serving),
             store=lambda: give(self.store),
             layout=LAYOUT,
+            bucket="models",
             shelf=self.shelf,
             flag="--local",
         )
@@ -122,7 +123,20 @@ def test_what_the_model_server_said_is_named_where_it_was_kept():
     world.store.put(LAYOUT.report(INPUTS.run, "smoke.json"), canonical.dump({"result": "fail"}))
     assert world.report().summary.endswith(f"what its model server said is kept at {key}")
     assert world.on_shelf()["evidence"] == {"result": "fail", "server_log": key}
-    assert f"<dd>{key}</dd>" in world.shelf.files["report.html"].decode()
+    page = world.shelf.files["report.html"].decode()
+    assert f"<dd>s3://models/{key}</dd>" in page
+    assert "<pre>CUDA error</pre>" in page
+
+
+def test_a_page_that_cannot_be_made_is_noted_and_costs_nothing_but_the_page(monkeypatch):
+    def broken(_account):
+        raise KeyError("colour")
+
+    monkeypatch.setattr("steps.report.render", broken)
+    world = World(promoted(), Record(live=NEW.release_id))
+    assert "the report lacks something: a bug (KeyError)" in world.report().summary
+    assert set(world.shelf.files) == {"report.json"}
+    assert LAYOUT.report(INPUTS.run, "report.json") in world.store.objects
 
 
 def test_nothing_is_said_of_a_log_that_was_not_kept_or_is_of_a_model_that_serves():
@@ -130,6 +144,14 @@ def test_nothing_is_said_of_a_log_that_was_not_kept_or_is_of_a_model_that_serves
     good.store.put(LAYOUT.report(INPUTS.run, f"server-{NEW.release_id}.log"), b"of an earlier try")
     for world in (good, rolled_back_world()):
         assert "model server said" not in world.report().summary
+
+
+def test_evidence_that_json_cannot_repeat_costs_the_page_and_the_history_nothing():
+    world = World(promoted(), Record(live=NEW.release_id))
+    world.store.put(LAYOUT.report(INPUTS.run, "smoke.json"), b'{"result": ["fail"], "tokens_per_second": NaN}')
+    assert "the report lacks something: a bug (ValueError)" in world.report().summary
+    assert set(world.shelf.files) == {"report.html"}
+    assert world.store.list(LAYOUT.history_prefix("chat"))
 
 
 @pytest.mark.parametrize("body", [None, b"{"])

@@ -5,7 +5,8 @@ import pytest
 from steps.core.account import Surroundings, draw_up
 from steps.core.amounts import seconds, size
 from steps.core.record import Record
-from steps.core.words import advice, summary
+from steps.core.words import advice, summary, verdict
+from tests.stubs.accounts import ACCOUNTS
 from tests.stubs.runs import NAMES, NEW, OLD, done, failed, on_exit, promoted, resolved, rolled_back, run
 from workflows.ending import last_words
 
@@ -44,6 +45,7 @@ def test_a_failure_names_the_step_its_sentence_and_the_model_that_goes_on_servin
     )
 
 
+WHO = "org/chat at 0123456789ab"
 PROMOTE = "python -m workflows.promote --model org/chat --revision main --deployment chat --local"
 RETRY = "go on where it ended: python -m workflows.promote --retry promote-20261122-030405-ab12 --local"
 ALL = "python -m workflows.audit --all --repair --local"
@@ -306,3 +308,45 @@ def test_a_failed_rollback_that_left_nothing_in_flight_is_not_said_to_be_undone_
         "then promote what should serve, or go back to another release: "
         "python -m workflows.rollback --deployment chat --to RELEASE --local"
     )
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [
+        ("promoted", "org/chat at 0123456789ab passed its tests and was promoted."),
+        ("live", "org/chat at 0123456789ab was live already: nothing was changed."),
+        ("wrong answer", "org/chat at 0123456789ab failed in its smoke test and was rolled back."),
+        ("died while it started", "org/chat at 0123456789ab failed while it started and was rolled back."),
+        (
+            "checksum failed",
+            "org/chat at 0123456789ab failed while its bytes were checked, before anything was deployed.",
+        ),
+        (
+            "refused",
+            "org/chat at 0123456789ab was refused in the checks before its start, before anything was deployed.",
+        ),
+        (
+            "nothing serves",
+            f"{WHO} failed in its smoke test and was taken away again: there was nothing to go back to.",
+        ),
+        ("rollback failed", "org/chat at 0123456789ab failed, and its rollback failed: a person is needed now."),
+    ],
+)
+def test_the_verdict_is_one_plain_sentence(how, sentence):
+    assert verdict(ACCOUNTS[how]) == sentence
+
+
+def test_the_verdict_of_a_run_that_was_cut_off_of_a_repair_and_of_a_way_back_by_hand():
+    cut = replace(ACCOUNTS["rollback failed"], lines=())
+    assert verdict(cut) == "org/chat at 0123456789ab was cut off in the middle: a person is needed now."
+    good = ACCOUNTS["promoted"]
+    assert verdict(replace(good, repaired=True)).startswith("org/chat at 0123456789ab was repaired")
+    assert verdict(replace(good, by_hand=True)) == "chat was rolled back by hand to org/chat at 0123456789ab."
+
+
+def test_a_run_of_which_nothing_is_known_has_a_verdict_as_well():
+    lost = replace(ACCOUNTS["nothing is known"], outcome="failed", model="", revision="", failed_step="")
+    assert verdict(lost) == "The run failed before it came to its end, before anything was deployed."
+    side = replace(ACCOUNTS["checksum failed"], failed_step="mirror(0:1-of-3)")
+    assert "failed while it was copied to the store" in verdict(side)
+    assert "failed in something-new" in verdict(replace(side, failed_step="something-new"))
