@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
+from steps.clients.letters import whole
 from steps.clients.meter import LIMIT, Meter
 from steps.ports.chat import Answer
 
@@ -55,7 +56,7 @@ class Answering:
     def take(self, part: Any) -> None:
         """A whole completion or a chunk of one, as the openai client built it without checking anything."""
         if part.usage is not None and isinstance(part.usage.completion_tokens, int):
-            self._tokens = part.usage.completion_tokens
+            self._tokens = min(max(part.usage.completion_tokens, 0), LIMIT)  # of which each takes a byte
         for choice in part.choices[:1]:
             text = _text(getattr(choice, "delta", None) or choice.message)
             if text:
@@ -69,14 +70,14 @@ class Answering:
         cut = None if done else "was cut off before its end"
         return Answer(
             status=self._status,
-            text=self._text,
-            finish_reason=self._finish_reason,
+            text=whole(self._text),
+            finish_reason=None if self._finish_reason is None else whole(str(self._finish_reason))[:SHOWN],
             tokens=self._tokens or self._pieces,
             pieces=self._pieces,
             first_token_seconds=self._first,
             seconds=self._meter.elapsed,
             done=done,
-            problem=self.problem or cut,
+            problem=whole(self.problem) if self.problem else cut,
             answered=self._answered,
         )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 
 from steps.clients.answering import Answering
+from steps.clients.letters import whole
 from steps.clients.likelihood import traced
 from steps.clients.meter import Meter
 from steps.core.fingerprint import PROMPT, TOKENS, TOP, Fingerprint
@@ -45,7 +46,7 @@ class PodChat:
         if response is None or response.status_code != httpx2.codes.OK:
             return {}
         try:
-            return {str(card["id"]): card.get("root") for card in response.json()["data"]}
+            return {whole(str(card["id"])): _root(card) for card in response.json()["data"]}
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # the last: brackets without end
             return {}
 
@@ -108,6 +109,11 @@ class PodChat:
             http_client=self._http(meter),
         ) as client:
             yield client, meter
+
+
+def _root(card: Any) -> str | None:
+    root = card.get("root")
+    return whole(root) if isinstance(root, str) else None
 
 
 def _request(served_name: str, smoke: Smoke) -> dict[str, Any]:

@@ -11,12 +11,17 @@ from typing import Any
 import pytest
 
 from steps.clients.chat import PodChat, connect
+from steps.clients.meter import LIMIT
+from steps.core import canonical
+from steps.core.evidence import Proof
 from steps.core.fingerprint import PROMPT, TOKENS, TOP, Fingerprint, Token
 from steps.core.release import Smoke
+from steps.core.verdict import Past, Seen, judge
 from steps.ports.chat import Answer, Chat
 from steps.settings import from_environment
 from tests.stubs.chat import FakeChat, Model
 from tests.stubs.model_server import Server
+from tests.stubs.scene import make_release
 
 NAME = "tiny"
 SMOKE = Smoke()
@@ -306,6 +311,51 @@ def test_a_token_that_no_file_can_hold_is_kept_as_well_as_it_can_be():
     with serving(body) as url:
         found, _ = PodChat(1.0, "none").fingerprint(url, NAME)
     assert found == Fingerprint((Token("?", -1.0, (("b", -0.5), ("?", -1.0))),))
+
+
+HALF = "Paris \ud83d"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason", "tokens"),
+    [(HALF, "stop", 3), ("Paris", HALF, 3), ("Paris", ["stop"], 3), ("Paris", 7, 3), ("Paris", "stop", 10**400)]
+    + [("Paris", "stop", tokens) for tokens in (-5, True, "many", 1.5)],
+)
+def test_whatever_a_server_answers_can_be_judged_and_written_down(content, reason, tokens):
+    usage = {"prompt_tokens": 1, "completion_tokens": tokens, "total_tokens": 1}
+    choice = {"index": 0, "finish_reason": reason}
+    whole = {"choices": [{**choice, "message": {"content": content}}], "usage": usage}
+    piece = {"choices": [{**choice, "delta": {"content": content}}], "usage": usage}
+    chunk = b"data: " + json.dumps(piece).encode() + b"\n\n"
+    with serving(json.dumps(whole).encode()) as url:
+        plain = PodChat(1.0, "none").complete(url, NAME, SMOKE)
+    with serving(chunk * 2 + b"data: [DONE]\n\n", kind="text/event-stream") as url:
+        streamed = PodChat(1.0, "none").stream(url, NAME, SMOKE)
+    seen = Seen(uid="u", name="p", release_id="r", roots={}, plain=plain, streamed=streamed)
+    release = make_release("a")
+    assert canonical.dump(Proof(release, (judge(release, "/models/x", seen, Past()),)).to_json())
+    assert plain.text.startswith("Paris")
+    assert 0 < plain.tokens <= LIMIT
+
+
+def test_a_letter_that_a_stream_brings_in_two_halves_is_whole():
+    pieces = [{"choices": [{"index": 0, "delta": {"content": half}}], "usage": None} for half in "\ud83d\ude00"]
+    body = b"".join(b"data: " + json.dumps(piece).encode() + b"\n\n" for piece in pieces)
+    with serving(body + b"data: [DONE]\n\n", kind="text/event-stream") as url:
+        assert PodChat(1.0, "none").stream(url, NAME, SMOKE).text == "\U0001f600"
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_an_error_in_half_letters_is_told_as_well_as_it_can_be(status):
+    with serving(json.dumps({"error": {"message": HALF}}).encode(), status) as url:
+        answer = PodChat(1.0, "none").complete(url, NAME, SMOKE)
+    assert answer.text == "Paris \ufffd"
+
+
+def test_names_and_directories_that_are_none_are_no_directories():
+    cards = [{"id": HALF, "root": HALF}, {"id": 7, "root": {"a": 1}}, {"id": "tiny", "root": 7}]
+    with serving(json.dumps({"data": cards}).encode()) as url:
+        assert PodChat(1.0, "none").models(url) == {"Paris \ufffd": "Paris \ufffd", "7": None, "tiny": None}
 
 
 def test_a_fingerprint_reads_no_chat_template_which_may_hold_today_s_date():
