@@ -115,7 +115,8 @@ def _well(account: Account, who: str) -> str:
         return f"{account.deployment} was rolled back by hand to {who}."
     if account.repaired:
         return f"{who} was repaired: it was live before and was started again."
-    return f"{who} passed its tests and was promoted."
+    proved = any(line.step == SMOKE.name and line.exit_code == 0 for line in account.lines)
+    return f"{who} {'passed its tests and ' if proved else ''}was promoted."
 
 
 def _stage(account: Account) -> str:

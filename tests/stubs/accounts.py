@@ -94,7 +94,7 @@ ACCOUNTS: dict[str, Account] = {
     "live": _ended(run(resolved(), done("preflight", state="live")), replace(BACK, record=Record(live=NEW.release_id))),
     "wrong weights": rolled(roots={"tiny": f"/models/org--chat/{'b' * 40}"}),
     "wrong answer": with_log(rolled(plain=replace(GOOD, text="The capital of France is Lyon."))),
-    "no chat template": rolled(plain=replace(nothing(400, "is HTTP 400"), text=NO_TEMPLATE)),
+    "no chat template": rolled(plain=replace(nothing(400, "is HTTP 400"), text=NO_TEMPLATE), streamed=None),
     "degenerate text": rolled(plain=replace(GOOD, text="!" * 300), streamed=None),
     "too slow": rolled(streamed=_slow()),
     "wrong device": rolled(device="cuda"),

@@ -344,6 +344,10 @@ def test_the_verdict_of_a_run_that_was_cut_off_of_a_repair_and_of_a_way_back_by_
     assert verdict(replace(good, by_hand=True)) == "chat was rolled back by hand to org/chat at 0123456789ab."
 
 
+def test_nothing_is_said_to_have_passed_a_test_that_nobody_has_seen():
+    assert verdict(ACCOUNTS["nothing is known"]) == "org/chat main was promoted."
+
+
 def test_a_run_of_which_nothing_is_known_has_a_verdict_as_well():
     lost = replace(ACCOUNTS["nothing is known"], outcome="failed", model="", revision="", failed_step="")
     assert verdict(lost) == "The run failed before it came to its end, before anything was deployed."
