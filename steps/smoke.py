@@ -1,6 +1,7 @@
 """Prove that the right weights answer, on every pod of the candidate, and keep the evidence."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +17,7 @@ from steps.errors import StepError
 from steps.ports.store import Store
 from steps.proof import examine, remember, require_pass
 from steps.recovery import settle
+from steps.redaction import redact
 from steps.settings import Settings
 from steps.stage import Stage, connect
 
@@ -51,9 +53,12 @@ def tell(proof: Proof) -> None:
 
 
 def keep(store: Callable[[], Store], key: str, proof: Proof) -> None:
-    """Whatever is wrong with the store does not change what was seen: neither a pass nor a refusal waits for it."""
+    """Whatever is wrong with the store does not change what was seen: neither a pass nor a refusal waits for it.
+
+    A server's last lines may hold a key that it was started with.
+    """
     try:
-        store().put(key, canonical.dump(proof.to_json()))
+        store().put(key, redact(canonical.dump(proof.to_json()).decode(), os.environ).encode())
     except StepError as err:
         log.warning("the evidence is not kept at %s: %s; it said: %s", key, err, proof.sentence)
 

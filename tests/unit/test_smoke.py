@@ -78,6 +78,15 @@ def test_a_candidate_that_fails_is_refused_with_evidence_and_gets_no_client(scen
     assert scene.serving.held.target == OLD.release_id
 
 
+def test_evidence_holds_no_secret_that_a_server_printed_before_it_died(scene, monkeypatch):
+    monkeypatch.setenv("VLLM_API_KEY", "sk-CANARY")
+    monkeypatch.setattr(scene.serving, "log_tail", lambda _release, _lines: "api_key: sk-CANARY\n")
+    scene.faults[NEW.release_id] = "crash-on-request"
+    with pytest.raises(Failed):
+        scene.smoke(NEW)
+    assert evidence(scene)["pods"][0]["last_lines"] == ["api_key: [secret]"]
+
+
 def test_a_candidate_on_the_wrong_device_fails(scene):
     scene.serving.manners[NEW.release_id] = Manner(device="cuda")
     with pytest.raises(Failed, match="wrong device"):
