@@ -131,6 +131,23 @@ def test_all_bytes_arrive_in_both_directions_at_once():
         sent.result()
 
 
+def test_a_client_that_reads_late_makes_the_server_wait_and_gets_every_byte():
+    content = os.urandom(48 * MiB)
+    sent: list[int] = []
+
+    def much(connection: socket.socket) -> None:
+        for start in range(0, len(content), MiB):
+            connection.sendall(content[start : start + MiB])
+            sent.append(start)
+
+    with far_away(much) as address, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+        client.connect(address)
+        time.sleep(0.5)
+        assert len(sent) < 24, "the line holds no more than its window, the sockets' own memory aside"
+        assert everything(client) == content
+
+
 def test_who_has_said_all_may_still_be_answered():
     def counted(connection: socket.socket) -> None:
         connection.sendall(b"%d bytes" % len(everything(connection)))
