@@ -17,8 +17,9 @@ from steps.progress import Progress
 
 LARGEST = MiB
 """Bytes."""
-WORKERS = 2 * parts.MAX_WORKERS
-"""Most of its time each waits for the store, and for the disk."""
+WORKERS = 4 * parts.MAX_WORKERS
+"""Most of its time each waits: for a store that is 20 ms away, and for the disk. The clients keep as many connections;
+memory is a few times ``LARGEST`` for each."""
 
 
 def copy(files: Sequence[File], start: Start, progress: Progress, fetches: Fetches) -> None:

@@ -79,6 +79,11 @@ _READ_AGAIN = _READ.on(_worth_waiting)
 """A range among thousands: worth seconds, for the whole attempt depends on it."""
 
 
+LIMITS = httpx2.Limits(max_connections=100, max_keepalive_connections=100)
+"""Each thread that fetches has one to the Hub and one to where its bytes come from. By itself the library keeps 20 of
+all, and makes the others again for each file: two round trips and more, with TLS."""
+
+
 def _session(endpoint: str, stall_seconds: float) -> httpx2.Client:
     """What all of huggingface_hub's requests go through; most of them set no time limit of their own."""
     timeout = httpx2.Timeout(stall_seconds, connect=min(CONNECT_SECONDS, stall_seconds))
@@ -96,7 +101,7 @@ def _session(endpoint: str, stall_seconds: float) -> httpx2.Client:
         if response.status_code in _PASSING and told is not None and told > PATIENCE_SECONDS:
             raise told_to_stay_away(endpoint, response.status_code, told)
 
-    client = httpx2.Client(follow_redirects=True, timeout=timeout)
+    client = httpx2.Client(follow_redirects=True, timeout=timeout, limits=LIMITS)
     client.event_hooks = {"request": [before], "response": [after]}
     return client
 

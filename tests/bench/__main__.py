@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.bench import brief, contest, link, picture, results
 from tests.bench.cases import SCALES, Case, case
 from tests.bench.contestants import CONTESTS, OURS
+from tests.bench.delay import delay
 from tests.bench.peers import PEERS, Found, cache, find
 from tests.bench.results import Held, Record
 from tests.bench.stage import stage
@@ -43,6 +44,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--contest", action="append", choices=list(CONTESTS), help="default: all")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="of ours and those named so")
     parser.add_argument("--link", metavar="RATE", help="over a line of that rate, as 200mbit; as root")
+    parser.add_argument("--delay", type=delay, metavar="TIME", help="that far from the servers and back, as 20ms")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--show", type=Path, metavar="FILE", help="print the table of what was kept, and end")
     parser.add_argument("--brief", action="store_true", help="of that, one small table a contest, as in the README")
@@ -51,7 +53,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def hold(name: str, made: Case, args: argparse.Namespace, peers: dict[str, Found]) -> Held:
     cache().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache(), prefix="run-") as directory, stage(Path(directory) / "stage") as on:
+    with (
+        tempfile.TemporaryDirectory(dir=cache(), prefix="run-") as directory,
+        stage(Path(directory) / "stage", args.delay) as on,
+    ):
         model = on.make(made)
         if name == "populate":
             on.fill(model)
@@ -60,9 +65,13 @@ def hold(name: str, made: Case, args: argparse.Namespace, peers: dict[str, Found
             chosen = [c for c in wanted.contestants if c.name == OURS or any(o in c.name for o in args.only)]
             wanted = replace(wanted, contestants=chosen)
         load = round(os.getloadavg()[0], 1)
-        print(f"{name} {made.name}, load {load}", file=sys.stderr, flush=True)  # noqa: T201  # a program for people
-        over = f"{made.name}, {args.link}" if args.link else made.name
-        return Held(name, over, made.total, load, tuple(contest.hold(wanted, args.rounds)))
+        print(f"{name} {over(made, args)}, load {load}", file=sys.stderr, flush=True)  # noqa: T201  # a program for people
+        return Held(name, over(made, args), made.total, load, tuple(contest.hold(wanted, args.rounds)))
+
+
+def over(made: Case, args: argparse.Namespace) -> str:
+    """The case, and the line that it goes over, which makes it another one."""
+    return ", ".join(str(part) for part in (made.name, args.link, args.delay) if part)
 
 
 def keep(record: Record, path: Path) -> None:

@@ -3,8 +3,8 @@
 import os
 import shutil
 import struct
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from steps.core.parts import MiB
 from steps.core.release import Document, Release
 from tests.bench import link
 from tests.bench.cases import Case
+from tests.bench.delay import Delay, delayed
 from tests.stubs import s3 as servers
 from tests.stubs.hub import LocalHub, local_hub
 from tests.stubs.proxy import proxy
@@ -60,9 +61,12 @@ class Model:
 
 @dataclass(frozen=True)
 class Stage:
+    """``near`` is the store that contestants know as ``s3``, without what lies between them and it."""
+
     directory: Path
     hub: LocalHub
     s3: S3
+    near: S3
 
     def environ(self) -> Mapping[str, str]:
         """What leads a contestant to the Hub and the store."""
@@ -113,14 +117,14 @@ class Stage:
 
     def resolve(self, model: Model) -> None:
         """What step resolve leaves in the store."""
-        store = stores.connect(self.s3.settings())
+        store = stores.connect(self.near.settings())
         store.put(Layout().release(DEPLOYMENT, model.release_id), model.document.dump())
 
     def fill(self, model: Model) -> None:
         """What step mirror leaves in the store, for the earlier commit too."""
         if model.before:
             self.fill(model.before)
-        store, layout = stores.connect(self.s3.settings()), Layout()
+        store, layout = stores.connect(self.near.settings()), Layout()
 
         def send(file: File) -> None:
             key = layout.model_file(MODEL, model.manifest.commit, file.path)
@@ -134,14 +138,14 @@ class Stage:
 
     def forget(self, model: Model) -> None:
         """All of it in the store but the release document. Only with its bucket does SeaweedFS give up the space."""
-        servers.renew(self.s3)
+        servers.renew(self.near)
         self.resolve(model)
         if model.before:
             self.fill(model.before)
 
     def sizes(self, model: Model) -> list[int]:
         """Of the model's files in the store, wherever they lie."""
-        listed = stores.connect(self.s3.settings()).list("")
+        listed = stores.connect(self.near.settings()).list("")
         return [size for key, size in listed.items() if key.endswith(".safetensors") and model.is_of(key)]
 
     def publish_on(self, volume: Path, model: Model) -> None:
@@ -164,30 +168,35 @@ class Stage:
 
 
 @contextmanager
-def stage(directory: Path) -> Iterator[Stage]:
-    """Below a directory that is made for it and removed after it."""
+def stage(directory: Path, by: Delay | None = None) -> Iterator[Stage]:
+    """Below a directory that is made for it and removed after it. With ``by``, both servers are so far away."""
     directory.mkdir(parents=True)
     try:
-        with (
-            servers.server(directory / "store") as near,
-            local_hub(directory / "hub", host=link.host() or HOST) as hub,
-            _seen_from_afar(near) as s3,
-        ):
-            for name, value in s3.environ().items():
-                os.environ[name] = value
-            yield Stage(directory, hub, s3)
+        with ExitStack() as lines, servers.server(directory / "store") as near:
+
+            def reached(endpoint: str) -> str:
+                return lines.enter_context(delayed(endpoint, by, link.host() or HOST)) if by else endpoint
+
+            with (
+                local_hub(directory / "hub", host=link.host() or HOST, reached=reached) as hub,
+                _seen_from_afar(near, reached) as s3,
+            ):
+                for name, value in near.environ().items():
+                    os.environ[name] = value
+                yield Stage(directory, hub, s3, near)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextmanager
-def _seen_from_afar(s3: S3) -> Iterator[S3]:
-    """SeaweedFS listens on loopback only; over a link it is reached through a relay."""
-    if not link.host():
-        yield s3
+def _seen_from_afar(near: S3, reached: Callable[[str], str]) -> Iterator[S3]:
+    """SeaweedFS listens on loopback only; over a link it is reached through a relay, if not through another line."""
+    endpoint = reached(near.endpoint)
+    if endpoint != near.endpoint or not link.host():
+        yield replace(near, endpoint=endpoint)
         return
-    with proxy(s3.endpoint, host=link.SERVERS) as relay:
-        yield replace(s3, endpoint=relay.endpoint)
+    with proxy(near.endpoint, host=link.SERVERS) as relay:
+        yield replace(near, endpoint=relay.endpoint)
 
 
 def _for_hf_s3(s3: S3) -> Mapping[str, str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from steps.clients.local.addresses import HOST
 from steps.core.manifest import File
@@ -91,10 +92,10 @@ class LocalHub:
 
 
 @contextmanager
-def local_hub(directory: Path, host: str = HOST, **options: float) -> Iterator[LocalHub]:
+def local_hub(directory: Path, host: str = HOST, **options: Any) -> Iterator[LocalHub]:
     hub = LocalHub(directory / "root")
     hub.root.mkdir(parents=True)
-    with HubServer(hub.root, host=host, faults=hub, **options) as server:  # type: ignore[arg-type]  # of several types
+    with HubServer(hub.root, host=host, faults=hub, **options) as server:
         hub.endpoint, hub.downloads = server.endpoint, server.downloads
         try:
             yield hub

@@ -93,6 +93,14 @@ def test_only_so_many_are_open_at_once(monkeypatch, size):
     assert 1 < target.most_open <= 3
 
 
+def test_small_files_from_far_away_are_under_way_in_such_numbers_that_the_way_hardly_counts():
+    """Each of 32 waits until all are asked for."""
+    all_asked = threading.Barrier(32, timeout=20)
+    target = Target({str(n): b"x" for n in range(64)}, lambda _path, _part: all_asked.wait())
+    target.copy()
+    assert target.kept == target.content
+
+
 @pytest.mark.parametrize("number", [1, 3, 5])
 def test_a_failure_in_any_part_is_raised_and_nothing_goes_on(number):
     target = Target({"large": LARGE, **MANY}, failing("large", number, ZeroDivisionError("as told")))

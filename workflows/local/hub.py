@@ -40,7 +40,10 @@ Faults = Callable[[Request, Response], Response]
 
 
 class HubServer:
-    """Two listeners, because the Hub's bytes come from another host than its answers. Used with ``with``."""
+    """Two listeners, because the Hub's bytes come from another host than its answers. Used with ``with``.
+
+    ``reached`` gives the endpoint at which clients find a listener, where something lies between.
+    """
 
     def __init__(  # noqa: PLR0913  # each is what a test may want other than it is
         self,
@@ -48,6 +51,7 @@ class HubServer:
         port: int = 0,
         *,
         host: str = HOST,
+        reached: Callable[[str], str] = lambda endpoint: endpoint,
         faults: Faults = lambda _request, answer: answer,
         signed_seconds: float = 3600,
         page_size: int = 1000,
@@ -55,8 +59,8 @@ class HubServer:
         self._api = _Listener((host, port), _Handler)
         self._downloads = _Listener((host, 0), _Handler)
         self.root = root
-        self.endpoint = f"http://{host}:{self._api.server_port}"
-        self.downloads = f"http://{host}:{self._downloads.server_port}"
+        self.endpoint = reached(f"http://{host}:{self._api.server_port}")
+        self.downloads = reached(f"http://{host}:{self._downloads.server_port}")
         site = Site(
             root=root,
             endpoint=self.endpoint,
