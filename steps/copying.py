@@ -17,10 +17,16 @@ def key(layout: Layout, manifest: Manifest, file: File) -> str:
     return layout.model_file(manifest.model, manifest.commit, file.path)
 
 
-def all_files(
-    files: Iterable[File], start: Start, source: Callable[[File], str], progress: Progress, fetches: int = FETCHES
+def all_files(  # noqa: PLR0913  # what is copied from where, and how
+    files: Iterable[File],
+    start: Start,
+    source: Callable[[File], str],
+    progress: Progress,
+    fetches: int = FETCHES,
+    *,
+    apart: bool = False,
 ) -> None:
-    """The small ones first. After the return nothing goes on.
+    """The small ones first; ``apart`` says that this may be in other processes. After the return nothing goes on.
 
     Raises Corrupt for a file whose bytes are wrong ``fetches`` times over, else what the first failure raised.
     ``source`` says where the bytes come from and what to do about them.
@@ -28,5 +34,5 @@ def all_files(
     ordered = sorted(files, key=lambda f: f.size, reverse=True)
     small = [f for f in ordered if f.size <= in_one_piece.LARGEST]
     counted = Fetches(source, fetches)
-    in_one_piece.copy(small, start, progress, counted)
+    in_one_piece.copy(small, start, progress, counted, apart=apart)
     in_parts.copy(ordered[: len(ordered) - len(small)], start, progress, counted)

@@ -1,12 +1,14 @@
 """Small files, each copied by one thread from its first byte to its last name.
 
-Handing them from thread to thread, as large ones are, takes longer than copying them.
+Handing them from thread to thread, as large ones are, takes longer than copying them. So does waiting for Python's one
+lock, which a thread gives up some twenty times a file: many of them are spread over processes.
 """
 
 import hashlib
+import os
 from collections.abc import Sequence
 
-from steps import parallel
+from steps import processes
 from steps.buffers import Buffers
 from steps.core import parts
 from steps.core.manifest import File
@@ -18,24 +20,36 @@ from steps.progress import Progress
 LARGEST = MiB
 """Bytes."""
 WORKERS = 4 * parts.MAX_WORKERS
-"""Most of its time each waits: for a store that is 20 ms away, and for the disk. The clients keep as many connections;
-memory is a few times ``LARGEST`` for each."""
+"""Threads in all. Most of its time each waits: for a store that is 20 ms away, and for the disk. The clients keep as
+many connections; memory is a few times ``LARGEST`` for each."""
+MAX_PROCESSES = 4
+MANY = 200
+"""Files; fewer are copied before other processes would have begun."""
 
 
-def copy(files: Sequence[File], start: Start, progress: Progress, fetches: Fetches) -> None:
-    """Raises what the first failure raised; what has begun then goes on to its end."""
+def copy(files: Sequence[File], start: Start, progress: Progress, fetches: Fetches, *, apart: bool = False) -> None:
+    """Raises what the first failure raised; what has begun then goes on to its end.
+
+    ``apart`` says that files may be copied in other processes: nothing that it leaves in memory is needed here.
+    """
     buffers = Buffers(WORKERS * LARGEST, least=LARGEST)
 
-    def bring(file: File) -> None:
+    def bring(file: File) -> int:
         body = buffers.take(file.size)
         try:
             while (actual := _fetch(file, start, body)) != file.sha256:
                 fetches.came_wrong(file, actual)
         finally:
             buffers.give(body)
-        progress.add(file.size)
+        return file.size
 
-    parallel.each(bring, files, WORKERS)
+    spread = _processes() if apart and len(files) >= MANY else 1
+    processes.each(bring, files, spread, max(1, WORKERS // spread), progress.add)
+
+
+def _processes() -> int:
+    """One for each core that is ours."""
+    return min(len(os.sched_getaffinity(0)), MAX_PROCESSES)
 
 
 def _fetch(file: File, start: Start, body: memoryview) -> str:

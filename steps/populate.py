@@ -106,7 +106,7 @@ def publish(  # noqa: PLR0913  # what populate works with, and how it ends
             progress = Progress(progress_file, copied)
             far = near.without(todo.copy, progress)
             source = _Source(store, staging, layout, manifest)
-            copying.all_files(far, source.start, source.where, progress)
+            copying.all_files(far, source.start, source.where, progress, apart=True)
             (staging.replace if instead else staging.publish)()
     except Conflict as err:
         if not is_published(volume, manifest):

@@ -7,8 +7,10 @@ as metadata. What is read is proved by the reader's own sha256.
 """
 
 import os
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import boto3
 import stamina
@@ -24,6 +26,9 @@ from steps.core.names import Layout
 from steps.errors import BadInput, Conflict, Transient
 from steps.ports.store import Object, Store, Upload
 from steps.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 CONNECT_SECONDS = 10
 ATTEMPTS = 5
@@ -53,6 +58,7 @@ def connect(settings: Settings) -> Store:
     except (ValueError, boto.BotoCoreError) as err:
         raise BadInput(f"no S3 client can be made: {err}; check the AWS_* variables and the AWS config file") from err
     client.meta.events.register_first("needs-retry.s3", _give_up_on_a_stall)
+    _connect_anew_when_forked(client)
     bucket = Bucket(client, settings.bucket, own_digests=settings.s3_checksums == "when_required")
     return S3(bucket, Reader(bucket, session.get_credentials(), ATTEMPTS), Layout(settings.prefix))
 
@@ -61,6 +67,17 @@ def _give_up_on_a_stall(caught_exception: Exception | None, **_: object) -> None
     """Before boto3 counts its attempts: so many stalls would be minutes in which nobody learns what is wrong."""
     if isinstance(caught_exception, boto.ReadTimeoutError):
         raise caught_exception
+
+
+def _connect_anew_when_forked(client: "S3Client") -> None:
+    """Two processes on one connection would read each other's answers."""
+    http = weakref.ref(client._endpoint.http_session)  # noqa: SLF001  # boto3 has no other way to it
+
+    def forget() -> None:
+        if (found := http()) is not None:
+            found.close()
+
+    os.register_at_fork(after_in_child=forget)
 
 
 def _endpoint_is_given() -> bool:

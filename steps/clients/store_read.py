@@ -1,23 +1,24 @@
 """Bulk bytes out of the store, into memory that is there already.
 
-boto3's own call costs three times as much of a core, and puts a body into new memory each time. So only its parts are
-used: its signature, and its HTTP session, with the same proxies, certificates and time limits.
+boto3's own call costs three times as much of a core, and puts a body into new memory each time. So only parts of it are
+used: where its credentials are from, and its HTTP session, with the same proxies, certificates and time limits.
 """
 
 import logging
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import stamina
 from botocore import exceptions as boto
-from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest
+from botocore.awsrequest import AWSPreparedRequest
 from botocore.credentials import Credentials
 from botocore.parsers import create_parser
 from botocore.response import StreamingBody
 
+from steps.clients import signing
 from steps.clients.bucket import Bucket
+from steps.clients.signing import Place
 from steps.clients.store_errors import KINDS, code_of, not_s3, status_of
 from steps.errors import Corrupt, Transient
 
@@ -72,21 +73,19 @@ class Reader:
                 answer.raw.close()
 
     def _ask(self, key: str, wanted: "_Wanted") -> "AWSResponse":
-        base, region = self._place
-        told = {"Range": f"bytes={wanted.start}-{wanted.end - 1}"}
-        request = AWSRequest(method="GET", url=base + quote(key, safe="/~"), headers=told)
-        frozen = self._credentials.get_frozen_credentials() if self._credentials else None
-        S3SigV4Auth(frozen, "s3", region).add_auth(request)
-        request.stream_output = True
-        return self._http.send(request.prepare())
+        if self._credentials is None:
+            raise boto.NoCredentialsError
+        part, who = f"bytes={wanted.start}-{wanted.end - 1}", self._credentials.get_frozen_credentials()
+        request = signing.get(self._place, key, part, who)
+        return self._http.send(AWSPreparedRequest("GET", request.url, request.headers, None, stream_output=True))
 
     @cached_property
-    def _place(self) -> tuple[str, str]:
-        """The address that keys follow, and the region that it is signed for: as boto3 has them, whatever its rules."""
+    def _place(self) -> Place:
+        """As boto3 has it, whatever its rules."""
         example = self._bucket.client.generate_presigned_url("get_object", {"Bucket": self._bucket.name, "Key": "k"})
         address = urlsplit(example)
         region = parse_qs(address.query)["X-Amz-Credential"][0].split("/")[2]
-        return f"{address.scheme}://{address.netloc}{address.path.removesuffix('k')}", region
+        return Place.at(f"{address.scheme}://{address.netloc}{address.path.removesuffix('k')}", region)
 
 
 class _Wanted:

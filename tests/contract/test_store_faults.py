@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from steps import parallel, processes
 from steps.clients import store as stores
 from steps.clients import store_copy
 from steps.clients.volume import Directory
@@ -270,3 +271,26 @@ def test_a_key_that_may_not_write_copies_nothing_and_the_transfer_after_it_says_
     assert not connect(reader).copy("a", "b", len(SMALL), digest(SMALL))
     assert "not copied within the store: cannot copy s3://" in caplog.text
     assert connect(s3).stat("b") is None
+
+
+def test_processes_that_are_forked_share_no_connection(s3, network):
+    """The one that is kept is idle when both ask, for no answer is on its way: on it each would read the other's."""
+    store = connect(s3)
+    for n in range(2):
+        store.put(str(n), bytes([n]) * 1000)
+
+    def slow(data: bytes) -> bytes:
+        time.sleep(0.3)
+        return data
+
+    def read(n: int) -> int:
+        body = memoryview(bytearray(1000))
+        store.read_into(str(n), 0, body)
+        assert body == bytes([n]) * 1000
+        assert store.get(str(n)) == bytes(body)
+        return 1
+
+    read(0)
+    network.down = slow
+    processes.each(read, range(2), 2, 1, parallel.nothing)
+    assert read(1)

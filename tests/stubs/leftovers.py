@@ -9,7 +9,7 @@ import psutil
 
 def processes_of(directory: Path) -> list[psutil.Process]:
     """This one aside, and those that are dead but not yet buried."""
-    return [p for p in psutil.process_iter() if p.pid != os.getpid() and _lives(p) and _is_about(p, str(directory))]
+    return [p for p in psutil.process_iter() if p.pid != os.getpid() and lives(p) and _is_about(p, str(directory))]
 
 
 def arguments(process: psutil.Process) -> list[str]:
@@ -20,7 +20,8 @@ def arguments(process: psutil.Process) -> list[str]:
         return []
 
 
-def _lives(process: psutil.Process) -> bool:
+def lives(process: psutil.Process) -> bool:
+    """And is not dead and only not yet buried."""
     try:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
