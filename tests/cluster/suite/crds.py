@@ -3,7 +3,11 @@
 Any field is taken. What Argo's own definitions refuse is for the Argo suite to find.
 """
 
-from steps.clients.kube.api import CRON_WORKFLOW, WORKFLOW, WORKFLOW_TEMPLATE, Json, Kind
+from contextlib import suppress
+
+from steps.clients.kube.api import CRON_WORKFLOW, WORKFLOW, WORKFLOW_TEMPLATE, Api, Json, Kind
+from steps.clients.kube.errors import UnknownKind
+from steps.errors import Conflict
 from tests.cluster.suite.node import Node, until
 
 DEFINITION = Kind(
@@ -11,14 +15,19 @@ DEFINITION = Kind(
 )
 TASK_RESULT = Kind("argoproj.io", "v1alpha1", "workflowtaskresults", "WorkflowTaskResult")
 ALL = (WORKFLOW, WORKFLOW_TEMPLATE, CRON_WORKFLOW, TASK_RESULT)
+SECONDS = 120.0
 ANYTHING = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
-def create(node: Node) -> None:
+def ensure(node: Node) -> None:
+    """Whoever comes first makes them, of several test processes that begin at the same moment; all wait for all."""
     api = node.api("default")
     for kind in ALL:
-        api.apply(DEFINITION, _definition(kind))
-    until(lambda: all(_established(api.get(DEFINITION, _name(k))) for k in ALL))
+        if api.get(DEFINITION, _name(kind)) is None:
+            with suppress(Conflict):  # another process makes it just now
+                api.apply(DEFINITION, _definition(kind))
+    until(lambda: all(_established(api.get(DEFINITION, _name(k))) for k in ALL), SECONDS)
+    until(lambda: all(_is_served(api, k) for k in ALL), SECONDS)
 
 
 def _definition(kind: Kind) -> Json:
@@ -34,6 +43,15 @@ def _definition(kind: Kind) -> Json:
 
 def _name(kind: Kind) -> str:
     return f"{kind.plural}.{kind.group}"
+
+
+def _is_served(api: Api, kind: Kind) -> bool:
+    """An API server takes a moment for a kind that is established."""
+    try:
+        api.list(kind)
+    except UnknownKind:
+        return False
+    return True
 
 
 def _established(definition: Json | None) -> bool:
