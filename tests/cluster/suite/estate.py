@@ -57,7 +57,8 @@ KEY = "sk-CANARYcanaryCANARYcanary"
 """Of the model servers; the stub asks for none."""
 SECRETS = {"hf-token": {"HF_TOKEN": "hf_CANARYcanaryCANARYcanaryCANARY"}, "vllm-api-key": {"VLLM_API_KEY": KEY}}
 UID = 1000
-PATIENCE_SECONDS = 180.0
+PATIENCE_SECONDS = 300.0
+"""A promotion takes a minute, on a machine that does much else three."""
 KINDS = {kind.name: kind for kind in vars(kinds).values() if isinstance(kind, Kind)}
 
 

@@ -94,7 +94,7 @@ def here() -> Node:
     return Node(Layout(Path(os.environ["LOCALCLUSTER_STATE"])))
 
 
-def until(condition: Callable[[], T], seconds: float = 30.0, every: float = 0.2) -> T:
+def until(condition: Callable[[], T], seconds: float = 90.0, every: float = 0.2) -> T:
     """What the condition gives as soon as that is true."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

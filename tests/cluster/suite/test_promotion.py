@@ -12,7 +12,7 @@ from tests.cluster.suite.node import GPU, until
 from tests.stubs.clients import PATIENT_SECONDS, LongReaders
 from tests.stubs.proxy import METHODS
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 FREE = "without-a-mutex"
 LONG_SECONDS = 20.0

@@ -71,7 +71,7 @@ def test_who_holds_what_is_short_is_told_to_who_wants_it(node, bench, started):
 
 
 def test_an_image_that_there_is_not_is_final(bench, started):
-    said = started("cannot be pulled: ", image="vllm-promote-test/absent:1", seconds=120)
+    said = started("cannot be pulled: ", image="vllm-promote-test/absent:1", seconds=240)
     assert said.startswith("its image vllm-promote-test/absent:1 cannot be pulled: ")
 
 
