@@ -276,7 +276,7 @@ class TestTwoGpus:
 
         with downloads(served) as asked, served.clients(PATIENT_SECONDS) as clients:
             served.api.patch(DEPLOYMENT, live, {"spec": {"replicas": 2}})
-            until(lambda: sum(map(pod_state.is_ready, served.pods())) == 2, seconds=60)
+            until(lambda: sum(map(pod_state.is_ready, served.pods())) == 2, seconds=180)  # whose GPU is still held
 
         assert asked == []
         assert clients.failures == []
