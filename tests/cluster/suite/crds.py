@@ -3,11 +3,8 @@
 Any field is taken. What Argo's own definitions refuse is for the Argo suite to find.
 """
 
-from contextlib import suppress
-
 from steps.clients.kube.api import CRON_WORKFLOW, WORKFLOW, WORKFLOW_TEMPLATE, Api, Json, Kind
 from steps.clients.kube.errors import UnknownKind
-from steps.errors import Conflict
 from tests.cluster.suite.node import Node, until
 
 DEFINITION = Kind(
@@ -20,12 +17,11 @@ ANYTHING = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
 def ensure(node: Node) -> None:
-    """Whoever comes first makes them, of several test processes that begin at the same moment; all wait for all."""
+    """Of several test processes that begin at the same moment all make them, and each waits for all of them."""
     api = node.api("default")
     for kind in ALL:
-        if api.get(DEFINITION, _name(kind)) is None:
-            with suppress(Conflict):  # another process makes it just now
-                api.apply(DEFINITION, _definition(kind))
+        if api.get(DEFINITION, _name(kind)) is None:  # else they may be Argo's own
+            api.apply(DEFINITION, _definition(kind))
     until(lambda: all(_established(api.get(DEFINITION, _name(k))) for k in ALL), SECONDS)
     until(lambda: all(_is_served(api, k) for k in ALL), SECONDS)
 
