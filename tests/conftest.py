@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.stubs.exploring import Explored
 from tests.stubs.hub import LocalHub, local_hub
@@ -13,6 +14,10 @@ from tests.stubs.s3 import S3, SCRATCH, clear, server
 
 # Who starts the tests in the background of a shell has them ignore Ctrl-C, and so would each process that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes is the machine's matter: one that is busy keeps a process waiting for as long as it likes.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ def place(tmp_path):
     assert processes_of(tmp_path) == []
 
 
-def until(condition, seconds=10.0):
+def until(condition, seconds=60.0):
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline

@@ -37,6 +37,8 @@ from tests.stubs.local import (
 )
 
 OWNER, OTHER = "run-1", "run-2"
+SLOW_SECONDS = 3.0
+"""For a server that does not end: time to look meanwhile, on a busy machine too."""
 CANARIES = {
     "HF_TOKEN": "hf_canary",
     "AWS_ACCESS_KEY_ID": "key_canary",
@@ -201,7 +203,7 @@ def test_a_release_that_is_still_ending_has_a_pod(place, serving):
     """Whoever makes room, and goes on after one who was killed there, must see that it is not made yet."""
     release = a_release(1)
     serve(place, release, target=False, fault="ignore-sigterm")
-    stop = threading.Thread(target=impatient(serving, 0.8).stop, args=(release.release_id, OWNER))
+    stop = threading.Thread(target=impatient(serving, SLOW_SECONDS).stop, args=(release.release_id, OWNER))
     stop.start()
     until(lambda: serving.replicas(release.release_id) == 0)
     assert len(serving.pods(release.release_id)) == 1
@@ -212,12 +214,11 @@ def test_a_release_that_is_still_ending_has_a_pod(place, serving):
 def test_the_record_can_be_taken_over_while_somebody_stops_and_the_new_owner_has_the_last_word(place, serving):
     release = a_release(1)
     before = serve(place, release, target=False, fault="ignore-sigterm")
-    stop = threading.Thread(target=impatient(serving, 0.8).stop, args=(release.release_id, OWNER))
+    stop = threading.Thread(target=impatient(serving, SLOW_SECONDS).stop, args=(release.release_id, OWNER))
     stop.start()
     until(lambda: serving.replicas(release.release_id) == 0)
-    started = time.monotonic()
     take(serving, OTHER)
-    assert time.monotonic() - started < 0.5
+    assert stop.is_alive()
     place.connect().ensure(release, 1, OTHER)  # waits for the stop, then starts what it ended
     stop.join()
     (after,) = ready_pods(serving, release)

@@ -318,8 +318,7 @@ def test_a_release_that_crashes_as_it_starts_says_that_it_ended(bench, serving):
     bench.own()
     release = bench.release(1, crashes=True)
     serving.ensure(release, 1, OWNER)
-    bench.until(lambda: [p.failure for p in serving.pods(release.release_id) if p.failure])
-    (pod,) = serving.pods(release.release_id)
+    (pod,) = bench.until(lambda: [p for p in serving.pods(release.release_id) if p.failure])
     assert not pod.ready
     assert "its model server ended" in pod.failure
     assert serving.log_tail(release.release_id, 1).startswith("ValueError: the stub")

@@ -111,7 +111,7 @@ def test_reads_go_through_the_proxy_that_the_environment_names(s3, network, monk
 
 @pytest.mark.parametrize("passes", [0, 1], ids=["no answer", "a body that stops"])
 def test_a_store_that_hangs_is_known_after_one_stall(s3, network, passes):
-    store = connect(s3, STALL_SECONDS="1")
+    store = connect(s3, STALL_SECONDS="3")
     upload(store, BIG)
     over = threading.Event()
     left = iter([True] * passes)
@@ -125,7 +125,7 @@ def test_a_store_that_hangs_is_known_after_one_stall(s3, network, passes):
     started = time.monotonic()
     with pytest.raises(Transient, match="the store did not answer, or not in full"):
         list(store.read("a", 0, len(BIG)))
-    assert 1 <= time.monotonic() - started < 3
+    assert 3 <= time.monotonic() - started < 6
     over.set()
 
 

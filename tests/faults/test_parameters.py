@@ -7,7 +7,7 @@ import sys
 from pathlib import Path, PurePath
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.clients import place
@@ -100,7 +100,6 @@ def test_a_revision_is_text_whatever_it_looks_like(hub: LocalHub, s3: S3, tmp_pa
 FILE_NAMES = st.one_of(st.text(max_size=40), st.text(alphabet="a./\\ \u00e9\n\0C:", max_size=12))
 
 
-@settings(deadline=None)  # a busy disk takes its time
 @given(name=FILE_NAMES)
 def test_a_file_name_that_passes_is_a_file_below_its_directory_on_a_real_disk(tmp_path_factory, name: str):
     top = tmp_path_factory.mktemp("volume") / "model"

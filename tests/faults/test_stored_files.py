@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.checksum import checksum
@@ -113,7 +113,6 @@ CHANGES = st.one_of(
 )
 
 
-@settings(deadline=None)  # a busy disk takes its time
 @given(CHANGES)
 def test_no_change_of_a_published_file_passes_checksum(published: Path, change: tuple[str, int]):
     path = published / "org--stub" / MODEL.commit / SHARD

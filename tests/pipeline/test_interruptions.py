@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -90,7 +89,8 @@ def test_a_second_ctrl_c_leaves_work_in_flight_which_is_exit_4_and_says_what_ser
     _, promotion = at_work(served, "deploy", seed=80)
 
     os.killpg(promotion.pid, signal.SIGINT)
-    time.sleep(0.2)  # two signals that wait at once are one
+    assert promotion.stdout
+    assert any(line.startswith("stopping: ") for line in promotion.stdout)  # two signals that wait at once are one
     os.killpg(promotion.pid, signal.SIGINT)
     ended = served.machine.end(promotion)
 

@@ -26,7 +26,7 @@ STUB = f"{sys.executable} {Path(__file__).with_name('model_server.py')}"
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], seconds: float = 15.0) -> T:
+def until(condition: Callable[[], T], seconds: float = 60.0) -> T:
     """What the condition gives as soon as that is true."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

@@ -1,8 +1,8 @@
 """The commands as far as they get without asking anyone: usage, sentences, exit codes."""
 
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -168,9 +168,15 @@ def test_help_needs_nothing_and_names_each_option(capsys, verb):
 
 
 def test_the_help_of_promote_answers_within_a_second():
-    began = time.monotonic()
+    """Of work, by which no other process's share counts."""
+    began = _work_of_children()
     subprocess.run([sys.executable, "-m", "workflows.promote", "--help"], cwd=CHECKOUT, check=True, capture_output=True)
-    assert time.monotonic() - began < 1.0
+    assert _work_of_children() - began < 1.0
+
+
+def _work_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def test_the_verbs_are_listed_with_what_they_do():

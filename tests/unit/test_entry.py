@@ -18,6 +18,8 @@ from steps.entry import LIFELINE, MESSAGE_LIMIT, one_line, run_step
 from steps.errors import Refused, StepError, Transient
 
 ROOT = Path(__file__).parents[2]
+SOON_SECONDS = 6.0
+"""One on a quiet machine; whoever hears nothing goes on for ever."""
 ARGV = ["--model=org/name", "--revision=main", "--deployment=chat"]
 OUTPUTS = ResolveOutputs(
     deployment="chat",
@@ -299,7 +301,7 @@ def test_a_signal_ends_it_within_a_second_and_says_so(script, number, environ, t
     step.send_signal(number)
 
     assert step.wait(timeout=30) == 128 + number
-    assert time.monotonic() - started < 1.5  # the second, and this machine's other work
+    assert time.monotonic() - started < SOON_SECONDS
     reader.join()
     name = signal.Signals(number).name
     assert (tmp_path / "termination-log").read_text() == f"Stopped: resolve was ended by {name}; run it again to go on"
@@ -319,7 +321,7 @@ def test_a_log_that_nobody_reads_does_not_keep_it_from_ending(environ, tmp_path)
     step.send_signal(signal.SIGTERM)
 
     assert step.wait(timeout=30) == 128 + signal.SIGTERM
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < SOON_SECONDS
     assert (tmp_path / "termination-log").read_text().startswith("Stopped: ")
     step.stdout.close()
     step.stderr.close()
@@ -338,7 +340,7 @@ def test_it_ends_when_the_engine_that_holds_its_stdin_dies(environ):
     step.stdin.close()
 
     assert step.wait(timeout=30) == 128 + signal.SIGTERM
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < SOON_SECONDS
     step.stdout.close()
     step.stderr.close()
 

@@ -164,6 +164,31 @@ def test_a_pod_that_loads_once_more_or_is_ready_after_all_is_not_replaced(api, s
     assert [(p.uid, p.ready) for p in serving.pods(ID)] == [(uid, True)]
 
 
+def test_a_pod_that_has_failed_and_of_which_its_node_just_tells_more_is_replaced(api, serving, pod):
+    """Ended, and a moment later: about to be started again, in ten seconds."""
+    uid, told = api.get(POD, pod)["metadata"]["uid"], iter([crash_loop("10.0.0.1", restarts=3)])
+    api.tell(POD, pod, crash_loop("10.0.0.1"))
+
+    def more(request):
+        if request.startswith("delete pods") and (status := next(told, None)):
+            api.tell(POD, pod, status)
+
+    api.before = more
+    serving.ensure(RELEASE, 1, OWNER)
+    (after,) = serving.pods(ID)
+    assert (after.uid != uid, after.failure) == (True, None)
+
+
+def test_a_pod_that_changes_at_every_look_keeps_nobody_for_ever(api, serving, pod):
+    api.tell(POD, pod, crash_loop("10.0.0.1"))
+    restarts = iter(range(3, 100))
+    api.before = lambda request: (
+        api.tell(POD, pod, crash_loop("10.0.0.1", next(restarts))) if request.startswith("delete pods") else None
+    )
+    serving.ensure(RELEASE, 1, OWNER)
+    assert serving.pods(ID)[0].failure
+
+
 def test_a_pod_that_does_not_end_is_never_taken_for_gone(api, serving, pod):
     api.ending = 10_000
     with pytest.raises(Lingering, match=rf"{ID} of chat has not ended after 120 s \({pod} on node {NODE_NAME}\)"):

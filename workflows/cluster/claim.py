@@ -14,9 +14,10 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_SECONDS = 0.5
 TOLD_AFTER_SECONDS = 3.0
 """Somebody waits for the answer by then."""
-BINDING_SECONDS = 50.0
-"""Kubernetes' binder gives up a claim that changes while it looks, and looks again after fifteen seconds. Of fifty
-claims with a share of their own, made on an idle cluster, half took that long, and a fifth twice as long."""
+BINDING_SECONDS = 80.0
+"""Kubernetes' binder gives up a claim whose volume changes while it looks, and looks again every fifteen seconds: for
+five more times here. Of fifty claims with a share of their own, made on an idle cluster, half took one more look, and a
+fifth two or more; whoever waits for four alone is disappointed once in fifty times."""
 
 
 def require(api: Api, name: str) -> None:

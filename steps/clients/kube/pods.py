@@ -1,6 +1,5 @@
 """The pods of a release in a cluster, and what keeps each of them from being ready."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 
 from steps.clients.kube import events
@@ -16,6 +15,8 @@ REFUSED_SECONDS = 30.0
 """From when on the cluster's refusal to make a pod is final: a webhook may be away for a moment."""
 ON_NODES = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
 """Selector of the pods that hold something."""
+LOOKS = 5
+"""At pods that change: a node tells twice within a second or so that a container has ended and is not started again."""
 ENDED_FOR_GOOD = 2
 """So many evicted pods, and fewer that serve than are wanted, are no accident."""
 
@@ -49,12 +50,27 @@ class ReleasePods:
         return pods if len(pods) >= wanted else (*pods, *self._refused(release_id, workload))
 
     def clear(self, release_id: str) -> None:
-        """Have those that will not be ready by themselves replaced; what goes is only what was looked at."""
-        for pod in self.all(release_id):
-            if pod_state.has_ended(pod) or self._state(pod).failure:
-                with suppress(Conflict):  # it is ready by now, or it loads, or it is another
-                    seen = pod["metadata"]
-                    self.api.delete(POD, seen["name"], version=seen["resourceVersion"], uid=seen["uid"])
+        """Have those that will not be ready by themselves replaced; what goes is only what was looked at.
+
+        One that changed meanwhile is ready by now, or it loads, or it is another, or its node told more of its failure:
+        the next look tells.
+        """
+        for _ in range(LOOKS):
+            left = [self._replaced(pod) for pod in self.all(release_id) if self._will_not_be_ready(pod)]
+            if all(left):
+                return
+
+    def _will_not_be_ready(self, pod: Json) -> bool:
+        return pod_state.has_ended(pod) or self._state(pod).failure is not None
+
+    def _replaced(self, pod: Json) -> bool:
+        """Whether it was still as it was looked at."""
+        seen = pod["metadata"]
+        try:
+            self.api.delete(POD, seen["name"], version=seen["resourceVersion"], uid=seen["uid"])
+        except Conflict:
+            return False
+        return True
 
     def _pod(self, release_id: str, pod: Json) -> Pod:
         state = self._state(pod)

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from steps.clients.kube.api import WORKFLOW
-from steps.clients.kube.errors import UnknownKind
 from steps.errors import StepError
 from tests.cluster.suite import crds
 from tests.cluster.suite.estate import MODEL_SERVER, Estate, Surroundings
@@ -30,11 +28,9 @@ def node() -> Node:
     """With its kinds of Argo's, its images, and one GPU."""
     try:
         found = here()
-        found.api("default").list(WORKFLOW)
+        crds.ensure(found)
     except KeyError as err:
         pytest.fail(f"{err} is not set: this is not inside the cluster's network; {REMEDY}")
-    except UnknownKind:
-        crds.create(found)
     except StepError as err:
         pytest.fail(f"the cluster does not answer: {err}; {REMEDY}")
     if missing := _missing_images(found):

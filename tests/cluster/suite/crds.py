@@ -3,7 +3,8 @@
 Any field is taken. What Argo's own definitions refuse is for the Argo suite to find.
 """
 
-from steps.clients.kube.api import CRON_WORKFLOW, WORKFLOW, WORKFLOW_TEMPLATE, Json, Kind
+from steps.clients.kube.api import CRON_WORKFLOW, WORKFLOW, WORKFLOW_TEMPLATE, Api, Json, Kind
+from steps.clients.kube.errors import UnknownKind
 from tests.cluster.suite.node import Node, until
 
 DEFINITION = Kind(
@@ -11,14 +12,18 @@ DEFINITION = Kind(
 )
 TASK_RESULT = Kind("argoproj.io", "v1alpha1", "workflowtaskresults", "WorkflowTaskResult")
 ALL = (WORKFLOW, WORKFLOW_TEMPLATE, CRON_WORKFLOW, TASK_RESULT)
+SECONDS = 120.0
 ANYTHING = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
-def create(node: Node) -> None:
+def ensure(node: Node) -> None:
+    """Of several test processes that begin at the same moment all make them, and each waits for all of them."""
     api = node.api("default")
     for kind in ALL:
-        api.apply(DEFINITION, _definition(kind))
-    until(lambda: all(_established(api.get(DEFINITION, _name(k))) for k in ALL))
+        if api.get(DEFINITION, _name(kind)) is None:  # else they may be Argo's own
+            api.apply(DEFINITION, _definition(kind))
+    until(lambda: all(_established(api.get(DEFINITION, _name(k))) for k in ALL), SECONDS)
+    until(lambda: all(_is_served(api, k) for k in ALL), SECONDS)
 
 
 def _definition(kind: Kind) -> Json:
@@ -34,6 +39,15 @@ def _definition(kind: Kind) -> Json:
 
 def _name(kind: Kind) -> str:
     return f"{kind.plural}.{kind.group}"
+
+
+def _is_served(api: Api, kind: Kind) -> bool:
+    """An API server takes a moment for a kind that is established."""
+    try:
+        api.list(kind)
+    except UnknownKind:
+        return False
+    return True
 
 
 def _established(definition: Json | None) -> bool:

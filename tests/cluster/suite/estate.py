@@ -21,7 +21,6 @@ from steps.clients.kube.api import (
     CRON_JOB,
     POD,
     SERVICE,
-    VOLUME,
     WORKFLOW,
     Json,
     Kind,
@@ -35,6 +34,7 @@ from steps.core.release import Device
 from steps.core.run import Run
 from steps.settings import Settings
 from tests.cluster.conductor.controller import Conductor
+from tests.cluster.suite import share
 from tests.cluster.suite.node import Node, until
 from tests.stubs.clients import IMPATIENT_SECONDS, Chat, Clients, endpoint
 from tests.stubs.hub import LocalHub
@@ -57,8 +57,8 @@ KEY = "sk-CANARYcanaryCANARYcanary"
 """Of the model servers; the stub asks for none."""
 SECRETS = {"hf-token": {"HF_TOKEN": "hf_CANARYcanaryCANARYcanaryCANARY"}, "vllm-api-key": {"VLLM_API_KEY": KEY}}
 UID = 1000
-PATIENCE_SECONDS = 180.0
-SIZE = {"storage": "100Gi"}
+PATIENCE_SECONDS = 300.0
+"""A promotion takes a minute, on a machine that does much else three."""
 KINDS = {kind.name: kind for kind in vars(kinds).values() if isinstance(kind, Kind)}
 
 
@@ -130,7 +130,9 @@ class Estate:
     def promote(self, revision: str = "main", seconds: float = PATIENCE_SECONDS) -> Run:
         return self.ended(self.submit(revision), seconds)
 
-    def reached(self, name: str, step: str, begun: Callable[[], object] = lambda: True, seconds: float = 60) -> None:
+    def reached(
+        self, name: str, step: str, begun: Callable[[], object] = lambda: True, seconds: float = PATIENCE_SECONDS
+    ) -> None:
         """Return once the run is at ``step``, and that has ``begun`` what it does."""
 
         def there() -> bool:
@@ -213,8 +215,9 @@ def estate(around: Surroundings, home: Path, name: str) -> Iterator[Estate]:
     volume.mkdir()
     os.chown(volume, UID, UID)
     try:
-        for body in (_namespace(config), _share(name, volume), _claim(name), *_secrets(around.s3), *objects(config)):
+        for body in (_namespace(config), *_secrets(around.s3), *objects(config)):
             api.apply(KINDS[body["kind"]], body)
+        share.bind(api, volume)
         api.patch(CRON_JOB, RECONCILE_JOB, {"spec": {"suspend": True}})  # else what it finds would be a matter of luck
         with Conductor(api, home / "engine", around.node.kubelet) as conductor:
             made = Estate(around, api, home, conductor, prefix)
@@ -223,7 +226,7 @@ def estate(around: Surroundings, home: Path, name: str) -> Iterator[Estate]:
         assert not conductor.problems
     finally:
         around.node.clear(name)
-        api.delete(VOLUME, name)
+        share.remove(api)
         for kind in (CLUSTER_ROLE_BINDING, CLUSTER_ROLE):
             api.delete(kind, node_reader_name(name))
 
@@ -247,27 +250,8 @@ def _config(around: Surroundings, home: Path, name: str, prefix: str) -> Config:
 
 
 def _namespace(config: Config) -> Json:
-    """First, because the claim and the Secrets are there before anything is installed."""
+    """First, because the Secrets are there before anything is installed."""
     return next(body for body in objects(config) if body["kind"] == "Namespace")
-
-
-def _share(name: str, directory: Path) -> Json:
-    """What an NFS export would be: any node can write to it, and it outlasts whoever uses it."""
-    spec = {
-        "capacity": SIZE,
-        "accessModes": ["ReadWriteMany"],
-        "persistentVolumeReclaimPolicy": "Retain",
-        "storageClassName": "",
-        "hostPath": {"path": str(directory), "type": "Directory"},
-        "claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": name, "name": "models"},
-    }
-    return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}
-
-
-def _claim(name: str) -> Json:
-    asked = {"resources": {"requests": SIZE}, "accessModes": ["ReadWriteMany"]}
-    spec = {**asked, "storageClassName": "", "volumeName": name}
-    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "models"}, "spec": spec}
 
 
 def _secrets(s3: S3) -> Iterator[Json]:

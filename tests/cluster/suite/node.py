@@ -19,6 +19,8 @@ from tests.cluster.kubernetes.layout import ADDRESS, NODE, Layout
 GPU = "nvidia.com/gpu"
 ACCELERATOR = "vllm-promote.test/accelerator"
 """Stands for the one device that a real vLLM without a GPU is given, so that two of them cannot run at once."""
+NODE_SECONDS = 120.0
+"""A kubelet tells of its node every ten."""
 T = TypeVar("T")
 
 
@@ -49,7 +51,7 @@ class Node:
 
     def advertise(self, resource: str, count: int) -> None:
         admin.advertise(self.layout, {resource: count})
-        until(lambda: self.allocatable(resource) == count)
+        until(lambda: self.allocatable(resource) == count, NODE_SECONDS)
 
     def allocatable(self, resource: str) -> int:
         return int(self._status()["allocatable"].get(resource, "0"))
@@ -72,7 +74,7 @@ class Node:
         core = self.core
         with suppress(kubernetes.ApiException):
             core.delete_namespace(namespace)
-            until(lambda: self._killed(namespace), seconds=60)
+            until(lambda: self._killed(namespace), seconds=180)
 
     def _killed(self, namespace: str) -> bool:
         pods = self.api(namespace).list(POD)
@@ -92,7 +94,7 @@ def here() -> Node:
     return Node(Layout(Path(os.environ["LOCALCLUSTER_STATE"])))
 
 
-def until(condition: Callable[[], T], seconds: float = 30.0, every: float = 0.2) -> T:
+def until(condition: Callable[[], T], seconds: float = 90.0, every: float = 0.2) -> T:
     """What the condition gives as soon as that is true."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

@@ -11,7 +11,8 @@ from tests.cluster.suite.node import until
 
 PROGRAM = Path(__file__).with_name("look_around.py")
 SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "VLLM_API_KEY")
-SECONDS = 60.0
+SECONDS = 180.0
+"""Ten pods start at once."""
 
 
 @dataclass(frozen=True, kw_only=True)

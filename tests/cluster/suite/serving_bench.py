@@ -25,7 +25,7 @@ from tests.stubs.local import a_release
 from tests.stubs.weights import write_model
 from workflows.pods import TemplateConfig
 
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 180.0
 _NUMBERS = count(1)
 T = TypeVar("T")
 

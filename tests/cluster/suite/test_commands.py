@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from steps.clients.kube.api import CLAIM, WORKFLOW
+from steps.clients.kube.api import WORKFLOW
 from steps.core.names import slug
 from tests.cluster.suite.estate import ANSWER, Estate
 from tests.cluster.suite.node import until
 from workflows.checkout import CHECKOUT
 
-SOON_SECONDS = 10.0
-"""A mistake is told within this time."""
-PATIENCE_SECONDS = 240.0
+SOON_SECONDS = 30.0
+"""A mistake is told within this time: on a quiet machine two, and no wait of minutes."""
+PATIENCE_SECONDS = 400.0
 OURS = ("VLLM_PROMOTE_", "AWS_", "HF_", "ARGO_")
 
 
@@ -28,16 +28,10 @@ def served(estate: Estate) -> Estate:
     """Its tests leave a good model serving, on the CPU: the node's GPU may be somebody else's."""
     estate.catalog(device="cpu")
     publish(estate, seed=1)
-    until(lambda: _bound(estate))  # which takes a moment, and a promotion does not wait for it
     done = command(estate, "promote", "--model", estate.model)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\npromoted\n" in done.stdout
     return estate
-
-
-def _bound(estate: Estate) -> bool:
-    claim = estate.api.get(CLAIM, "models")
-    return claim is not None and claim["status"].get("phase") == "Bound"
 
 
 def publish(estate: Estate, *, seed: int, **stub: Any) -> None:
@@ -124,7 +118,7 @@ def test_status_and_history_tell_of_it(served):
     assert "--local" not in command(served, "status").stdout
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_an_audit_reads_and_repairs_the_volume_in_a_pod_because_no_other_place_has_it(served):
     live = asked(served, "status")[0]["live"]
     config = served.volume / slug(served.model) / live["commit"] / "config.json"

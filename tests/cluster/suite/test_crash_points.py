@@ -33,7 +33,7 @@ from tests.stubs.scene import Killed
 from tests.stubs.store import FakeStore
 from tests.stubs.watched import ANSWER, Moments, WatchedApi
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 At = Callable[[str], None]
 

@@ -40,8 +40,8 @@ from workflows.uninstall import uninstall
 
 SHARE = "filer.example:/export/models"
 """Nothing mounts it here: a volume is bound without being there."""
-SOON_SECONDS = 10.0
-"""A mistake is told within this time."""
+SOON_SECONDS = 30.0
+"""A mistake is told within this time: on a quiet machine two, and no wait of minutes."""
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +190,7 @@ def test_a_claim_that_waits_is_told_with_the_clusters_own_reason(installed: Clus
             claim.require(installed, "waiting")
         return '"nowhere" not found; see that its volume, or its StorageClass nowhere' in str(caught.value)
 
-    until(explained, SOON_SECONDS)
+    until(explained, 60)  # Kubernetes' own time
     installed.delete(CLAIM, "waiting")
 
 

@@ -20,8 +20,8 @@ pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]
 
 LOADING_SECONDS = 15
 """How long the candidate's model takes: something is to happen meanwhile."""
-SOON_SECONDS = 8
-"""For a step to end when it is told to, and for its pod to be gone."""
+SOON_SECONDS = 20
+"""For a step to end when it is told to, and for its pod to be gone. One that does not listen is killed after 30."""
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def under_way(served: Estate, seed: int) -> tuple[str, str]:
     """A promotion whose candidate loads: the commit and the run's name."""
     commit = served.publish(seed=seed, fault=f"slow-start:{LOADING_SECONDS}")
     name = served.submit()
-    served.reached(name, "deploy", lambda: served.record().phase == "swapping" and loading(served), seconds=120)
+    served.reached(name, "deploy", lambda: served.record().phase == "swapping" and loading(served))
     return commit, name
 
 
@@ -194,7 +194,7 @@ class TestTheClaim:
         root = deleted.root()
         deleted.publish(seed=40)
         name = deleted.submit()
-        until(lambda: "is being deleted" in unscheduled(deleted), seconds=60)
+        until(lambda: "is being deleted" in unscheduled(deleted), seconds=180)
 
         deleted.stop(name)
 

@@ -12,7 +12,7 @@ from tests.cluster.suite.node import GPU, until
 from tests.stubs.clients import PATIENT_SECONDS, LongReaders
 from tests.stubs.proxy import METHODS
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 FREE = "without-a-mutex"
 LONG_SECONDS = 20.0
@@ -276,7 +276,7 @@ class TestTwoGpus:
 
         with downloads(served) as asked, served.clients(PATIENT_SECONDS) as clients:
             served.api.patch(DEPLOYMENT, live, {"spec": {"replicas": 2}})
-            until(lambda: sum(map(pod_state.is_ready, served.pods())) == 2, seconds=60)
+            until(lambda: sum(map(pod_state.is_ready, served.pods())) == 2, seconds=180)  # whose GPU is still held
 
         assert asked == []
         assert clients.failures == []

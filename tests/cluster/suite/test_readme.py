@@ -56,7 +56,7 @@ MODELS = ("HuggingFaceTB/SmolLM2-135M-Instruct", "Qwen/Qwen2.5-7B-Instruct")
 IMAGES = ("VLLM_PROMOTE_TRANSFER_IMAGE", "VLLM_PROMOTE_CLUSTER_IMAGE")
 """Which images the suite is about may be said from outside."""
 OTHERS = ("VLLM_PROMOTE_", "AWS_", "HF_", "ARGO_")
-PATIENCE_SECONDS = 240
+PATIENCE_SECONDS = 400
 NOT_HERE = {
     "git pull": "what is tested is this version",
     "make images": "`make cluster` has done so before",

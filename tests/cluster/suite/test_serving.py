@@ -17,8 +17,8 @@ from tests.contract.test_serving import OWNER
 
 QUOTA = Kind("", "v1", "resourcequotas", "ResourceQuota")
 DEVICE = "vllm-promote.test/bench"
-SECONDS = 15.0
-"""Within which a person knows what is wrong."""
+SECONDS = 60.0
+"""Within which a person knows what is wrong: on a quiet machine a few, of which its node takes most."""
 
 
 @pytest.fixture  # type: ignore[no-redef]  # another one is the point
@@ -51,9 +51,12 @@ def heard(serving, release, like, seconds):
 
 
 @contextmanager
-def quota(api, **hard):
+def quota(bench, **hard):
+    """From when on it holds: the API server learns of a new one a moment later, and lets pods be made until then."""
+    api = bench.estate.api
     api.create(QUOTA, {**QUOTA.header, "metadata": {"name": "tight"}, "spec": {"hard": hard}})
     try:
+        bench.until(lambda: (api.get(QUOTA, "tight") or {}).get("status", {}).get("hard"))
         yield
     finally:
         api.delete(QUOTA, "tight")
@@ -61,14 +64,14 @@ def quota(api, **hard):
 
 def test_who_holds_what_is_short_is_told_to_who_wants_it(node, bench, started):
     wanted = {"limits": {DEVICE: "1"}}
+    held = f"{DEVICE} is held by {bench.deployment}-"  # by nobody, until it is written where the first pod goes
     with node.having(DEVICE, 1):
-        said = started("is held by", replicas=2, pod=json.dumps({"resources": wanted}))
+        said = started(held, replicas=2, pod=json.dumps({"resources": wanted}))
     assert f"no node takes it: 0/1 nodes are available: 1 Insufficient {DEVICE}" in said
-    assert f"{DEVICE} is held by {bench.deployment}-" in said
 
 
 def test_an_image_that_there_is_not_is_final(bench, started):
-    said = started("cannot be pulled: ", image="vllm-promote-test/absent:1", seconds=120)
+    said = started("cannot be pulled: ", image="vllm-promote-test/absent:1", seconds=240)
     assert said.startswith("its image vllm-promote-test/absent:1 cannot be pulled: ")
 
 
@@ -83,15 +86,15 @@ def test_a_claim_that_there_is_not_is_named(bench, started):
     assert "no node takes it" in started('persistentvolumeclaim "absent" not found')
 
 
-def test_a_quota_that_is_used_up_is_told_though_there_is_no_pod(estate, bench, started):
-    with quota(estate.api, **{"requests.nvidia.com/gpu": "0"}):
+def test_a_quota_that_is_used_up_is_told_though_there_is_no_pod(bench, started):
+    with quota(bench, **{"requests.nvidia.com/gpu": "0"}):
         said = started("exceeded quota: tight", device="cuda", gpus=1)
         assert said.startswith("the cluster refuses to make its pod")
         assert bench.serving.releases()
 
 
 def test_a_server_that_wants_more_memory_than_it_may_have_says_so(bench, started):
-    said = started("OOMKilled", seconds=60, pod=json.dumps({"resources": {"limits": {"memory": "8Mi"}}}))
+    said = started("OOMKilled", seconds=120, pod=json.dumps({"resources": {"limits": {"memory": "8Mi"}}}))
     assert "its limit is 8Mi" in said
 
 

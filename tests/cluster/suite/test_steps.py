@@ -11,7 +11,7 @@ from tests.cluster.conductor.pod import Owner, pod
 from tests.cluster.suite import probe
 from tests.cluster.suite.estate import ANSWER, Estate, told
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 MAIN = ("resolve", "preflight", "mirror", "populate", "checksum", "deploy", "smoke", "promote")
 S3 = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]

@@ -1,7 +1,9 @@
 """Row 46: a server that is away, unplugged or set up anew. What was finished is not fetched again."""
 
+import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from tests.nfs.server import until
@@ -9,9 +11,11 @@ from tests.nfs.suite.site import LARGE, SMALL
 from tests.stubs.process import StepProcess
 
 AWAY_SECONDS = 15
+SOON_SECONDS = 10
+"""A fraction of one on a quiet machine. Who hears nothing waits as long as the server is away."""
 STOPPED = "Stopped: populate was ended by SIGTERM; run it again to go on"
-SOFT = "soft,timeo=5,retrans=1"
-"""Gives up after some seconds; what storage should be mounted with is `hard`, which never does."""
+SOFT = "soft,timeo=10,retrans=1"
+"""Gives up after three seconds; what storage should be mounted with is `hard`, which never does."""
 
 
 def finished_bytes(model) -> str:
@@ -42,7 +46,7 @@ def test_a_step_that_waits_for_an_answer_of_the_server_ends_when_it_is_told_to(s
         site.signal(step, signal.SIGTERM)
         done = step.end()
     assert (done.code, done.sentence) == (128 + signal.SIGTERM, STOPPED), done.stderr
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < SOON_SECONDS
 
 
 def test_a_step_that_waits_for_its_bytes_to_be_written_ends_when_it_is_told_to(site, model, a):
@@ -55,7 +59,7 @@ def test_a_step_that_waits_for_its_bytes_to_be_written_ends_when_it_is_told_to(s
         gate.open()
         until(lambda: "nfs_direct_wait" in waits(step))
         site.signal(step, signal.SIGTERM)
-        assert until(message.exists) < 2
+        until(message.exists, SOON_SECONDS)
         done = step.end()
     assert (done.code, done.sentence) == (128 + signal.SIGTERM, STOPPED), done.stderr
     assert not site.published(model).exists()
@@ -73,7 +77,7 @@ def test_a_step_that_waits_for_a_sync_says_that_it_ends_and_does_with_the_server
         gate.open()
         until(lambda: "folio_wait_writeback" in waits(step))
         site.signal(step, signal.SIGTERM)
-        assert until(message.exists) < 2
+        until(message.exists, SOON_SECONDS)
         assert step.popen.poll() is None
     done = step.end()
     assert (done.code, done.sentence) == (128 + signal.SIGTERM, STOPPED), done.stderr
@@ -84,7 +88,22 @@ def test_a_step_that_waits_for_a_sync_says_that_it_ends_and_does_with_the_server
 
 def waits(step: StepProcess) -> str:
     """What its threads wait in, as the kernel has it."""
-    return "".join(p.read_text() for pid in step.children() for p in Path(f"/proc/{pid}/task").glob("*/stack"))
+    return "".join(stack(path) for pid in step.children() for path in Path(f"/proc/{pid}/task").glob("*/stack"))
+
+
+def stack(path: Path) -> str:
+    """Empty of a thread that has ended meanwhile."""
+    with suppress(OSError):
+        return path.read_text()
+    return ""
+
+
+def is_back(mount: Path) -> bool:
+    """A connection that was cut is made anew some seconds later, and until then a soft mount gives up."""
+    with suppress(OSError):
+        os.statvfs(mount)
+        return True
+    return False
 
 
 def test_where_the_mount_gives_up_the_step_is_tried_again_and_goes_on(site, model, volume, server):
@@ -94,10 +113,11 @@ def test_where_the_mount_gives_up_the_step_is_tried_again_and_goes_on(site, mode
     site.wait_for_all_but(gate, model)
     with server.clients[0].unplugged():
         gate.open()
-        failed = step.end()
+        failed = step.end(100)  # several of its calls give up, one after the other
     assert failed.code == 75, failed.stderr
     assert "the volume's server may be away for a while" in failed.sentence
     assert not site.published(model).exists()
+    until(lambda: is_back(mount))
     done = site.populate(mount, model).end()
     assert (done.code, done.outputs["reused_bytes"]) == (0, finished_bytes(model)), done.stderr
     assert site.is_whole(model)
@@ -125,4 +145,5 @@ def test_a_server_that_is_away_from_the_start_is_a_transient_failure(site, model
     with server.clients[0].unplugged():
         failed = site.populate(mount, model).end()
     assert failed.code == 75, failed.stderr
+    until(lambda: is_back(mount))
     assert site.populate(mount, model).end().code == 0
