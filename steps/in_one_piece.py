@@ -1,7 +1,7 @@
 """Small files, each copied by one thread from its first byte to its last name.
 
 Handing them from thread to thread, as large ones are, takes longer than copying them. So does waiting for Python's one
-lock, which a thread gives up some twenty times a file: many of them are spread over processes.
+lock, which threads hand to each other all the time: many of them are spread over processes.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ def copy(files: Sequence[File], start: Start, progress: Progress, fetches: Fetch
 
 
 def _processes() -> int:
-    """One for each core that is ours."""
+    """One for each core that we may run on; a quota of their time is not seen."""
     return min(len(os.sched_getaffinity(0)), MAX_PROCESSES)
 
 

@@ -14,8 +14,8 @@ import signal
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from itertools import takewhile
 from typing import NoReturn, TypeVar
@@ -37,8 +37,9 @@ def each(
 ) -> None:
     """Call ``work`` for each item, in so many processes of so many threads; what it returns is summed up for ``tell``.
 
-    ``tell`` is called here. Raises what the first failure raised, when what had begun by then is done, and Transient
-    where one of the processes was killed. Nothing else may be at work in this process when it is forked.
+    ``tell`` is called here; where there is one process only, by its threads. Raises what the first failure raised, when
+    what had begun by then is done, and Transient where one of the processes was killed. Nothing else may be at work in
+    this process when it is forked.
     """
     if processes == 1:
         parallel.each(lambda item: tell(work(item)), items, threads)
@@ -87,16 +88,18 @@ class _Child:
         self.failure: BaseException | None = None
         self._sent = bytearray()
         parent = os.getpid()
-        self._pipe, theirs = os.pipe()
+        with _beginning():
+            self._pipe, theirs = os.pipe()
         try:
-            self._pid = _fork()
-            if not self._pid:
-                _live(parent, theirs, share)
-        except OSError as err:
+            with _beginning():
+                self._pid = _fork()
+        except Transient:
             os.close(self._pipe)
-            raise Transient(f"no more processes may be begun here ({err.strerror}); run it again") from err
-        finally:
             os.close(theirs)
+            raise
+        if not self._pid:
+            _live(parent, theirs, share)
+        os.close(theirs)
 
     def fileno(self) -> int:
         return self._pipe
@@ -117,6 +120,14 @@ class _Child:
         if self._pid:
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
+
+
+@contextmanager
+def _beginning() -> Iterator[None]:
+    try:
+        yield
+    except OSError as err:
+        raise Transient(f"no more processes may be begun here ({err.strerror}); run it again") from err
 
 
 def _fork() -> int:
@@ -144,7 +155,7 @@ def _listen(children: Sequence[_Child], board: _Board, tell: Callable[[int], obj
 
 
 def _failure(sent: bytes, code: int) -> BaseException | None:
-    if not sent:
+    if code or not sent:
         how = f"killed by signal {-code}" if code < 0 else f"ended with code {code}"
         return Transient(f"one of the processes that share this work was {how}; run it again")
     raised: BaseException | None = pickle.loads(sent)  # noqa: S301  # from a process of our own
@@ -198,4 +209,6 @@ def _packed(raised: BaseException | None) -> bytes:
         packed = pickle.dumps(raised)
         pickle.loads(packed)  # noqa: S301  # whether that is possible
         return packed
-    return _packed(RuntimeError(f"{type(raised).__name__}: {raised}"))
+    told = RuntimeError(f"{type(raised).__name__}: {raised}")
+    told.__notes__ = raised.__notes__
+    return pickle.dumps(told)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 from steps.core import secrets
 
@@ -15,6 +16,15 @@ def redact(text: str, environ: Mapping[str, str]) -> str:
         if len(secret := environ.get(name, "").strip()) >= SHORTEST:
             text = text.replace(secret, "[secret]")
     return text
+
+
+def redact_all(value: Any, environ: Mapping[str, str]) -> Any:
+    """The same of each text in a value of JSON: in its written form a secret with a quote would look like another."""
+    if isinstance(value, str):
+        return redact(value, environ)
+    if isinstance(value, Mapping):
+        return {redact(name, environ): redact_all(each, environ) for name, each in value.items()}
+    return [redact_all(each, environ) for each in value] if isinstance(value, list | tuple) else value
 
 
 class Redact(logging.Filter):

@@ -17,7 +17,7 @@ from steps.errors import StepError
 from steps.ports.store import Store
 from steps.proof import examine, remember, require_pass
 from steps.recovery import settle
-from steps.redaction import redact
+from steps.redaction import redact_all
 from steps.settings import Settings
 from steps.stage import Stage, connect
 
@@ -58,7 +58,7 @@ def keep(store: Callable[[], Store], key: str, proof: Proof) -> None:
     A server's last lines may hold a key that it was started with.
     """
     try:
-        store().put(key, redact(canonical.dump(proof.to_json()).decode(), os.environ).encode())
+        store().put(key, canonical.dump(redact_all(proof.to_json(), os.environ)))
     except StepError as err:
         log.warning("the evidence is not kept at %s: %s; it said: %s", key, err, proof.sentence)
 

@@ -60,6 +60,8 @@ def binds(seen: Seen) -> bool:
     """Whether it may be bound in a moment: nothing is known that keeps it from that, and no pod has to come first."""
     return (
         is_pending(seen.claim)
+        and not is_leaving(seen.claim)
+        and {SHARED, ONE_NODE}.intersection(modes(seen.claim)) != set()
         and not _is_released(seen.volume)
         and not waits_for_a_pod(seen)
         and not any(event.get("type") == "Warning" or event.get("reason") == NO_VOLUME for event in seen.events)

@@ -68,13 +68,13 @@ def _figures(known: Tested, pod: PodTest) -> str:
             "first token",
             checked.first_token(pod.first_token_seconds),
             checked.gates_of_first_token(known),
-            _live(first and checked.first_token(first)),
+            _live(first if first is None else checked.first_token(first)),
         ),
         (
             "speed",
             checked.rate(pod.tokens_per_second),
             checked.gates_of_rate(known),
-            _live(rate and checked.rate(rate)),
+            _live(rate if rate is None else checked.rate(rate)),
         ),
         ("fingerprint", checked.change(pod), checked.gate_of_change(known), f"rounding makes up to {ROUNDING:g} nats"),
     )

@@ -125,7 +125,9 @@ def _stage(account: Account) -> str:
 
 
 def _before_deploy(account: Account) -> str:
-    return "" if any(line.step == DEPLOY.name for line in account.lines) else ", before anything was deployed"
+    """Nothing where no step of the run is known."""
+    deployed = any(line.step == DEPLOY.name for line in account.lines)
+    return "" if deployed or not account.lines else ", before anything was deployed"
 
 
 def _tried_to_go_back(account: Account) -> bool:
@@ -151,7 +153,7 @@ def _who(account: Account) -> str:
 def _tail(account: Account) -> str:
     match account.outcome:
         case "refused" | "failed":
-            untouched = account.phase == "idle" and account.outage_seconds is not None
+            untouched = account.phase == "idle" and account.outage_seconds is not None and bool(account.lines)
             return ", untouched" if untouched else _under_way(account)
         case "rolled-back":
             return " again"

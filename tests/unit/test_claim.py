@@ -7,6 +7,7 @@ from steps.clients.kube.claims import volume_of
 from steps.core.claim import Seen, binds, problem
 from steps.errors import Missing
 from tests.stubs.kube import FakeApi
+from tests.stubs.scene import FakeClock
 from workflows.cluster.claim import require, settled
 
 
@@ -124,6 +125,8 @@ def test_what_one_has_no_right_to_see_is_not_held_against_the_claim(api):
         seen("ReadWriteMany", phase="Pending", volume=volume(phase="Released")),
         seen("ReadWriteMany", phase="Pending", events=[event("class nope not found") | {"type": "Warning"}]),
         seen("ReadWriteMany", phase="Pending", events=[event("waits for a pod", "WaitForFirstConsumer")]),
+        seen("ReadWriteOncePod", phase="Pending"),
+        seen("ReadOnlyMany", phase="Pending"),
         seen("ReadWriteMany", phase="Pending", events=[event("no persistent volumes available", "FailedBinding")]),
     ],
 )
@@ -140,25 +143,41 @@ def test_a_claim_that_nothing_speaks_against_is_given_a_moment():
 
 def test_who_waits_for_a_claim_is_told_so_once(api, caplog):
     api.tell(CLAIM, "models", {"phase": "Pending"})
-    settled(api, "models", 2.0, lambda seconds: None)
+    settled(api, "models", 2.0, FakeClock())
     assert caplog.messages == []
-    settled(api, "models", 20.0, lambda seconds: None)
+    settled(api, "models", 20.0, FakeClock())
     assert caplog.messages == ["claim models is not bound to its volume yet; waiting for that, at most 20 s"]
 
 
 def test_binding_is_waited_for_no_longer_than_it_takes_and_not_for_ever(api):
-    slept = []
+    class Meanwhile(FakeClock):
+        def sleep(self, seconds):
+            super().sleep(seconds)
+            api.tell(CLAIM, "models", {"phase": "Bound"})
 
-    def second_look_finds_it(seconds):
-        slept.append(seconds)
-        api.tell(CLAIM, "models", {"phase": "Bound"})
+    bound = Meanwhile()
+    settled(api, "models", 2.0, bound)
+    settled(api, "none", 2.0, bound)
+    assert bound.slept == []
+    api.tell(CLAIM, "models", {"phase": "Pending"})
+    settled(api, "models", 2.0, bound)
+    assert len(bound.slept) == 1
+    never = FakeClock()
+    api.tell(CLAIM, "models", {"phase": "Pending"})
+    settled(api, "models", 2.0, never)
+    assert sum(never.slept) == 2.0
 
-    settled(api, "models", 2.0, second_look_finds_it)
-    settled(api, "none", 2.0, second_look_finds_it)
-    assert slept == []
+
+def test_a_claim_is_waited_for_by_the_clock_however_long_a_look_takes_and_without_a_look_at_nodes(api, monkeypatch):
+    clock, listed, ask = FakeClock(), [], api.list
+
+    def slowly(kind, **how):
+        clock.time += 5.0
+        listed.append(kind)
+        return ask(kind, **how)
+
+    monkeypatch.setattr(api, "list", slowly)
     api.tell(CLAIM, "models", {"phase": "Pending"})
-    settled(api, "models", 2.0, second_look_finds_it)
-    assert len(slept) == 1
-    api.tell(CLAIM, "models", {"phase": "Pending"})
-    settled(api, "models", 2.0, slept.append)
-    assert len(slept) == 1 + 4
+    settled(api, "models", 20.0, clock)
+    assert clock.time - 10_000.0 < 20.0 + 6.0
+    assert NODE not in listed

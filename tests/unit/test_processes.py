@@ -1,6 +1,8 @@
 """Work spread over processes: what it raises, what it leaves, and that none of them is left."""
 
+import errno
 import os
+import pickle
 import signal
 import threading
 import time
@@ -94,8 +96,25 @@ def test_what_cannot_be_sent_is_told_in_words():
     def work(_n):
         raise LocalError("of a kind that only one process knows")
 
-    with pytest.raises(RuntimeError, match="LocalError: of a kind that only one process knows"):
+    with pytest.raises(RuntimeError, match="LocalError: of a kind that only one process knows") as caught:
         each(work, range(2))
+    assert 'raise LocalError("of a kind' in caught.value.__notes__[0]
+
+
+def test_half_of_what_a_killed_process_had_to_say_is_no_failure_of_the_work():
+    half = pickle.dumps(Corrupt("x" * 1000))[:500]
+    told = processes._failure(half, -9)
+    assert isinstance(told, Transient)
+    assert "killed by signal 9" in str(told)
+
+
+def test_where_no_pipe_may_be_made_it_is_worth_another_try(monkeypatch):
+    def full():
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "pipe", full)
+    with pytest.raises(Transient, match="Too many open files"):
+        each(lambda _n: 1, range(2))
 
 
 def test_an_error_of_the_system_keeps_its_number(tmp_path):

@@ -78,9 +78,10 @@ def test_a_candidate_that_fails_is_refused_with_evidence_and_gets_no_client(scen
     assert scene.serving.held.target == OLD.release_id
 
 
-def test_evidence_holds_no_secret_that_a_server_printed_before_it_died(scene, monkeypatch):
-    monkeypatch.setenv("VLLM_API_KEY", "sk-CANARY")
-    monkeypatch.setattr(scene.serving, "log_tail", lambda _release, _lines: "api_key: sk-CANARY\n")
+@pytest.mark.parametrize("key", ["sk-CANARY", 'sk-"quoted\\"', "1000"])
+def test_evidence_holds_no_secret_that_a_server_printed_before_it_died(scene, monkeypatch, key):
+    monkeypatch.setenv("VLLM_API_KEY", key)
+    monkeypatch.setattr(scene.serving, "log_tail", lambda _release, _lines: f"api_key: {key}\n")
     scene.faults[NEW.release_id] = "crash-on-request"
     with pytest.raises(Failed):
         scene.smoke(NEW)

@@ -2,10 +2,12 @@ from dataclasses import replace
 
 import pytest
 
+from steps.contracts import ReportInputs
 from steps.core.account import Surroundings, draw_up
 from steps.core.amounts import seconds, size
 from steps.core.record import Record
 from steps.core.words import advice, summary, verdict
+from steps.report import told
 from tests.stubs.accounts import ACCOUNTS
 from tests.stubs.runs import NAMES, NEW, OLD, done, failed, on_exit, promoted, resolved, rolled_back, run
 from workflows.ending import last_words
@@ -348,9 +350,17 @@ def test_nothing_is_said_to_have_passed_a_test_that_nobody_has_seen():
     assert verdict(ACCOUNTS["nothing is known"]) == "org/chat main was promoted."
 
 
+def test_of_a_run_of_which_no_step_is_known_nothing_is_said_to_have_been_left_alone():
+    known = {"run": "r", "owner": "r", "deployment": "chat", "model": "org/chat", "revision": "main"}
+    lost = ReportInputs(**known, status="Failed", rollback_status="Succeeded")
+    account = draw_up(told(lost), NOT_REFUSED)
+    assert "before anything was deployed" not in verdict(account)
+    assert "untouched" not in summary(account)
+
+
 def test_a_run_of_which_nothing_is_known_has_a_verdict_as_well():
     lost = replace(ACCOUNTS["nothing is known"], outcome="failed", model="", revision="", failed_step="")
-    assert verdict(lost) == "The run failed before it came to its end, before anything was deployed."
+    assert verdict(lost) == "The run failed before it came to its end."
     side = replace(ACCOUNTS["checksum failed"], failed_step="mirror(0:1-of-3)")
     assert "failed while it was copied to the store" in verdict(side)
     assert "failed in something-new" in verdict(replace(side, failed_step="something-new"))

@@ -1,15 +1,17 @@
 """The claim of the models, before a run is submitted and after it was made."""
 
 import logging
-import time
-from collections.abc import Callable
 
+from steps.clients.clock import SystemClock
 from steps.clients.kube import claims
 from steps.clients.kube.api import CLAIM, Api
 from steps.core.claim import binds, problem
 from steps.errors import Missing
+from steps.ports.clock import Clock
 
 log = logging.getLogger(__name__)
+
+SYSTEM = SystemClock()
 
 LOOK_EVERY_SECONDS = 0.5
 TOLD_AFTER_SECONDS = 3.0
@@ -32,12 +34,14 @@ def require(api: Api, name: str) -> None:
         raise Missing(f"claim {name} in namespace {api.namespace} {found}")
 
 
-def settled(api: Api, name: str, seconds: float = BINDING_SECONDS, sleep: Callable[[float], None] = time.sleep) -> None:
+def settled(api: Api, name: str, seconds: float = BINDING_SECONDS, clock: Clock = SYSTEM) -> None:
     """Returns once its volume is bound, or does not come, or so much time is over."""
-    for looks in range(int(seconds / LOOK_EVERY_SECONDS)):
+    begun, told = clock.now(), False
+    while (passed := clock.now() - begun) < seconds:
         claim = api.get(CLAIM, name)
-        if claim is None or not binds(claims.look(api, claim)):
+        if claim is None or not binds(claims.glance(api, claim)):
             return
-        if looks * LOOK_EVERY_SECONDS == TOLD_AFTER_SECONDS:
+        if passed >= TOLD_AFTER_SECONDS and not told:
+            told = True
             log.warning("claim %s is not bound to its volume yet; waiting for that, at most %.0f s", name, seconds)
-        sleep(LOOK_EVERY_SECONDS)
+        clock.sleep(LOOK_EVERY_SECONDS)

@@ -1,6 +1,7 @@
 """A claim with all that explains it, as far as the account may see that."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from steps.clients.kube.api import CLAIM, EVENT, NODE, VOLUME, Api, Json
@@ -11,14 +12,14 @@ T = TypeVar("T")
 
 
 def look(api: Api, claim: Json) -> Seen:
+    return replace(glance(api, claim), nodes=_if_allowed(lambda: api.list(NODE), []))
+
+
+def glance(api: Api, claim: Json) -> Seen:
+    """Without the nodes, of which there may be thousands: what is asked again and again."""
     name = claim["metadata"]["name"]
     about = f"involvedObject.kind={CLAIM.name},involvedObject.name={name}"
-    return Seen(
-        claim=claim,
-        volume=_volume(api, claim),
-        events=_if_allowed(lambda: api.list(EVENT, fields=about), []),
-        nodes=_if_allowed(lambda: api.list(NODE), []),
-    )
+    return Seen(claim=claim, volume=_volume(api, claim), events=_if_allowed(lambda: api.list(EVENT, fields=about), []))
 
 
 def volume_of(api: Api, name: str) -> Json | None:
