@@ -22,24 +22,20 @@ from huggingface_hub import (
     get_session,
     hf_hub_url,
     hf_raise_for_status,
-    is_offline_mode,
     set_client_factory,
 )
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # public, but not marked so
 
-from steps.clients.hub_errors import Asked, told_to_stay_away, told_to_wait, translated
+from steps.clients.hub_errors import Asked, told_to_wait, translated
+from steps.clients.hub_session import PASSING, session
 from steps.core.manifest import File, is_sha256
 from steps.core.names import is_commit
 from steps.errors import Corrupt, Missing, StepError
 from steps.ports.hub import HubFile, Ranges, Tree
 from steps.settings import Settings
 
-CONNECT_SECONDS = 5.0
-PATIENCE_SECONDS = 330.0
-"""How long the Hub's own wish to wait is obeyed; its windows are five minutes."""
-_PASSING = (408, 429, 500, 502, 503, 504)
 _EXPIRED = (401, 403, 410)
 """What the hosts behind signed addresses say when one is no longer good."""
 
@@ -57,7 +53,7 @@ def connect(settings: Settings) -> "HuggingFace":
 def _worth_waiting(err: Exception) -> bool | float:
     """Whether a failure may pass within seconds; a number is how many the Hub asks for."""
     if isinstance(err, HfHubHTTPError):
-        return err.response.status_code in _PASSING and _announced(err.response)
+        return err.response.status_code in PASSING and _announced(err.response)
     if isinstance(err, httpx2.ReadTimeout) or not isinstance(err, httpx2.TransportError):
         return False  # a stall has taken long enough already
     log.warning("the Hub was not heard (%s); asking again in a moment", err)
@@ -79,33 +75,6 @@ _READ_AGAIN = _READ.on(_worth_waiting)
 """A range among thousands: worth seconds, for the whole attempt depends on it."""
 
 
-LIMITS = httpx2.Limits(max_connections=100, max_keepalive_connections=100)
-"""Each thread that fetches has one to the Hub and one to where its bytes come from. By itself the library keeps 20 of
-all, and makes the others again for each file: two round trips and more, with TLS."""
-
-
-def _session(endpoint: str, stall_seconds: float) -> httpx2.Client:
-    """What all of huggingface_hub's requests go through; most of them set no time limit of their own."""
-    timeout = httpx2.Timeout(stall_seconds, connect=min(CONNECT_SECONDS, stall_seconds))
-    home = httpx2.URL(endpoint).origin
-
-    def before(request: httpx2.Request) -> None:
-        if is_offline_mode():
-            raise OfflineModeIsEnabled("HF_HUB_OFFLINE")
-        request.extensions = {**request.extensions, "timeout": timeout.as_dict()}
-        if request.url.origin != home:
-            request.headers.pop("Authorization", None)
-
-    def after(response: httpx2.Response) -> None:
-        told = told_to_wait(response)
-        if response.status_code in _PASSING and told is not None and told > PATIENCE_SECONDS:
-            raise told_to_stay_away(endpoint, response.status_code, told)
-
-    client = httpx2.Client(follow_redirects=True, timeout=timeout, limits=LIMITS)
-    client.event_hooks = {"request": [before], "response": [after]}
-    return client
-
-
 class HuggingFace:
     """``steps.ports.Hub``. Its sessions are huggingface_hub's, so one process has one."""
 
@@ -118,7 +87,7 @@ class HuggingFace:
         self._token = token or False  # None would be a login's
         self._api = HfApi(endpoint=endpoint, token=self._token, library_name="vllm-promote")
         self._headers = build_hf_headers(token=self._token, library_name="vllm-promote")
-        set_client_factory(lambda: _session(endpoint, stall_seconds))
+        set_client_factory(lambda: session(endpoint, stall_seconds))
 
     def commit(self, model: str, revision: str) -> str:
         with translated(replace(self._asked, model=model, revision=revision)):
