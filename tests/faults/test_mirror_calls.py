@@ -140,14 +140,18 @@ def test_a_network_that_fails_at_any_call_costs_at_most_the_attempt(bench: Bench
 
 
 def failing(bench: Bench, error: str, names: tuple[str, ...]) -> Iterator[tuple[Call, Traced]]:
-    """A run for each call: this one fails, and no other. Of an answer the first one: how many follow is by chance."""
+    """A run for each call: this one fails, and no other. Of an answer the first one: how many follow is by chance.
+
+    So some calls of a run are not made in the next one; three quarters and more are.
+    """
     calls = [c for c in bench.calls(names) if names is SPEAKS or '"HTTP/1.1' in c.text]
     hits = 0
     for call in calls:
         seen = bench.run(names, call.failing(error))
         hits += [c.name for c in seen.injected] == [call.name]
         yield call, seen
-    assert hits >= len(calls) - 2 > 15
+    assert len(calls) > 17
+    assert hits >= len(calls) * 3 // 4
 
 
 @pytest.mark.parametrize("error", ["ENOSPC", "EDQUOT", "EIO"])

@@ -221,8 +221,10 @@ def test_a_run_goes_on_when_nobody_reads_what_it_says(served: Desk):
 @pytest.mark.exhaustive
 def test_a_terminal_that_goes_away_stops_the_run_as_ctrl_c_does(served: Desk):
     good = served.machine.status(DEPLOYMENT)["live"]
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs this may ignore it, as nohup has it
     served.publish("slow", seed=6, fault="slow-start:60")
     process = served.machine.start("promote", "--local", "--model", MODEL, "--revision", "slow")
+    signal.signal(signal.SIGHUP, before)
     served.machine.wait_for_step(process, "deploy")
     wait_until(lambda: served.machine.record(DEPLOYMENT)["phase"] == "swapping")
 
