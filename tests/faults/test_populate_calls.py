@@ -68,9 +68,7 @@ class Bench:
 
     def killed(self) -> Iterator[Call]:
         """A run for each call that changes something: it ends just before."""
-        for call in self.calls(CHANGES):
-            seen = self.run(call.deadly())
-            assert seen.killed, self.explain(call)
+        for call, seen in strace.killed(self.run, self.calls(CHANGES)):
             assert seen.touching(self.volume)[-1].number == call.number
             yield call
 
