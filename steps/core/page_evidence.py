@@ -1,5 +1,6 @@
 """The evidence of a smoke test on the page: a row for each check, and figures beside their gates."""
 
+from collections.abc import Callable
 from typing import Any
 
 from steps.core import checked, tested
@@ -62,19 +63,18 @@ def _figures(known: Tested, pod: PodTest) -> str:
     """Nothing where nothing was measured."""
     if pod.streamed is None:
         return ""
-    first, rate = known.live_first_token_seconds, known.live_tokens_per_second
     rows = (
         (
             "first token",
             checked.first_token(pod.first_token_seconds),
             checked.gates_of_first_token(known),
-            _live(first if first is None else checked.first_token(first)),
+            _live(known.live_first_token_seconds, checked.first_token),
         ),
         (
             "speed",
             checked.rate(pod.tokens_per_second),
             checked.gates_of_rate(known),
-            _live(rate if rate is None else checked.rate(rate)),
+            _live(known.live_tokens_per_second, checked.rate),
         ),
         ("fingerprint", checked.change(pod), checked.gate_of_change(known), f"rounding makes up to {ROUNDING:g} nats"),
     )
@@ -83,8 +83,8 @@ def _figures(known: Tested, pod: PodTest) -> str:
     return f'<h3>Measured</h3><table class="cards figures"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
-def _live(figure: str | float | None) -> str:
-    return f"the live release, last time: {figure}" if figure else "of a live release nothing is known"
+def _live(figure: float | None, shown: Callable[[float], str]) -> str:
+    return "of a live release nothing is known" if figure is None else f"the live release, last time: {shown(figure)}"
 
 
 def _figure(name: str, value: str, gates: tuple[str, ...], beside: str) -> str:

@@ -280,7 +280,7 @@ def test_processes_that_are_forked_share_no_connection(s3, network):
         store.put(str(n), bytes([n]) * 1000)
 
     def slow(data: bytes) -> bytes:
-        time.sleep(0.3)
+        time.sleep(0.3)  # both have asked before either is answered
         return data
 
     def read(n: int) -> int:

@@ -110,7 +110,7 @@ def test_what_is_sent_meanwhile_is_on_its_way_too():
         began = time.monotonic()
         for _ in range(20):
             client.sendall(b"x")
-            time.sleep(0.002)
+            time.sleep(0.002)  # each is a piece of its own
         got = 0
         while got < 20:
             got += len(client.recv(20))
@@ -143,7 +143,7 @@ def test_a_client_that_reads_late_makes_the_server_wait_and_gets_every_byte():
     with far_away(much) as address, socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
         client.connect(address)
-        time.sleep(0.5)
+        time.sleep(0.5)  # whatever would be sent is sent by then
         assert len(sent) < 24, "the line holds no more than its window, the sockets' own memory aside"
         assert everything(client) == content
 

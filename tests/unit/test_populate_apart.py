@@ -3,7 +3,6 @@
 import errno
 import os
 import signal
-import time
 
 import pytest
 
@@ -13,6 +12,7 @@ from steps.contracts import PopulateInputs
 from steps.core.names import Layout
 from steps.errors import Corrupt, NoSpace, Transient
 from steps.populate import populate
+from tests.stubs.local import until
 from tests.stubs.released import Released, weights
 from tests.stubs.store import FakeStore
 
@@ -167,8 +167,7 @@ def test_who_is_overtaken_in_both_processes_ends_well(world, tmp_path, monkeypat
             other.populate()
             published.touch()
         elif world.model.key("sub/") < key < world.model.key(BAD):  # smaller, so it is later
-            while not published.exists():
-                time.sleep(0.01)
+            until(published.exists)
 
     world.meddle = meddle
     assert world.populate().copied_bytes == world.model.manifest.total_bytes

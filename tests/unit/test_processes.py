@@ -7,12 +7,14 @@ import signal
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 
+import psutil
 import pytest
 
 from steps import processes
 from steps.errors import Corrupt, StepError, Transient
+from tests.stubs.leftovers import lives
+from tests.stubs.local import until
 
 PATIENCE_SECONDS = 20
 
@@ -56,7 +58,7 @@ def test_what_was_raised_first_is_raised_here_and_nothing_more_is_begun(tmp_path
     def work(n):
         if n == 3:
             raise Corrupt("as told")
-        time.sleep(0.01)
+        time.sleep(0.01)  # so that a thousand of them are not done before the others hear of it
         (tmp_path / str(n)).touch()
         return 1
 
@@ -75,13 +77,13 @@ def test_of_two_failures_the_first_is_told_although_the_other_process_ends_befor
     def work(n):
         if n == 2:  # of the same process as the first failure, which so does not end at once
             begun.touch()
-            time.sleep(0.5)
+            time.sleep(0.5)  # longer than the second failure takes
             return 1
-        wait_for((begun if n == 0 else failed).exists)
+        until((begun if n == 0 else failed).exists, PATIENCE_SECONDS)
         if n == 0:
             failed.touch()
             raise Corrupt("the first")
-        time.sleep(0.1)
+        time.sleep(0.1)  # the other has written down its failure by then
         raise Transient("the second")
 
     with pytest.raises(Corrupt, match="the first"):
@@ -127,7 +129,7 @@ def test_a_process_that_is_killed_ends_the_work_and_is_told(tmp_path):
     def work(n):
         if n == 1:
             os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(0.01)
+        time.sleep(0.01)  # so that a thousand of them are not done before the others hear of it
         (tmp_path / str(n)).touch()
         return 1
 
@@ -167,7 +169,7 @@ def test_who_is_interrupted_leaves_no_process_at_work():
 def test_none_outlives_who_forked_it(tmp_path, number, in_thread):
     def work(n):
         (tmp_path / f"{n}-{os.getpid()}").touch()
-        time.sleep(60)
+        time.sleep(60)  # until it is ended
         return 1
 
     parent = os.fork()
@@ -177,12 +179,12 @@ def test_none_outlives_who_forked_it(tmp_path, number, in_thread):
         asking.start() if in_thread else each(work, range(2))
         asking.join()
     try:
-        wait_for(lambda: len(list(tmp_path.iterdir())) == 2)
+        until(lambda: len(list(tmp_path.iterdir())) == 2, PATIENCE_SECONDS)
+        forked = [psutil.Process(int(seen.name.partition("-")[2])) for seen in tmp_path.iterdir()]
     finally:
         os.kill(parent, number)
         os.waitpid(parent, 0)
-    forked = [Path("/proc") / seen.name.partition("-")[2] for seen in tmp_path.iterdir()]
-    wait_for(lambda: all(map(is_over, forked)))
+    until(lambda: not any(map(lives, forked)), PATIENCE_SECONDS)
 
 
 def test_a_ctrl_c_is_the_parents_business(tmp_path):
@@ -210,18 +212,3 @@ def test_every_error_of_a_step_comes_through_as_it_is():
             each(work, range(1), threads=1)
         assert type(raised.value) is kind
         assert str(raised.value) == "what, where, what next"
-
-
-def is_over(process: Path) -> bool:
-    """Gone, or only waiting for somebody to hear of it."""
-    try:
-        return process.joinpath("stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-
-
-def wait_for(seen):
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not seen():
-        assert time.monotonic() < end
-        time.sleep(0.01)
